@@ -1,0 +1,34 @@
+# ddcnn: image classifiers by domain decomposition. This file is the table of contents.
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+# With --configfile the quickstart's values are not read: a file means what it says.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/tiles.smk"
+include: "workflow/rules/local.smk"
+include: "workflow/rules/coarse.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        report_files(),
+
+
+onsuccess:
+    print(headline())
+
+
+onerror:
+    print(advice_after_error())

@@ -1,0 +1,15 @@
+"""ddcnn: image classifiers trained by domain decomposition.
+
+Every image is cut into tiles, one small CNN per tile is trained on its own, and a small dense
+coarse net turns the local class probabilities into one decision (arXiv 2302.06564). The package
+runs without Snakemake; the workflow only calls one function of a stage per rule.
+
+Three floors, imports go down only:
+
+- stages: ``shards``, ``local``, ``coarse``, ``runs``, ``report`` and the command line;
+- tools of the stages: ``configuration``, ``data``, ``training``, ``figures``;
+- ground: ``tiles``, ``models``, ``evaluation``, ``sources``, ``checkpoint``, ``device``,
+  ``files``, ``provenance``, ``errors``.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,102 @@
+"""Weights on disk, and the state from which an interrupted training goes on."""
+
+import logging
+import pickle
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from ddcnn.errors import InputError
+from ddcnn.files import write_aside
+
+log = logging.getLogger(__name__)
+
+
+def save_weights(net: nn.Module, path: str | Path, **description: str) -> None:
+    """Write the weights as safetensors, which holds no code; ``description`` goes along."""
+    weights = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
+    with write_aside(path) as aside:
+        save_file(weights, aside, metadata=description)
+
+
+def load_weights(net: nn.Module, path: str | Path) -> nn.Module:
+    """Fill ``net`` with weights from :func:`save_weights`.
+
+    Raises:
+        InputError: the file is damaged or belongs to another net.
+    """
+    try:
+        net.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError) as error:
+        raise InputError(
+            f"{path} does not hold this net's weights ({error}); delete it and run again"
+        ) from error
+    return net
+
+
+@dataclass
+class Checkpoint:
+    """A file with the whole state of a training, written again and again while it runs.
+
+    Attributes:
+        path: the file; it is no output of a rule, so a failed job leaves it for the next one.
+        fingerprint: stands for settings, data and code; another one starts from the beginning.
+        every_seconds: least time between two writings; 0 writes whenever it is asked.
+    """
+
+    path: Path
+    fingerprint: str
+    every_seconds: float = 0.0
+    _written: float = field(default_factory=time.monotonic, repr=False)
+
+    def due(self) -> bool:
+        """True when the last writing is long enough ago."""
+        return time.monotonic() - self._written >= self.every_seconds
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the file by ``state`` (tensors, numbers, texts, lists and dicts of these)."""
+        with write_aside(self.path) as aside:
+            torch.save({"fingerprint": self.fingerprint, "state": state}, aside)
+        self._written = time.monotonic()
+
+    def load(self) -> dict[str, Any] | None:
+        """The saved state, or None where there is none that belongs to this training."""
+        if not self.path.is_file():
+            return None
+        try:
+            # weights_only: a checkpoint somebody sent must not run code.
+            content = torch.load(self.path, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, KeyError) as error:
+            log.warning(
+                "checkpoint %s is damaged (%s): starting from the beginning", self.path, error
+            )
+            return None
+        if content.get("fingerprint") != self.fingerprint:
+            log.info("checkpoint of other settings, data or code: starting from the beginning")
+            return None
+        return content["state"]
+
+    def remove(self) -> None:
+        """Delete the file: the training is done."""
+        self.path.unlink(missing_ok=True)
+
+
+def random_states(device: torch.device) -> dict[str, torch.Tensor]:
+    """States of all random generators that a training draws from."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def restore_random_states(states: dict[str, torch.Tensor], device: torch.device) -> None:
+    """Undo what was drawn since :func:`random_states`."""
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)

@@ -1,0 +1,289 @@
+"""From a configuration to the runs it asks for, with every check before the first job.
+
+The JSON schema is the single source of types, bounds, defaults and descriptions; this module adds
+what no schema can say: that the values fit the data and each other.
+"""
+
+import difflib
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from ddcnn import models
+from ddcnn.data.registry import Dataset, dataset_of
+from ddcnn.errors import InputError
+from ddcnn.tiles import Decomposition, Tiling
+
+SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
+
+
+@dataclass(frozen=True)
+class Run:
+    """data set x model x decomposition x seed; its folders are properties of the same names."""
+
+    dataset: str
+    architecture: str
+    width: int
+    explicit_local_width: int | None
+    decomposition: Decomposition
+    seed: int
+
+    @property
+    def tiling(self) -> Tiling:
+        return self.decomposition.tiling
+
+    @property
+    def is_global(self) -> bool:
+        """Whether this run is the global net's: one tile, the whole image."""
+        return self.tiling.num_tiles == 1
+
+    @property
+    def model(self) -> str:
+        # The global net has no local width: with any of them it is trained once.
+        explicit = None if self.is_global else self.explicit_local_width
+        return models.model_slug(self.architecture, self.width, explicit)
+
+    @property
+    def local_width(self) -> int:
+        """Channels of the first stage of every net of this run."""
+        if self.is_global:
+            return self.width
+        return self.explicit_local_width or models.local_width(self.width, self.tiling.num_tiles)
+
+    @property
+    def folder(self) -> str:
+        """Below ``results/runs``."""
+        return f"{self.dataset}/{self.model}/{self.decomposition.slug}/seed{self.seed}"
+
+    def local_folder(self, tile: str) -> str:
+        """Below ``results/local``."""
+        return f"{self.dataset}/{self.model}/{self.tiling.slug}/seed{self.seed}/{tile}"
+
+    def global_run(self) -> "Run":
+        """The run of the global net that this one is compared with."""
+        whole = Decomposition(Tiling.whole(len(self.tiling.grid)))
+        return Run(self.dataset, self.architecture, self.width, None, whole, self.seed)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A checked configuration.
+
+    Attributes:
+        name: of the report's folder.
+        settings: the configuration with all defaults.
+        datasets: by name; ``entries`` holds what the configuration wrote for each.
+        runs: every run once, global nets first.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    datasets: dict[str, Dataset]
+    entries: dict[str, str | dict[str, Any]]
+    runs: list[Run]
+
+
+def load_experiment(config: dict[str, Any]) -> Experiment:
+    """Check a configuration and list its runs.
+
+    Raises:
+        InputError: naming the key, the value and what is accepted.
+    """
+    settings = complete(config)
+    entries = {e if isinstance(e, str) else e["name"]: e for e in settings["dataset"]}
+    if len(entries) < len(settings["dataset"]):
+        raise InputError("dataset: two entries have the same name; give each its own")
+    datasets = {name: dataset_of(entry) for name, entry in entries.items()}
+    runs = list(dict.fromkeys(_runs(settings, datasets)))
+    for run in runs:
+        _check_run(run, datasets[run.dataset])
+    runs.sort(key=lambda run: not run.is_global)
+    return Experiment(settings["experiment"], settings, datasets, entries, runs)
+
+
+def _runs(settings: dict[str, Any], datasets: dict[str, Dataset]) -> Iterator[Run]:
+    explicit = settings["local_width"]
+    explicit = None if explicit == "proportional" else explicit
+    keys = ("model", "width", "kind", "grid", "overlap", "coarse_view", "seed")
+    for dataset in datasets:
+        for combination in itertools.product(*(settings[key] for key in keys)):
+            model, width, kind, grid, overlap, view, seed = combination
+            tiling = Tiling.of(kind, str(grid), overlap)
+            # One tile is the global net, whatever kind or overlap it was written with.
+            decomposition = Decomposition(tiling, view and tiling.num_tiles > 1)
+            if tiling.num_tiles == 1:
+                decomposition = Decomposition(Tiling.whole(len(tiling.grid)))
+            run = Run(dataset, model, width, explicit, decomposition, seed)
+            yield run
+            if settings["global_net"]:
+                yield run.global_run()
+
+
+def _check_run(run: Run, dataset: Dataset) -> None:
+    run.tiling.check(dataset.shape)
+    models.check_input(run.architecture, run.tiling.tile_shape(dataset.shape))
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The schema of the configuration."""
+    return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+
+
+def complete(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with lists for all product keys and all defaults, valid by the schema."""
+    properties = schema()["properties"]
+    settings = {
+        key: _as_list(value) if properties.get(key, {}).get("product") else value
+        for key, value in config.items()
+    }
+    _refuse_infinite(settings)
+    errors = sorted(
+        jsonschema.Draft202012Validator(schema()).iter_errors(settings),
+        key=lambda error: (error.validator != "additionalProperties", list(map(str, error.path))),
+    )
+    if errors:
+        raise InputError(_message(errors[0]))
+    return _with_defaults(settings, schema())
+
+
+def _as_list(value: Any) -> Any:
+    # Snakemake hands a list on the command line (--config "overlap=[0,2]") over as text.
+    if isinstance(value, str) and value.strip().startswith("["):
+        try:
+            value = yaml.safe_load(value)
+        except yaml.YAMLError:
+            return [value]
+    return value if isinstance(value, list) else [value]
+
+
+def _refuse_infinite(value: Any, key: str = "") -> None:
+    """A schema's bounds let "not a number" pass."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{key}: {value} is not a finite number")
+    children = value.items() if isinstance(value, dict) else ()
+    if isinstance(value, list):
+        children = ((key, item) for item in value)
+    for name, child in children:
+        _refuse_infinite(
+            child, str(name) if not key or isinstance(value, list) else f"{key}.{name}"
+        )
+
+
+def _with_defaults(value: Any, rules: dict[str, Any]) -> Any:
+    if isinstance(value, list):
+        return [_with_defaults(item, rules.get("items", {})) for item in value]
+    if not isinstance(value, dict):
+        return value
+    properties = rules.get("properties", {})
+    # In the schema's order, so that equal settings look equal.
+    return {
+        key: _with_defaults(value.get(key, rule.get("default")), rule)
+        for key, rule in properties.items()
+        if key in value or "default" in rule
+    }
+
+
+def _message(error: jsonschema.ValidationError) -> str:
+    path = [str(part) for part in error.path if not isinstance(part, int)]
+    if error.validator == "additionalProperties":
+        known = list(error.schema["properties"])
+        unknown = sorted(set(map(str, error.instance)) - set(known))[0]
+        close = difflib.get_close_matches(unknown, known, n=1)
+        hint = f" did you mean {close[0]!r}?" if close else ""
+        return f"{'.'.join([*path, unknown])}: unknown key;{hint} accepted: {', '.join(known)}"
+    if error.validator == "required":
+        missing = sorted(set(error.validator_value) - set(error.instance))[0]
+        rule = error.schema["properties"][missing]
+        return f"{'.'.join([*path, missing])}: this key is missing. {rule['description']}"
+    rule = error.schema
+    return (
+        f"{'.'.join(path) or 'configuration'}: {error.instance!r} is not accepted; {accepted(rule)}"
+    )
+
+
+def accepted(rule: dict[str, Any]) -> str:
+    """What a key of the schema takes, in words."""
+    if "product" in rule and "items" in rule and "enum" not in rule:
+        return f"{accepted(rule['items'])}; or a list of these"
+    if "anyOf" in rule:
+        return " or ".join(accepted(option) for option in rule["anyOf"])
+    if "enum" in rule:
+        return "one of " + ", ".join(map(str, rule["enum"]))
+    kinds = rule.get("type", "value")
+    text = " or ".join(kinds if isinstance(kinds, list) else [kinds])
+    bounds = [
+        f"{words} {rule[key]}"
+        for key, words in [
+            ("minimum", "at least"),
+            ("exclusiveMinimum", "above"),
+            ("maximum", "at most"),
+            ("exclusiveMaximum", "below"),
+            ("pattern", "of the form"),
+            ("minItems", "entries: at least"),
+            ("maxItems", "entries: at most"),
+        ]
+        if key in rule
+    ]
+    if "items" in rule:
+        text += f" of ({accepted(rule['items'])})"
+    return ", ".join([text, *bounds])
+
+
+def documentation() -> str:
+    """``config/README.md``, made from the schema."""
+    rows = list(_documentation_rows(schema()))
+    lines = [
+        "# Configuration",
+        "",
+        "<!-- Made from workflow/schemas/config.schema.yaml by `python -m ddcnn docs`; do not edit. -->",
+        "",
+        "`config.yaml` is the quickstart, the default run. Another file beside it is another experiment:",
+        "`snakemake --cores all --configfile config/my.yaml`. With `--configfile` the values of",
+        "`config.yaml` are not read: what a file leaves out has the default of this table. A single value",
+        "can be set on the command line: `snakemake --cores all --config overlap=2`.",
+        "",
+        "Keys marked *list* make a product: every combination of their values is a run. A single value",
+        "is a list of one. Unknown keys are errors.",
+        "",
+        "| key | default | accepted | meaning |",
+        "| --- | --- | --- | --- |",
+        *rows,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _documentation_rows(rules: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, rule in rules["properties"].items():
+        inner = rule if "properties" in rule else rule.get("items", {})
+        default = "required" if key in rules.get("required", []) else _default_text(rule)
+        cells = [f"`{prefix}{key}`", default, _accepted_text(rule), rule["description"]]
+        yield "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
+        if "properties" in inner:
+            yield from _documentation_rows(inner, f"{prefix}{key}.")
+
+
+def _default_text(rule: dict[str, Any]) -> str:
+    default = rule.get("default", "")
+    if rule.get("product") and len(default) == 1:
+        (default,) = default
+    if default in ("", {}):
+        return ""
+    return f"`{yaml.safe_dump(default, default_flow_style=True).splitlines()[0]}`"
+
+
+def _accepted_text(rule: dict[str, Any]) -> str:
+    if "properties" in rule:
+        return "mapping"
+    if "properties" in rule.get("items", {}):
+        return "text or mapping, *list*"
+    if rule.get("product"):
+        return f"{accepted(rule['items'])}; *list*"
+    return accepted(rule)

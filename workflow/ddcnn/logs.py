@@ -1,0 +1,37 @@
+"""What a job says: lines in its log file, and one clear line for a user's mistake."""
+
+import logging
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ddcnn.errors import InputError
+
+
+@contextmanager
+def log_to(path: str | Path) -> Iterator[None]:
+    """Send the package's messages to ``path``, after those of earlier tries.
+
+    An :class:`InputError` ends the process with status 1 and one line; any other error leaves
+    its traceback in the log too.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    logger = logging.getLogger("ddcnn")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    except InputError as error:
+        logger.error("error: %s", error)
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.exit(1)
+    except Exception:
+        logger.error("%s", traceback.format_exc())
+        raise
+    finally:
+        logger.removeHandler(handler)
+        handler.close()

@@ -1,0 +1,53 @@
+"""A small VGG-like net in two and three dimensions."""
+
+import torch
+from torch import nn
+
+CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
+BATCH_NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+MAX_POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+
+
+class Vgg(nn.Module):
+    """Three stages of two convolutions (width w, 2w, 4w), global average pool, linear layer.
+
+    After the VGG nets of Simonyan and Zisserman (arXiv 1409.1556), with batch norm, and a global
+    average in place of the dense layers, so that the parameters do not depend on the input size.
+
+    Args:
+        shape: spatial axes (two or three, at least 4 pixels each) and channels of one input.
+        classes: number of classes K.
+        width: channels w of the first stage.
+        dropout: probability of dropping a feature before the linear layer.
+    """
+
+    def __init__(self, shape: tuple[int, ...], classes: int, width: int, dropout: float = 0.0):
+        super().__init__()
+        *spatial, channels = shape
+        axes = len(spatial)
+        self.stages = nn.Sequential(
+            _stage(axes, channels, width),
+            MAX_POOL[axes](2),
+            _stage(axes, width, 2 * width),
+            MAX_POOL[axes](2),
+            _stage(axes, 2 * width, 4 * width),
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(4 * width, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits ``N, K`` of images ``N, C, *spatial``."""
+        features = self.stages(x).flatten(start_dim=2).mean(dim=2)
+        return self.classifier(self.dropout(features))
+
+
+def _stage(axes: int, channels_in: int, channels_out: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for channels in (channels_in, channels_out):
+        # No bias: the batch norm behind has one.
+        layers += [
+            CONVOLUTION[axes](channels, channels_out, kernel_size=3, padding=1, bias=False),
+            BATCH_NORM[axes](channels_out),
+            nn.ReLU(inplace=True),
+        ]
+    return nn.Sequential(*layers)

@@ -1,0 +1,115 @@
+"""The stage tile: cut prepared images into one contiguous file per tile and split."""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ddcnn.errors import InputError
+from ddcnn.files import read_json, write_aside, write_json
+from ddcnn.tiles import VIEW, Tiling, resample
+
+log = logging.getLogger(__name__)
+
+CHUNK_BYTES = 64 * 2**20
+
+
+def write_shards(tiling: Tiling, images: dict[str, Path], plan: str | Path) -> None:
+    """Write ``{tile}/x_{split}.npy`` for every tile beside ``plan``, then the plan itself.
+
+    Args:
+        tiling: how to cut.
+        images: for each split a file of uint8 images ``N, *spatial, C``.
+        plan: the path of ``plan.json``; it is written last, so that it stands for complete shards.
+    """
+    start = time.perf_counter()
+    folder = Path(plan).parent
+    arrays = {split: np.load(path, mmap_mode="r") for split, path in images.items()}
+    shape = arrays["train"].shape[1:-1]
+    shards = {}
+    for tile, box in tiling.tiles(shape).items():
+        for split, array in arrays.items():
+            path = folder / tile / f"x_{split}.npy"
+            _write_array(path, array, tiling.tile_shape(shape), lambda x, box=box: x[:, *box])
+            shards[f"{tile}/{path.name}"] = {"bytes": path.stat().st_size}
+        log.info("tile %s of %s", tile, tiling.slug)
+    write_json(plan, _plan(tiling, shape, shards, time.perf_counter() - start))
+
+
+def write_view(images: dict[str, Path], plan: str | Path) -> None:
+    """Write ``view/x_{split}.npy`` beside ``plan``: whole images resampled to the tile's shape."""
+    tile_shape = tuple(read_json(plan)["tile_shape"])
+    for split, path in images.items():
+        array = np.load(path, mmap_mode="r")
+        target = Path(plan).parent / VIEW / f"x_{split}.npy"
+        _write_array(target, array, tile_shape, lambda x: resample(x, tile_shape))
+    log.info("coarse view of %s", "x".join(map(str, tile_shape)))
+
+
+def read_shard(path: str | Path) -> np.ndarray:
+    """A shard's images, uint8 ``N, *tile_shape, C``, in memory.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(
+            f"shard {path} is missing or damaged ({error}); run snakemake again, it cuts the tiles anew"
+        ) from error
+
+
+def shards_complete(plan: str | Path) -> bool:
+    """True if every shard of an existing plan is there in its full size.
+
+    The shards are too many and too dependent on the grid to be declared outputs of a rule; the
+    workflow asks this instead and cuts the tiles anew where it is not so.
+    """
+    sizes = read_json(plan)["shards"]
+    paths = {Path(plan).parent / name: entry["bytes"] for name, entry in sizes.items()}
+    return all(path.is_file() and path.stat().st_size == size for path, size in paths.items())
+
+
+def _write_array(
+    path: Path,
+    images: np.ndarray,
+    tile_shape: tuple[int, ...],
+    cut: Callable[[np.ndarray], np.ndarray],
+) -> None:
+    """Stream ``cut(images)`` into an ``.npy`` file, a bounded number of images at a time."""
+    shape = (len(images), *tile_shape, images.shape[-1])
+    chunk = max(1, CHUNK_BYTES // max(1, images[:1].nbytes))
+    with write_aside(path) as aside, aside.open("wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|u1", "fortran_order": False, "shape": shape}
+        )
+        for first in range(0, len(images), chunk):
+            # A contiguous copy in memory, then one write: np.save of a slice is far slower.
+            file.write(np.ascontiguousarray(cut(images[first : first + chunk])).data)
+
+
+def _plan(
+    tiling: Tiling, shape: tuple[int, ...], shards: dict[str, Any], seconds: float
+) -> dict[str, Any]:
+    return {
+        "tiling": tiling.slug,
+        "kind": "whole" if tiling.num_tiles == 1 else tiling.kind,
+        "grid": list(tiling.grid),
+        "overlap": list(tiling.overlap),
+        "shape": list(shape),
+        "tile_shape": list(tiling.tile_shape(shape)),
+        "tiles": {
+            name: {
+                "start": [s.start for s in box],
+                "stop": [s.stop for s in box],
+                "step": [s.step for s in box],
+            }
+            for name, box in tiling.tiles(shape).items()
+        },
+        "shards": shards,
+        "seconds": round(seconds, 3),
+    }

@@ -1,0 +1,386 @@
+"""The training loop, the same for local nets, the global net and the coarse net.
+
+The data of one job is small, so it stays on the device as uint8 and batches are gathered by index:
+no loader processes. Everything random is drawn from the seed, the epoch and the step, or from
+torch's generators, whose states a checkpoint holds: an interrupted training ends with the same
+bits as an undisturbed one.
+"""
+
+import csv
+import logging
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ddcnn.checkpoint import Checkpoint, random_states, restore_random_states
+from ddcnn.device import Device
+from ddcnn.files import write_aside
+from ddcnn.models.cost import multiply_adds, num_parameters
+from ddcnn.provenance import hardware, versions
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a net is trained; the keys of ``local`` and ``coarse`` in the configuration."""
+
+    epochs: int
+    batch_size: int
+    optimizer: str  # sgd (Nesterov momentum) or adamw
+    learning_rate: float  # the peak of the one-cycle schedule
+    weight_decay: float
+    momentum: float = 0.9  # sgd only
+    label_smoothing: float = 0.0
+    augment: bool = False  # flips and shifts that the data set's card allows
+    checkpoint_seconds: float = 0.0  # least time between two checkpoints
+
+
+class Samples(Protocol):
+    """Labelled samples that live on the device."""
+
+    labels: torch.Tensor  # int64, N
+
+    def inputs(self, index: torch.Tensor) -> torch.Tensor:
+        """Inputs of the net for the samples ``index``, as they are."""
+        ...
+
+    def training_inputs(self, index: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """The same with random augmentation."""
+        ...
+
+
+@dataclass
+class Images:
+    """uint8 images ``N, *spatial, C`` that become normalised float ``N, C, *spatial``.
+
+    Attributes:
+        pixels: uint8 ``N, *spatial, C`` on the device.
+        labels: int64 ``N`` on the device.
+        mean, std: per channel, of pixels / 255.
+        flip: spatial axes (0 = rows) along which an image may be mirrored.
+        shift: largest random shift in pixels, edges repeated.
+    """
+
+    pixels: torch.Tensor
+    labels: torch.Tensor
+    mean: Sequence[float]
+    std: Sequence[float]
+    flip: Sequence[int] = ()
+    shift: int = 0
+
+    def __post_init__(self) -> None:
+        # (x / 255 - mean) / std as one multiplication and one addition.
+        std = torch.tensor(self.std, device=self.pixels.device)
+        mean = torch.tensor(self.mean, device=self.pixels.device)
+        self._scale, self._offset = 1 / (255 * std), -mean / std
+
+    def inputs(self, index: torch.Tensor) -> torch.Tensor:
+        return self._normalise(self.pixels[index])
+
+    def training_inputs(self, index: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        return self._normalise(self._augment(self.pixels[index], generator))
+
+    def _normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+        x = pixels.float().mul_(self._scale).add_(self._offset)
+        # Channels first for torch, still channels last in memory, which its CPU kernels like.
+        return x.movedim(-1, 1)
+
+    def _augment(self, pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        for axis in self.flip:
+            mirrored = torch.rand(len(pixels), generator=generator) < 0.5
+            mirrored = mirrored.to(pixels.device).view(-1, *[1] * (pixels.ndim - 1))
+            pixels = torch.where(mirrored, pixels.flip(axis + 1), pixels)
+        if self.shift:
+            for axis in range(1, pixels.ndim - 1):
+                pixels = _shift(pixels, axis, self.shift, generator)
+        return pixels
+
+
+def _shift(x: torch.Tensor, axis: int, most: int, generator: torch.Generator) -> torch.Tensor:
+    """Every image moved by its own random number of pixels along ``axis``, edges repeated."""
+    size = x.shape[axis]
+    moves = torch.randint(-most, most + 1, (len(x), 1), generator=generator)
+    source = (torch.arange(size) + moves).clamp_(0, size - 1).to(x.device)
+    source = source.view(len(x), *[size if a == axis else 1 for a in range(1, x.ndim)])
+    return x.gather(axis, source.expand_as(x))
+
+
+@dataclass
+class Features:
+    """Float vectors ``N, F``: what the coarse net sees."""
+
+    values: torch.Tensor
+    labels: torch.Tensor
+
+    def inputs(self, index: torch.Tensor) -> torch.Tensor:
+        return self.values[index]
+
+    def training_inputs(self, index: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        return self.values[index]
+
+
+@dataclass
+class Progress:
+    """Where a training stands, and what it has seen; the part of its state that is not weights."""
+
+    epoch: int = 0  # finished epochs
+    step: int = 0  # finished steps of the epoch in hand
+    loss_sum: float = 0.0  # of the epoch in hand
+    correct: int = 0  # of the epoch in hand
+    seconds: float = 0.0  # training steps alone, all epochs
+    history: list[dict[str, float]] = field(default_factory=list)
+    resumed: list[dict[str, int]] = field(default_factory=list)
+
+
+def one_cycle(step: int, num_steps: int, peak: float) -> float:
+    """Learning rate of a step: a cosine up to the peak in 30 % of the steps, a cosine down to 0.
+
+    The one-cycle policy of Smith and Topin (arXiv 1708.07120) as in torch's ``OneCycleLR``.
+    """
+    first, last = peak / 25, peak / 25e4
+    summit = 0.3 * num_steps - 1
+    if step <= summit:
+        return _cosine(first, peak, step / summit)
+    return _cosine(peak, last, (step - summit) / (num_steps - 1 - summit))
+
+
+def _cosine(start: float, end: float, fraction: float) -> float:
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * fraction))
+
+
+def make_optimizer(net: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+    """SGD with Nesterov momentum, or AdamW."""
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(
+            net.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
+    return torch.optim.SGD(
+        net.parameters(),
+        settings.learning_rate,
+        momentum=settings.momentum,
+        nesterov=settings.momentum > 0,
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
+
+
+def generator_of(*numbers: int) -> torch.Generator:
+    """A random generator that depends on nothing but these numbers."""
+    seed = 0
+    for number in numbers:  # a linear congruential step mixes each number in
+        seed = (seed * 6364136223846793005 + number + 1442695040888963407) % 2**63
+    return torch.Generator().manual_seed(seed)
+
+
+def num_steps_per_epoch(num_samples: int, batch_size: int) -> int:
+    """Whole batches in an epoch; the samples left over are others in every epoch."""
+    return max(1, num_samples // batch_size)
+
+
+def fit(
+    net: nn.Module,
+    train: Samples,
+    val: Samples,
+    settings: Settings,
+    seed: int,
+    device: Device,
+    checkpoint: Checkpoint | None = None,
+) -> Progress:
+    """Train ``net`` in place by cross-entropy and return its history.
+
+    Args:
+        net: maps inputs of ``train`` to logits ``N, K``; on the device already.
+        train, val: samples to learn from, and to measure after every epoch.
+        settings: see :class:`Settings`.
+        seed: fixes the order of samples and the augmentation; weights and dropout come from
+            torch's generator, which the caller seeds before building the net.
+        device: where everything lives.
+        checkpoint: saves the state after every epoch, at most once in ``every_seconds`` (then
+            also between two steps), and gives it back when the training starts anew.
+    """
+    optimizer = make_optimizer(net, settings)
+    progress = _resume(net, optimizer, checkpoint, device) or Progress()
+    steps = num_steps_per_epoch(len(train.labels), settings.batch_size)
+    while progress.epoch < settings.epochs:
+        _train_epoch(net, optimizer, train, settings, seed, device, progress, checkpoint)
+        progress.history.append(_measure(net, train, val, settings, steps, progress))
+        progress.epoch += 1
+        progress.step, progress.loss_sum, progress.correct = 0, 0.0, 0
+        log.info(_epoch_line(progress.history[-1], settings.epochs))
+        if checkpoint and checkpoint.due():
+            _save(net, optimizer, checkpoint, progress, device)
+    return progress
+
+
+def _train_epoch(
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    train: Samples,
+    settings: Settings,
+    seed: int,
+    device: Device,
+    progress: Progress,
+    checkpoint: Checkpoint | None,
+) -> None:
+    """Steps from ``progress.step`` to the end of the epoch."""
+    num_samples = len(train.labels)
+    steps = num_steps_per_epoch(num_samples, settings.batch_size)
+    order = torch.randperm(num_samples, generator=generator_of(seed, progress.epoch))
+    order = order.to(device.torch)
+    # Sums stay on the device: reading them in every step would make the device wait.
+    loss_sum = torch.tensor(progress.loss_sum, dtype=torch.float64, device=device.torch)
+    correct = torch.tensor(progress.correct, device=device.torch)
+    net.train()
+    device.synchronize()
+    start = time.perf_counter()
+    for step in range(progress.step, steps):
+        index = order[step * settings.batch_size : (step + 1) * settings.batch_size]
+        inputs = train.training_inputs(index, generator_of(seed, progress.epoch, step))
+        labels = train.labels[index]
+        done = progress.epoch * steps + step
+        for group in optimizer.param_groups:
+            group["lr"] = one_cycle(done, settings.epochs * steps, settings.learning_rate)
+
+        logits = net(inputs)
+        loss = F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+        loss_sum += loss.detach() * len(index)
+        correct += (logits.detach().argmax(1) == labels).sum()
+        # By the clock also in mid-epoch: an epoch of a large scan can take hours.
+        if checkpoint and checkpoint.every_seconds > 0 and checkpoint.due():
+            progress.seconds += time.perf_counter() - start
+            progress.step, progress.loss_sum, progress.correct = (
+                step + 1,
+                loss_sum.item(),
+                int(correct),
+            )
+            _save(net, optimizer, checkpoint, progress, device)
+            start = time.perf_counter()
+    device.synchronize()
+    progress.seconds += time.perf_counter() - start
+    progress.step, progress.loss_sum, progress.correct = steps, loss_sum.item(), int(correct)
+
+
+def _measure(
+    net: nn.Module, train: Samples, val: Samples, settings: Settings, steps: int, progress: Progress
+) -> dict[str, float]:
+    """One row of ``history.csv``: the epoch's running means and the validation split."""
+    seen = min(steps * settings.batch_size, len(train.labels))
+    done = (progress.epoch + 1) * steps
+    loss_val, accuracy_val = evaluate(net, val)
+    return {
+        "epoch": progress.epoch + 1,
+        "step": done,
+        "learning_rate": one_cycle(done - 1, settings.epochs * steps, settings.learning_rate),
+        "loss_train": progress.loss_sum / seen,
+        "accuracy_train": progress.correct / seen,
+        "loss_val": loss_val,
+        "accuracy_val": accuracy_val,
+        "seconds": progress.seconds,
+    }
+
+
+def _epoch_line(row: dict[str, float], epochs: int) -> str:
+    return (
+        f"epoch {row['epoch']}/{epochs}: loss {row['loss_train']:.4f}, "
+        f"accuracy {row['accuracy_train']:.4f}; validation loss {row['loss_val']:.4f}, "
+        f"accuracy {row['accuracy_val']:.4f}; {row['seconds']:.1f} s"
+    )
+
+
+@torch.no_grad()
+def predict_logits(net: nn.Module, samples: Samples, batch_size: int = 1024) -> torch.Tensor:
+    """Logits ``N, K`` of all samples, in evaluation mode, without augmentation."""
+    net.eval()
+    index = torch.arange(len(samples.labels), device=samples.labels.device)
+    return torch.cat([net(samples.inputs(part)) for part in index.split(batch_size)])
+
+
+def evaluate(net: nn.Module, samples: Samples) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy over all samples."""
+    logits = predict_logits(net, samples)
+    loss = F.cross_entropy(logits, samples.labels).item()
+    return loss, (logits.argmax(1) == samples.labels).double().mean().item()
+
+
+def write_history(history: list[dict[str, float]], path: str | Path) -> None:
+    """One row per epoch."""
+    with write_aside(path) as aside, aside.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(history[0]))
+        writer.writeheader()
+        writer.writerows(history)
+
+
+def training_metrics(
+    net: nn.Module,
+    shape: tuple[int, ...],
+    progress: Progress,
+    settings: Settings,
+    num_images: int,
+    device: Device,
+) -> dict[str, Any]:
+    """What every training reports in its ``metrics.json``, local and coarse alike."""
+    last = progress.history[-1]
+    return {
+        "parameters": num_parameters(net),
+        "multiply_adds": multiply_adds(net, shape),
+        "settings": asdict(settings),
+        "epochs": last["epoch"],
+        "steps": last["step"],
+        "images": num_images,
+        **{key: last[key] for key in ("loss_train", "accuracy_train", "loss_val", "accuracy_val")},
+        "train_seconds": round(progress.seconds, 4),
+        "images_per_second": round(num_images * settings.epochs / progress.seconds, 2),
+        "peak_memory_bytes": device.peak_memory_bytes(),
+        "device": device.torch.type,
+        "device_name": device.name,
+        "threads": device.threads,
+        "resumed": progress.resumed,
+        "versions": versions(),
+        "hardware": hardware(),
+    }
+
+
+def _save(
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    checkpoint: Checkpoint,
+    progress: Progress,
+    device: Device,
+) -> None:
+    state: dict[str, Any] = {
+        "net": net.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "random": random_states(device.torch),
+        "progress": vars(progress),
+    }
+    checkpoint.save(state)
+
+
+def _resume(
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    checkpoint: Checkpoint | None,
+    device: Device,
+) -> Progress | None:
+    state = checkpoint.load() if checkpoint else None
+    if state is None:
+        return None
+    net.load_state_dict(state["net"])
+    optimizer.load_state_dict(state["optimizer"])
+    restore_random_states(state["random"], device.torch)
+    progress = Progress(**state["progress"])
+    progress.resumed.append({"epoch": progress.epoch, "step": progress.step})
+    log.info("resumed after epoch %d, step %d of the next", progress.epoch, progress.step)
+    return progress

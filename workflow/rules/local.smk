@@ -1,0 +1,54 @@
+# The subdomain solves: one job per tile, no communication. The global net is the tiling "whole".
+
+
+rule train_local:
+    input:
+        shard_inputs,
+        labels=expand("results/data/{{dataset}}/y_{split}.npy", split=["train", "val"]),
+        card="results/data/{dataset}/card.json",
+    output:
+        model="results/local/{dataset}/{model}/{tiling}/seed{seed}/{tile}/model.safetensors",
+        history="results/local/{dataset}/{model}/{tiling}/seed{seed}/{tile}/history.csv",
+        metrics="results/local/{dataset}/{model}/{tiling}/seed{seed}/{tile}/metrics.json",
+    log:
+        "logs/train_local/{dataset}/{model}/{tiling}/seed{seed}/{tile}.log",
+    benchmark:
+        "results/benchmarks/train_local/{dataset}/{model}/{tiling}/seed{seed}/{tile}.tsv"
+    params:
+        subdomain=subdomain_parameters,
+        settings=local_settings(),
+        code=code_digest("local", "models.vgg"),
+    threads: 1
+    resources:
+        gpu=1,
+    conda:
+        CONDA_ENVIRONMENT
+    message:
+        "Training {wildcards.model} on {wildcards.dataset}, {wildcards.tiling}, tile {wildcards.tile}, seed {wildcards.seed}"
+    script:
+        "../scripts/train_local.py"
+
+
+rule local_probabilities:
+    input:
+        shard_inputs,
+        model="results/local/{dataset}/{model}/{tiling}/seed{seed}/{tile}/model.safetensors",
+        card="results/data/{dataset}/card.json",
+    output:
+        probabilities="results/local/{dataset}/{model}/{tiling}/seed{seed}/{tile}/probabilities.npz",
+    log:
+        "logs/local_probabilities/{dataset}/{model}/{tiling}/seed{seed}/{tile}.log",
+    benchmark:
+        "results/benchmarks/local_probabilities/{dataset}/{model}/{tiling}/seed{seed}/{tile}.tsv"
+    params:
+        subdomain=subdomain_parameters,
+        code=code_digest("local", "models.vgg"),
+    threads: 1
+    resources:
+        gpu=1,
+    conda:
+        CONDA_ENVIRONMENT
+    message:
+        "Local probabilities of {wildcards.dataset}, {wildcards.tiling}, tile {wildcards.tile}, seed {wildcards.seed}"
+    script:
+        "../scripts/local_probabilities.py"

@@ -1,0 +1,7 @@
+"""Rule download: see ddcnn.data.download."""
+
+from ddcnn.data import download
+from ddcnn.logs import log_to
+
+with log_to(snakemake.log[0]):
+    download(snakemake.params.dataset, snakemake.output.manifest)

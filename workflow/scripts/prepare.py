@@ -1,0 +1,7 @@
+"""Rule prepare: see ddcnn.data.prepare."""
+
+from ddcnn.data import prepare
+from ddcnn.logs import log_to
+
+with log_to(snakemake.log[0]):
+    prepare(snakemake.params.dataset, snakemake.input.manifest, snakemake.output.card)

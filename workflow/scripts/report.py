@@ -1,0 +1,15 @@
+"""Rule report: see ddcnn.report.write_report."""
+
+from pathlib import Path
+
+from ddcnn.logs import log_to
+from ddcnn.report import write_report
+
+with log_to(snakemake.log[0]):
+    write_report(
+        snakemake.wildcards.experiment,
+        runs=[Path(folder) for folder in snakemake.params.runs],
+        results=Path("results"),
+        settings=snakemake.params.settings,
+        out=Path(snakemake.output.page).parent,
+    )
