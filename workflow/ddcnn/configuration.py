@@ -141,7 +141,9 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration with lists for all product keys and all defaults, valid by the schema."""
     properties = schema()["properties"]
     settings = {
-        key: _as_list(value) if properties.get(key, {}).get("product") else value
+        key: _as_list(value)
+        if properties.get(key, {}).get("product")
+        else _from_command_line(value)
         for key, value in config.items()
     }
     _refuse_infinite(settings)
@@ -155,13 +157,19 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_list(value: Any) -> Any:
-    # Snakemake hands a list on the command line (--config "overlap=[0,2]") over as text.
-    if isinstance(value, str) and value.strip().startswith("["):
-        try:
-            value = yaml.safe_load(value)
-        except yaml.YAMLError:
-            return [value]
+    value = _from_command_line(value)
     return value if isinstance(value, list) else [value]
+
+
+def _from_command_line(value: Any) -> Any:
+    """Snakemake hands ``--config "overlap=[0,2]"`` and ``global_net=false`` over as text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        meant = yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value
+    return meant if isinstance(meant, list | bool) else value
 
 
 def _refuse_infinite(value: Any, key: str = "") -> None:

@@ -129,8 +129,8 @@ def train_local(
         | {
             "load_seconds": round(load_seconds, 4),
             "start_seconds": round(start_seconds, 4),
-            "started": started.isoformat(timespec="seconds"),
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "started": started.isoformat(timespec="milliseconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
         },
     )
     save_weights(net, out / "model.safetensors")

@@ -214,9 +214,9 @@ def fit(
         progress.history.append(_measure(net, train, val, settings, steps, progress))
         progress.epoch += 1
         progress.step, progress.loss_sum, progress.correct = 0, 0.0, 0
-        log.info(_epoch_line(progress.history[-1], settings.epochs))
         if checkpoint and checkpoint.due():
             _save(net, optimizer, checkpoint, progress, device)
+        log.info(_epoch_line(progress.history[-1], settings.epochs))
     return progress
 
 

@@ -14,6 +14,11 @@ rule train_coarse:
         "logs/train_coarse/{dataset}/{model}/{decomposition}/seed{seed}.log",
     benchmark:
         "results/benchmarks/train_coarse/{dataset}/{model}/{decomposition}/seed{seed}.tsv"
+    conda:
+        CONDA_ENVIRONMENT
+    threads: 1
+    resources:
+        gpu=1,
     params:
         tiles=tiles_of,
         settings=coarse_settings(),
@@ -21,11 +26,6 @@ rule train_coarse:
         dropout=EXPERIMENT.settings["coarse"]["dropout"],
         fit_on=EXPERIMENT.settings["coarse"]["fit_on"],
         code=code_digest("coarse"),
-    threads: 1
-    resources:
-        gpu=1,
-    conda:
-        CONDA_ENVIRONMENT
     message:
         "Training the coarse net of {wildcards.dataset}, {wildcards.decomposition}, seed {wildcards.seed}"
     script:
@@ -48,12 +48,12 @@ rule evaluate:
         "logs/evaluate/{dataset}/{model}/{decomposition}/seed{seed}.log",
     benchmark:
         "results/benchmarks/evaluate/{dataset}/{model}/{decomposition}/seed{seed}.tsv"
+    conda:
+        CONDA_ENVIRONMENT
     params:
         run=run_parameters,
         tiles=tiles_of,
         code=code_digest("runs"),
-    conda:
-        CONDA_ENVIRONMENT
     message:
         "Comparing the methods on {wildcards.dataset}, {wildcards.decomposition}, seed {wildcards.seed}"
     script:

@@ -7,9 +7,8 @@ from pathlib import Path
 PACKAGE_FOLDER = str(Path(workflow.basedir) / "workflow")
 sys.path.insert(0, PACKAGE_FOLDER)
 # Jobs find the package of this checkout, in whatever environment they run.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    dict.fromkeys([PACKAGE_FOLDER, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
-)
+earlier = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+os.environ.update(PYTHONPATH=os.pathsep.join(dict.fromkeys([PACKAGE_FOLDER, *earlier])))
 
 from ddcnn.configuration import load_experiment
 from ddcnn.errors import InputError
@@ -98,7 +97,9 @@ def shard_inputs(wildcards):
 def local_inputs(wildcards, file):
     """One file of every local net of a run, in the order of the decomposition."""
     run = run_of(wildcards)
-    return [f"results/local/{run.local_folder(tile)}/{file}" for tile in run.decomposition.subdomains]
+    return [
+        f"results/local/{run.local_folder(tile)}/{file}" for tile in run.decomposition.subdomains
+    ]
 
 
 def local_probabilities_inputs(wildcards):
@@ -166,23 +167,22 @@ def report_inputs(_wildcards):
             f"results/local/{run.local_folder(tile)}/history.csv"
             for tile in run.decomposition.subdomains
         ]
-        files += [f"results/data/{run.dataset}/{f}" for f in ("card.json", "x_train.npy", "x_test.npy")]
+        files += [
+            f"results/data/{run.dataset}/{f}" for f in ("card.json", "x_train.npy", "x_test.npy")
+        ]
     return list(dict.fromkeys(files))
 
 
 def headline():
     """Where the report is, and the three figures that matter."""
-    from ddcnn.report import headline_of
+    from ddcnn.report import headline as headline_of
 
-    page, summary, _ = report_files()
-    if not Path(page).is_file() or not Path(summary).is_file():
-        return "Done."
-    return headline_of(Path(summary), Path(page))
+    summary = Path(report_files()[1])
+    return headline_of(summary) if summary.is_file() else "Done."
 
 
 def advice_after_error():
-    return (
-        "Something failed: the lines above name the rule and its log file. Nothing that is finished is lost:\n"
-        "put right what the log says and run the same command again; interrupted trainings go on from their\n"
-        "checkpoint. If Snakemake says that the folder is locked: snakemake --unlock."
-    )
+    return """\
+Something failed: the lines above name each failed job and its log file. Nothing that is finished is
+lost: put right what the log says and run the same command again; interrupted trainings go on from
+their checkpoint. If Snakemake says that the folder is locked: snakemake --unlock."""

@@ -10,11 +10,11 @@ rule download:
         "logs/download/{dataset}.log",
     benchmark:
         "results/benchmarks/download/{dataset}.tsv"
+    conda:
+        CONDA_ENVIRONMENT
     params:
         dataset=dataset_entry,
         code=code_digest("data.preparation"),
-    conda:
-        CONDA_ENVIRONMENT
     message:
         "Getting the files of {wildcards.dataset} and verifying their checksums"
     script:
@@ -32,11 +32,11 @@ rule prepare:
         "logs/prepare/{dataset}.log",
     benchmark:
         "results/benchmarks/prepare/{dataset}.tsv"
+    conda:
+        CONDA_ENVIRONMENT
     params:
         dataset=dataset_entry,
         code=code_digest("data.preparation"),
-    conda:
-        CONDA_ENVIRONMENT
     message:
         "Preparing {wildcards.dataset}: images, labels and data card"
     script:

@@ -14,15 +14,15 @@ rule train_local:
         "logs/train_local/{dataset}/{model}/{tiling}/seed{seed}/{tile}.log",
     benchmark:
         "results/benchmarks/train_local/{dataset}/{model}/{tiling}/seed{seed}/{tile}.tsv"
+    conda:
+        CONDA_ENVIRONMENT
+    threads: 1
+    resources:
+        gpu=1,
     params:
         subdomain=subdomain_parameters,
         settings=local_settings(),
         code=code_digest("local", "models.vgg"),
-    threads: 1
-    resources:
-        gpu=1,
-    conda:
-        CONDA_ENVIRONMENT
     message:
         "Training {wildcards.model} on {wildcards.dataset}, {wildcards.tiling}, tile {wildcards.tile}, seed {wildcards.seed}"
     script:
@@ -40,14 +40,14 @@ rule local_probabilities:
         "logs/local_probabilities/{dataset}/{model}/{tiling}/seed{seed}/{tile}.log",
     benchmark:
         "results/benchmarks/local_probabilities/{dataset}/{model}/{tiling}/seed{seed}/{tile}.tsv"
-    params:
-        subdomain=subdomain_parameters,
-        code=code_digest("local", "models.vgg"),
+    conda:
+        CONDA_ENVIRONMENT
     threads: 1
     resources:
         gpu=1,
-    conda:
-        CONDA_ENVIRONMENT
+    params:
+        subdomain=subdomain_parameters,
+        code=code_digest("local", "models.vgg"),
     message:
         "Local probabilities of {wildcards.dataset}, {wildcards.tiling}, tile {wildcards.tile}, seed {wildcards.seed}"
     script:

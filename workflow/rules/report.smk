@@ -26,12 +26,12 @@ rule report:
         "logs/report/{experiment}.log",
     benchmark:
         "results/benchmarks/report/{experiment}.tsv"
+    conda:
+        CONDA_ENVIRONMENT
     params:
         runs=[f"results/runs/{run.folder}" for run in EXPERIMENT.runs],
         settings=EXPERIMENT.settings,
         code=code_digest("report"),
-    conda:
-        CONDA_ENVIRONMENT
     message:
         "Writing the report of {wildcards.experiment}"
     script:

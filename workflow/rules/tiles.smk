@@ -10,11 +10,11 @@ rule tile:
         "logs/tile/{dataset}/{tiling}.log",
     benchmark:
         "results/benchmarks/tile/{dataset}/{tiling}.tsv"
+    conda:
+        CONDA_ENVIRONMENT
     params:
         tiling=tiling_parameters,
         code=code_digest("shards"),
-    conda:
-        CONDA_ENVIRONMENT
     message:
         "Cutting the images of {wildcards.dataset} into tiles: {wildcards.tiling}"
     script:
@@ -31,10 +31,10 @@ rule coarse_view:
         "logs/coarse_view/{dataset}/{tiling}.log",
     benchmark:
         "results/benchmarks/coarse_view/{dataset}/{tiling}.tsv"
-    params:
-        code=code_digest("shards"),
     conda:
         CONDA_ENVIRONMENT
+    params:
+        code=code_digest("shards"),
     message:
         "Resampling the images of {wildcards.dataset} to the tiles of {wildcards.tiling}"
     script:

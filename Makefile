@@ -1,0 +1,99 @@
+# What a person types. `make` alone lists it.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+ARGS =
+
+BIN := .venv/bin
+READY := .venv/.ready
+IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
+
+.PHONY: help
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  More arguments go through ARGS:  make run ARGS='--config overlap=2'"
+	@echo "                                   make test ARGS='-k tiles'"
+	@echo "  Another Python:                  make setup PYTHON=python3.12"
+
+.PHONY: run
+run: $(READY)  ## train everything the configuration asks for and write the report
+	@$(IN_VENV) snakemake --cores all $(ARGS)
+
+.PHONY: test
+test: $(READY)  ## run the tests, except those below
+	@$(IN_VENV) pytest -m "not browser and not slurm" $(ARGS)
+
+.PHONY: test-browser
+test-browser: $(READY)  ## open the report in a headless Chromium (Debian package chromium)
+	@$(IN_VENV) pytest -m browser $(ARGS)
+
+.PHONY: lint
+lint: $(READY)  ## check style and workflow without changing a file
+	@$(IN_VENV) ruff check .
+	@$(IN_VENV) ruff format --check .
+	@$(IN_VENV) snakefmt --check Snakefile workflow
+	@$(IN_VENV) snakemake --lint
+
+.PHONY: format
+format: $(READY)  ## bring all files into the project's style
+	@$(IN_VENV) ruff check --fix-only .
+	@$(IN_VENV) ruff format .
+	@$(IN_VENV) snakefmt Snakefile workflow
+
+.PHONY: setup
+setup: $(READY)  ## install what is missing into .venv (run and test do it themselves)
+
+# The environment is made again where there is none, where it is broken (its Python is gone), and
+# where it was copied or moved: it holds absolute paths and would run the code of the old place.
+USABLE := $(shell grep -qsF " $(CURDIR)/.venv" .venv/pyvenv.cfg && $(BIN)/python -c "" \
+	&& test -x $(BIN)/uv && echo yes)
+ifneq ($(USABLE),yes)
+.PHONY: $(BIN)/uv
+endif
+
+$(BIN)/uv:
+	@command -v $(PYTHON) >/dev/null || { echo "setup: there is no $(PYTHON):" \
+		"install Python 3.11, 3.12 or 3.13" >&2; exit 1; }
+	@$(PYTHON) envs/check_python.py
+	@rm -rf .venv
+	@echo "setup: making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv
+	@sed -n '/^uv==/,/# via/p' envs/requirements.txt > .venv/uv.txt
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps \
+		--require-hashes -r .venv/uv.txt
+
+# Of what uv says, the downloads from 100 MiB on, errors and sums are enough.
+ONLY_LARGE := /^ +([-+~]|Downloaded|Building|Built) /d; \
+	/^Downloading .*\(([0-9.]+KiB|[0-9]{1,2}\.[0-9]MiB)\)/d
+
+# The byte-code is compiled here because every job would pay for it otherwise: 13 s instead of 6 s
+# from process start to the first training step.
+$(READY): envs/requirements.txt pyproject.toml $(BIN)/uv
+	@echo "setup: installing the locked packages (the first time about 3 GB are downloaded)"
+	@$(BIN)/uv pip sync --python $(BIN)/python --require-hashes --compile-bytecode \
+		envs/requirements.txt 2>&1 | sed -uE "$(ONLY_LARGE)"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+	@echo "setup: ready"
+
+.PHONY: lock
+lock: $(BIN)/uv  ## renew envs/ after a change of dependencies (ARGS=--upgrade: newest versions)
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --all-extras --no-header $(ARGS) pyproject.toml -o envs/requirements.txt
+	@$(BIN)/python envs/write_conda.py
+
+.PHONY: clean
+clean:  ## remove results, logs and caches; keeps downloaded data and .venv
+	@find results -mindepth 1 ! -type d ! -path results/README.md ! -path 'results/data/*/raw/*' -delete
+	@find results -mindepth 1 -type d -empty -delete
+	@rm -rf logs build dist .pytest_cache .ruff_cache .hypothesis
+	@find workflow tests -name __pycache__ -prune -exec rm -rf {} +
+	@test ! -d .snakemake || find .snakemake -mindepth 1 -maxdepth 1 ! -name conda -exec rm -rf {} +
+
+.PHONY: clean-all
+clean-all: clean  ## remove the downloaded data, too
+	@find results -mindepth 1 ! -path results/README.md -delete

@@ -1,0 +1,278 @@
+"""The workflow itself, run on tiny data in a project of its own."""
+
+import csv
+import json
+import os
+import subprocess
+import time
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from workflow_runs import (
+    command,
+    make_project,
+    planned_jobs,
+    small_fashion,
+    snakemake,
+    synthetic_volumes,
+    write_config,
+)
+
+RUN = "results/runs/fashion/vgg-w8/blocks-2x2-overlap4-view/seed0"
+WHOLE = "results/runs/fashion/vgg-w8/whole/seed0"
+LOCAL = "results/local/fashion/vgg-w8"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """A project whose tiny experiment has run once, undisturbed."""
+    folder = make_project(tmp_path_factory.mktemp("undisturbed") / "project")
+    data = small_fashion(folder.parent / "fashion.npz")
+    config = write_config(folder / "tiny.yaml", dataset=dataset(data))
+    snakemake(folder, config)
+    return folder
+
+
+def dataset(path: Path, name: str = "fashion") -> dict:
+    return {"name": name, "path": str(path), "flip": ["column"], "shift": 1}
+
+
+def predictions(project: Path, run: str = RUN) -> bytes:
+    return (project / run / "predictions.npz").read_bytes()
+
+
+def test_every_method_has_a_row_in_the_summary(project):
+    rows = list(csv.DictReader((project / "results/reports/tiny/summary.csv").open()))
+    methods = {(row["decomposition"], row["method"]) for row in rows}
+    decomposed = {("blocks-2x2-overlap4-view", m) for m in ("cnn-dnn", "mean", "vote", "best-tile")}
+    assert methods == {("whole", "global")} | decomposed
+
+
+def test_the_report_is_one_page_with_figures(project):
+    folder = project / "results/reports/tiny"
+    assert "<svg" in (folder / "report.html").read_text()
+    assert len(list((folder / "figures").glob("*.svg"))) == len(
+        list((folder / "figures").glob("*.png"))
+    )
+    assert list((folder / "figures").iterdir())
+
+
+def test_evaluation_agrees_with_the_predictions(project):
+    evaluation = json.loads((project / RUN / "evaluation.json").read_text())
+    saved = np.load(project / RUN / "predictions.npz")
+    for method, result in evaluation["methods"].items():
+        p_NK = saved[f"test_{method}"]
+        right = (p_NK.argmax(1) == saved["test_labels"]).mean()
+        assert p_NK.dtype == np.float32
+        assert result["accuracy_test"] == pytest.approx(right)
+        np.testing.assert_allclose(p_NK.sum(axis=1), 1, atol=1e-5)
+
+
+def test_parallel_time_is_the_slowest_tile_and_the_coarse_net(project):
+    evaluation = json.loads((project / RUN / "evaluation.json").read_text())
+    local = [net["train_seconds"] for net in evaluation["local"].values()]
+    coarse = evaluation["coarse"]["train_seconds"]
+    whole = json.loads((project / LOCAL / "whole/seed0/0-0/metrics.json").read_text())
+    result = evaluation["methods"]["cnn-dnn"]
+    assert result["parallel_seconds"] == pytest.approx(max(local) + coarse, abs=1e-3)
+    assert result["serial_seconds"] == pytest.approx(sum(local) + coarse, abs=1e-3)
+    assert result["speedup"] == pytest.approx(
+        whole["train_seconds"] / result["parallel_seconds"], rel=1e-3
+    )
+
+
+def test_two_one_thread_trainings_run_at_a_time(project):
+    jobs = [json.loads(p.read_text()) for p in (project / LOCAL).glob("*/seed0/*/metrics.json")]
+    spans = [
+        (datetime.fromisoformat(j["started"]), datetime.fromisoformat(j["finished"])) for j in jobs
+    ]
+    at_a_time = [sum(a <= start < b for a, b in spans) for start, _ in spans]
+    assert {job["threads"] for job in jobs} == {1}
+    assert max(at_a_time) == 2
+
+
+def test_nothing_is_left_behind(project):
+    results = project / "results"
+    leftovers = [p for p in results.rglob("*") if "partial" in p.name or p.name == "checkpoint.pt"]
+    assert leftovers == []
+
+
+def test_every_job_has_a_log(project):
+    log = project / "logs/train_local/fashion/vgg-w8/blocks-2x2-overlap4/seed0/0-1.log"
+    lines = log.read_text().splitlines()
+    assert sum("epoch" in line for line in lines) == 4
+
+
+# --- what a change re-runs -------------------------------------------------------------------
+
+
+def test_a_second_run_has_nothing_to_do(project):
+    assert planned_jobs(project, project / "tiny.yaml") == {}
+
+
+def test_another_overlap_keeps_data_and_global_net(project):
+    jobs = planned_jobs(project, project / "tiny.yaml", "--config", "overlap=2")
+    assert jobs == {
+        "tile": 1, "coarse_view": 1, "train_local": 5, "local_probabilities": 5,
+        "train_coarse": 1, "evaluate": 1, "report": 1,
+    }  # fmt: skip
+
+
+def test_without_the_view_its_local_nets_are_shared(project):
+    jobs = planned_jobs(project, project / "tiny.yaml", "--config", "coarse_view=false")
+    assert jobs == {"train_coarse": 1, "evaluate": 1, "report": 1}
+
+
+def test_another_seed_keeps_the_tiles(project):
+    jobs = planned_jobs(project, project / "tiny.yaml", "--config", "seed=1")
+    assert "tile" not in jobs
+    assert jobs["train_local"] == 6
+
+
+def test_coarse_epochs_rerun_the_coarse_net_only(project):
+    data = project.parent / "fashion.npz"
+    config = write_config(project / "coarse.yaml", dataset=dataset(data), coarse={"epochs": 4})
+    assert planned_jobs(project, config) == {"train_coarse": 1, "evaluate": 1, "report": 1}
+
+
+def test_local_epochs_rerun_the_trainings_but_not_the_tiles(project):
+    data = project.parent / "fashion.npz"
+    config = write_config(project / "local.yaml", dataset=dataset(data), local={"epochs": 5})
+    jobs = planned_jobs(project, config)
+    assert jobs["train_local"] == 6
+    assert not {"download", "prepare", "tile", "coarse_view"} & set(jobs)
+
+
+@pytest.mark.parametrize(
+    ("module", "rerun"),
+    [
+        ("coarse.py", {"train_coarse", "evaluate", "report"}),
+        (
+            "training.py",
+            {"train_local", "local_probabilities", "train_coarse", "evaluate", "report"},
+        ),
+        ("runs.py", {"evaluate", "report"}),
+        ("report/page.py", {"report"}),
+    ],
+)
+def test_an_edit_reruns_what_stands_on_the_module(project, module, rerun):
+    path = project / "workflow/ddcnn" / module
+    before = path.read_text()
+    path.write_text(before + "\n# an edit\n")
+    try:
+        assert set(planned_jobs(project, project / "tiny.yaml")) == rerun
+    finally:
+        path.write_text(before)
+
+
+def test_changed_data_of_the_user_are_prepared_again(project):
+    data = project.parent / "fashion.npz"
+    content, times = data.read_bytes(), data.stat()
+    try:
+        small_fashion(data, num_images=400)
+        jobs = planned_jobs(project, project / "tiny.yaml")
+        assert {"download", "prepare", "tile", "train_local"} <= set(jobs)
+    finally:
+        data.write_bytes(content)
+        os.utime(data, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+# --- the same bits ---------------------------------------------------------------------------
+
+
+def test_the_same_seed_in_another_folder_gives_the_same_bits(project, tmp_path):
+    other = make_project(tmp_path / "elsewhere" / "project")
+    data = small_fashion(tmp_path / "fashion.npz")
+    config = write_config(other / "tiny.yaml", dataset=dataset(data), seed=[0, 1])
+    snakemake(other, config)
+    assert predictions(other) == predictions(project)
+    assert predictions(other, RUN.replace("seed0", "seed1")) != predictions(project)
+
+
+def test_a_killed_training_resumes_and_ends_with_the_same_bits(project, tmp_path):
+    other = make_project(tmp_path / "killed")
+    data = small_fashion(tmp_path / "fashion.npz")
+    config = write_config(other / "tiny.yaml", dataset=dataset(data))
+    log = other / "logs/train_local/fashion/vgg-w8/whole/seed0/0-0.log"
+    running = subprocess.Popen(
+        command(config), cwd=other, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    kill_training_after_epoch(running, log, epoch=2)
+    output, _ = running.communicate(timeout=600)
+    assert running.returncode != 0, output
+
+    snakemake(other, config)
+    assert "resumed after epoch" in log.read_text()
+    metrics = json.loads((other / LOCAL / "whole/seed0/0-0/metrics.json").read_text())
+    assert metrics["resumed"][0]["epoch"] >= 2
+    assert predictions(other) == predictions(project)
+    assert predictions(other, WHOLE) == predictions(project, WHOLE)
+
+
+def kill_training_after_epoch(running: subprocess.Popen, log: Path, epoch: int) -> None:
+    """SIGKILL the process that writes ``log`` as soon as it has finished ``epoch``."""
+    deadline = time.monotonic() + 120
+    while running.poll() is None and time.monotonic() < deadline:
+        if log.exists() and f"epoch {epoch}/" in log.read_text():
+            for process in psutil.Process(running.pid).children(recursive=True):
+                if holds_open(process, log):
+                    process.kill()
+                    return
+        time.sleep(0.005)
+    raise AssertionError("the training ended before it could be killed")
+
+
+def holds_open(process: psutil.Process, path: Path) -> bool:
+    try:
+        return any(file.path == str(path) for file in process.open_files())
+    except psutil.Error:
+        return False
+
+
+# --- three dimensions, and errors ------------------------------------------------------------
+
+
+def test_the_same_rules_serve_three_dimensions(tmp_path):
+    project = make_project(tmp_path / "project")
+    data = synthetic_volumes(tmp_path / "volumes.npz")
+    entry = {"name": "volumes", "path": str(data), "synthetic": True}
+    config = write_config(
+        project / "tiny3d.yaml",
+        **{"experiment": "tiny3d", "dataset": entry, "grid": "2x2x1", "overlap": "2x2x0"},
+        coarse_view=False,
+        local={"epochs": 6, "batch_size": 16, "augment": False},
+    )
+    snakemake(project, config)
+    run = project / "results/runs/volumes/vgg-w8/blocks-2x2x1-overlap2x2x0/seed0"
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    assert evaluation["grid"] == [2, 2, 1]
+    assert evaluation["methods"]["cnn-dnn"]["accuracy_test"] > 0.7
+    shard = np.load(project / "results/tiles/volumes/blocks-2x2x1-overlap2x2x0/1-0-0/x_train.npy")
+    whole = np.load(project / "results/data/volumes/x_train.npy")
+    np.testing.assert_array_equal(shard, whole[:, 5:12, 0:9])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"overlpa": 4}, "overlpa: unknown key; did you mean 'overlap'?"),
+        ({"grid": "2x2x2"}, "grid: 2x2x2 has 3 axes, but the images (28x28 pixels) have 2"),
+        ({"overlap": 28}, "overlap: 28 is not smaller than the tile"),
+        ({"grid": "14x14", "overlap": 0}, "needs at least 4 pixels on every axis"),
+        ({"dataset": "fashion-mnits"}, "dataset: 'fashion-mnits' is not one of fashion-mnist-10k"),
+        ({"seed": -1}, "seed: -1 is not accepted"),
+        ({"dataset": {"name": "mine", "path": "/nowhere.npz"}}, "/nowhere.npz"),
+    ],
+)
+def test_a_wrong_configuration_is_one_clear_error_before_any_job(tmp_path, changes, words):
+    project = make_project(tmp_path / "project")
+    config = write_config(project / "wrong.yaml", **{"dataset": "fashion-mnist-10k", **changes})
+    done = snakemake(project, config, check=False)
+    assert done.returncode != 0
+    assert words in done.stdout
+    assert "Traceback" not in done.stdout
+    assert 'File "' not in done.stdout
+    assert not (project / "results").exists()

@@ -1,0 +1,67 @@
+"""The command line: ``python -m ddcnn``."""
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+import yaml
+
+from ddcnn import __version__
+from ddcnn.configuration import SCHEMA, documentation, load_experiment
+from ddcnn.errors import InputError
+from ddcnn.files import write_aside
+
+CONFIG_README = SCHEMA.parents[2] / "config" / "README.md"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m ddcnn", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"ddcnn {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    check = commands.add_parser("check", help="check a configuration and list its runs")
+    check.add_argument("file", nargs="?", default="config/config.yaml", type=Path)
+    check.set_defaults(function=lambda options: check_configuration(options.file))
+    docs = commands.add_parser("docs", help="write config/README.md from the schema")
+    docs.set_defaults(function=lambda options: write_documentation())
+    options = parser.parse_args(arguments)
+    try:
+        options.function(options)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def check_configuration(path: Path) -> None:
+    """Print what a configuration asks for; a faulty one is an :class:`InputError`."""
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(config, dict):
+        raise InputError(f"{path} holds no keys; see config/README.md")
+    experiment = load_experiment(config)
+    for run in experiment.runs:
+        shape = experiment.datasets[run.dataset].shape
+        tile = "x".join(map(str, run.tiling.tile_shape(shape)))
+        print(
+            f"{run.folder}: {len(run.decomposition.subdomains)} nets of width {run.local_width} "
+            f"on {tile} pixels"
+        )
+    nets = Counter(
+        run.local_folder(tile) for run in experiment.runs for tile in run.decomposition.subdomains
+    )
+    print(f"{experiment.name}: {len(experiment.runs)} runs, {len(nets)} trainings of local nets")
+
+
+def write_documentation() -> None:
+    """Write ``config/README.md``."""
+    with write_aside(CONFIG_README) as aside:
+        aside.write_text(documentation(), encoding="utf-8")
+    print(f"wrote {CONFIG_README.name}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

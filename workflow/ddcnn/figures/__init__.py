@@ -1,0 +1,26 @@
+"""Figures of one consistent style: functions from plain arrays and tables to matplotlib figures.
+
+Colour-blind safe colours that keep their meaning from figure to figure, labelled axes with units,
+the same bytes for the same data. What is drawn and where its files lie is the caller's business.
+"""
+
+from ddcnn.figures.charts import CurveGroup, TimeRow, accuracy_by_overlap, times, training_curves
+from ddcnn.figures.matrices import confusion
+from ddcnn.figures.heat import TileMap, heat_map
+from ddcnn.figures.picture import tiles_picture
+from ddcnn.figures.style import METHOD_COLOURS, THEME_COLOURS, save
+
+__all__ = [
+    "CurveGroup",
+    "METHOD_COLOURS",
+    "THEME_COLOURS",
+    "TileMap",
+    "TimeRow",
+    "accuracy_by_overlap",
+    "confusion",
+    "heat_map",
+    "save",
+    "tiles_picture",
+    "times",
+    "training_curves",
+]

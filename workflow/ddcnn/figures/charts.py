@@ -1,0 +1,206 @@
+"""Charts: accuracy against overlap, times, training curves."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ddcnn.figures.style import (
+    BLUE,
+    CYCLE,
+    GRID,
+    INK,
+    METHOD_COLOURS,
+    METHOD_MARKERS,
+    MUTED,
+    SKY,
+    VERMILLION,
+    WIDTH,
+    direct_title,
+    styled,
+)
+
+ACROSS = 3  # panels side by side
+
+
+@styled
+def accuracy_by_overlap(
+    panels: Mapping[str, pd.DataFrame], global_accuracy: tuple[float, float] | None
+) -> Figure:
+    """Test accuracy of the methods against the overlap, the global net as a horizontal line.
+
+    Args:
+        panels: by their titles; columns ``method, overlap`` (text), ``pixels`` (of the overlap),
+            ``accuracy, error`` (one standard error).
+        global_accuracy: accuracy of the global net and its standard error, or None without one.
+    """
+    across, down = min(len(panels), ACROSS), -(-len(panels) // ACROSS)
+    figure = Figure(figsize=(max(across, 2) * WIDTH / ACROSS + 0.3, 2.6 * down + 0.7))
+    grid = figure.subplots(down, across, squeeze=False, sharey=True)
+    for axes, (title, points) in zip(grid.flat, panels.items(), strict=False):
+        _draw_overlap_panel(axes, points, global_accuracy)
+        direct_title(axes, title)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_visible(False)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("test accuracy")
+    lines = {line.get_label(): line for axes in grid.flat for line in axes.lines}
+    shown = [name for name in METHOD_COLOURS if name in lines]
+    figure.legend(
+        [lines[name] for name in shown], shown, loc="outside upper left", ncols=len(shown)
+    )
+    return figure
+
+
+def _draw_overlap_panel(
+    axes: Axes, points: pd.DataFrame, global_accuracy: tuple[float, float] | None
+) -> None:
+    if global_accuracy is not None:
+        accuracy, error = global_accuracy
+        axes.axhline(accuracy, color=INK, linestyle=(0, (5, 2)), linewidth=1.3, label="global")
+        axes.axhspan(accuracy - error, accuracy + error, color=MUTED, alpha=0.15, linewidth=0)
+    ticks = points.drop_duplicates("pixels").sort_values("pixels")
+    step = np.diff(ticks["pixels"]).min() if len(ticks) > 1 else 1
+    methods = [name for name in METHOD_COLOURS if name in set(points["method"])]
+    for number, method in enumerate(methods):
+        own = points[points["method"] == method].sort_values("pixels")
+        # Side by side, so that the error bars of the methods can be told apart.
+        aside = (number - (len(methods) - 1) / 2) * 0.05 * step
+        axes.errorbar(
+            own["pixels"] + aside,
+            own["accuracy"],
+            own["error"],
+            color=METHOD_COLOURS[method],
+            marker=METHOD_MARKERS[method],
+            elinewidth=0.8,
+            markeredgewidth=0,
+        )
+        axes.lines[-1].set_label(method)
+    axes.set_xticks(ticks["pixels"], ticks["overlap"])
+    axes.set_xlim(ticks["pixels"].min() - 0.35 * step, ticks["pixels"].max() + 0.35 * step)
+    axes.set_xlabel("overlap (pixels)")
+
+
+class TimeRow(NamedTuple):
+    """Seconds of one decomposition, or of the global net, which has neither coarse nor serial."""
+
+    label: str
+    slowest: float  # training of the slowest local net, or of the global net
+    coarse: float | None
+    overhead: float  # of one job after another: in none of the other numbers
+    serial: float | None
+    speedup: float | None
+    ideal: float | None
+
+
+@styled
+def times(rows: Sequence[TimeRow]) -> Figure:
+    """Seconds with all local nets in parallel and one after another; speed-up beside them."""
+    figure = Figure(figsize=(WIDTH, 0.46 * len(rows) + 1.45))
+    has_speedup = any(row.speedup for row in rows)
+    ratios = (3, 2) if has_speedup else (1, 0.001)
+    seconds, factor = figure.subplots(1, 2, sharey=True, width_ratios=ratios)
+    _draw_seconds(seconds, rows)
+    seconds.set_yticks(range(len(rows)), [row.label for row in rows])
+    seconds.invert_yaxis()
+    if has_speedup:
+        _draw_speedups(factor, rows)
+    else:
+        factor.set_axis_off()
+    figure.legend(*seconds.get_legend_handles_labels(), loc="outside lower left", ncols=5)
+    return figure
+
+
+def _draw_seconds(axes: Axes, rows: Sequence[TimeRow]) -> None:
+    places = np.arange(len(rows))
+    parts = {
+        "global net": ([row.slowest if row.coarse is None else 0 for row in rows], INK),
+        "slowest local net": ([0 if row.coarse is None else row.slowest for row in rows], BLUE),
+        "coarse net": ([row.coarse or 0 for row in rows], VERMILLION),
+        "overhead": ([row.overhead for row in rows], SKY),
+    }
+    left = np.zeros(len(rows))
+    for name, (values, colour) in parts.items():
+        if any(values):
+            axes.barh(places - 0.12, values, 0.36, left=left, color=colour, label=name)
+        left += values
+    serial = [row.serial or 0 for row in rows]
+    if any(serial):
+        axes.barh(places + 0.2, serial, 0.14, color=MUTED, label="serial: all, one after another")
+    axes.grid(axis="x")
+    axes.grid(False, axis="y")
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel("seconds")
+    direct_title(axes, "Training time")
+
+
+def _draw_speedups(axes: Axes, rows: Sequence[TimeRow]) -> None:
+    found = [(place, row) for place, row in enumerate(rows) if row.speedup and row.ideal]
+    for place, row in found:
+        axes.plot([row.speedup, row.ideal], [place, place], color=GRID, linewidth=3, zorder=1)
+        axes.plot(row.ideal, place, "D", color="none", markeredgecolor=MUTED, markersize=6)
+        axes.plot(row.speedup, place, "o", color=BLUE, markersize=7)
+        for value, side in ((row.speedup, BLUE), (row.ideal, MUTED)):
+            axes.annotate(
+                f"{value:.3g}×",
+                (value, place),
+                (0, 7),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+                color=side,
+            )
+    numbers = [value for _, row in found for value in (row.speedup, row.ideal)]
+    if max(numbers) > 20 * min(numbers):
+        axes.set_xscale("log")
+    else:
+        axes.set_xlim(0, 1.12 * max(numbers))
+    axes.axvline(1, color=INK, linestyle=(0, (5, 2)), linewidth=1)
+    axes.grid(axis="x")
+    axes.grid(False, axis="y")
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel("times faster than the global net")
+    direct_title(axes, "Speed-up: ● measured, ◇ ideal")
+
+
+class CurveGroup(NamedTuple):
+    """One row of :func:`training_curves`: histories by name, drawn alike."""
+
+    title: str
+    histories: Sequence[tuple[str, pd.DataFrame]]  # label ("" for no legend), history.csv
+
+
+@styled
+def training_curves(groups: Sequence[CurveGroup]) -> Figure:
+    """Validation accuracy at the left; loss on training (dashed) and validation at the right."""
+    figure = Figure(figsize=(WIDTH, 1.9 * len(groups) + 0.3))
+    grid = figure.subplots(len(groups), 2, squeeze=False, sharey="col")
+    for (left, right), group in zip(grid, groups, strict=True):
+        _draw_group(left, right, group)
+    grid[-1, 0].set_xlabel("epoch")
+    grid[-1, 1].set_xlabel("epoch")
+    return figure
+
+
+def _draw_group(left: Axes, right: Axes, group: CurveGroup) -> None:
+    labels = list(dict.fromkeys(label for label, _ in group.histories))
+    thin = 0.9 if len(group.histories) > 8 else 1.3
+    for label, history in group.histories:
+        colour = CYCLE[labels.index(label) % len(CYCLE)]
+        style = {"color": colour, "linewidth": thin, "alpha": 0.85}
+        left.plot(history["epoch"], history["accuracy_val"], **style)
+        right.plot(history["epoch"], history["loss_val"], **style)
+        right.plot(history["epoch"], history["loss_train"], **{**style, "linestyle": (0, (3, 1.5))})
+    direct_title(left, group.title)
+    left.set_ylabel("validation accuracy")
+    right.set_ylabel("loss")
+    for axes in (left, right):
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    if len(labels) > 1:
+        for label in labels:
+            left.plot([], [], color=CYCLE[labels.index(label) % len(CYCLE)], label=label)
+        left.legend(loc="lower right")

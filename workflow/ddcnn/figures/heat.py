@@ -1,0 +1,111 @@
+"""Where in the image the local nets decide well: accuracies laid over the mean image."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from ddcnn.figures.boxes import Box, Boxes, average_over_tiles, flat, is_interleaved, layers
+from ddcnn.figures.style import PAPER, WIDTH, bare, direct_title, styled
+
+COLOUR_SHARE = 0.7  # of the accuracy's colour, against the mean image below it
+COLOURS = "viridis"
+ACROSS = 3  # panels side by side
+MOST_NUMBERS = 36  # tiles of a panel that carry their accuracy as a number
+
+
+class TileMap(NamedTuple):
+    """One tiling: a panel, or one panel per layer of its grid."""
+
+    title: str
+    note: str
+    boxes: Boxes
+    accuracies: Mapping[str, float]
+
+
+@styled
+def heat_map(mean_image: np.ndarray, maps: Sequence[TileMap]) -> Figure:
+    """Where tiles overlap, the accuracies of the tiles that cover a pixel are averaged.
+
+    Args:
+        mean_image: float ``*shape`` between 0 and 1.
+        maps: one or more.
+    """
+    scale = _scale([value for each in maps for value in each.accuracies.values()])
+    panels = [(each, *layer) for each in maps for layer in layers(each.boxes)]
+    down = -(-len(panels) // ACROSS)
+    side = WIDTH / ACROSS * min(1.3, mean_image.shape[0] / mean_image.shape[1])
+    figure = Figure(figsize=(WIDTH, down * (side + 0.4) + 0.6))
+    grid = figure.subplots(down, ACROSS, squeeze=False)
+    for axes in grid.flat:
+        bare(axes)
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        _draw_panel(axes, mean_image, *panel, scale)
+    _draw_scale(figure, grid, scale)
+    return figure
+
+
+def _scale(values: Sequence[float]) -> Normalize:
+    low, high = min(values), max(values)
+    return Normalize(low, high) if high > low else Normalize(low - 0.01, high + 0.01)
+
+
+def _draw_scale(figure: Figure, grid: np.ndarray, scale: Normalize) -> None:
+    bar = figure.colorbar(
+        ScalarMappable(scale, COLOURS),
+        ax=grid,
+        orientation="horizontal",
+        fraction=0.05,
+        aspect=60,
+        pad=0.03,
+    )
+    bar.set_label("test accuracy of the local nets (share of the test images)")
+    bar.outline.set_visible(False)
+
+
+def _draw_panel(
+    axes: Axes,
+    mean_image: np.ndarray,
+    each: TileMap,
+    index: int | None,
+    names: Sequence[str],
+    scale: Normalize,
+) -> None:
+    grey = flat(mean_image, index)
+    accuracy = average_over_tiles(grey.shape, each.boxes, each.accuracies, index)
+    colour = colormaps[COLOURS](scale(accuracy))[..., :3]
+    axes.imshow(COLOUR_SHARE * colour + (1 - COLOUR_SHARE) * grey[..., None], interpolation="none")
+    note = each.note if index is None else f"slice {index}; {each.note}"
+    direct_title(axes, each.title, note)
+    if len(names) <= MOST_NUMBERS and not is_interleaved(each.boxes):
+        _write_numbers(axes, each, names)
+
+
+def _write_numbers(axes: Axes, each: TileMap, names: Sequence[str]) -> None:
+    for name in names:
+        row, column = _centre(each.boxes[name])
+        axes.text(
+            column,
+            row,
+            f"{each.accuracies[name]:.2f}",
+            ha="center",
+            va="center",
+            fontsize=8.5 if len(names) <= 9 else 6.5,
+            bbox={
+                "boxstyle": "round,pad=0.2",
+                "facecolor": PAPER,
+                "edgecolor": "none",
+                "alpha": 0.8,
+            },
+        )
+
+
+def _centre(box: Box) -> Iterator[float]:
+    return (
+        (start + stop - 1) / 2 for start, stop in zip(box["start"][:2], box["stop"], strict=False)
+    )

@@ -1,0 +1,40 @@
+"""The report of an experiment: ``summary.csv``, figures, and one page that explains itself."""
+
+from pathlib import Path
+from typing import Any
+
+from ddcnn.errors import InputError
+from ddcnn.files import write_aside
+from ddcnn.report.drawing import draw_study
+from ddcnn.report.page import render_page
+from ddcnn.report.study import Run, studies_of
+from ddcnn.report.summary import headline, summary_table
+
+__all__ = ["headline", "write_report"]
+
+
+def write_report(
+    experiment: str, runs: list[Path], results: Path, settings: dict[str, Any], out: Path
+) -> None:
+    """Write ``summary.csv``, ``figures/*.svg`` and ``.png``, and ``report.html``.
+
+    Args:
+        experiment: its name, the title of the page.
+        runs: the folders ``results/runs/...`` with ``evaluation.json`` and ``predictions.npz``.
+        results: the folder of all results; data, plans and histories are found below it.
+        settings: the validated configuration, shown as it is.
+        out: the folder ``results/reports/{experiment}``.
+
+    Raises:
+        InputError: no run at all, or a result file that cannot be read.
+    """
+    if not runs:
+        raise InputError(f"report of {experiment}: there is no run to report")
+    read = [Run.read(Path(folder)) for folder in runs]
+    with write_aside(out / "summary.csv") as aside:
+        summary_table([run.evaluation for run in read]).to_csv(aside, index=False)
+    studies = studies_of(read, Path(results))
+    drawn = [draw_study(study, out / "figures", several=len(studies) > 1) for study in studies]
+    page = render_page(experiment, studies, drawn, settings)
+    with write_aside(out / "report.html") as aside:
+        aside.write_text(page, encoding="utf-8")

@@ -1,0 +1,188 @@
+"""Results as the report reads them: runs, and studies of runs that may be compared."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ddcnn.files import read_json, read_npz
+from ddcnn.report.summary import (
+    WHOLE,
+    best_decomposition,
+    mean_over_seeds,
+    overlap_text,
+    summary_table,
+)
+from ddcnn.tiles import VIEW, format_axes, resample
+
+MOST_IMAGES = 2000  # of the training split that enter the mean image
+
+
+@dataclass(frozen=True)
+class Run:
+    """One folder ``results/runs/{dataset}/{model}/{decomposition}/seed{seed}``."""
+
+    folder: Path
+    evaluation: dict[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path) -> "Run":
+        return cls(folder, read_json(folder / "evaluation.json"))
+
+    @property
+    def seed(self) -> int:
+        return self.evaluation["seed"]
+
+    @property
+    def tiling(self) -> str:
+        return self.evaluation["tiling"]
+
+    @property
+    def tiles(self) -> list[str]:
+        return [name for name in self.evaluation["tiles"] if name != VIEW]
+
+    @property
+    def has_view(self) -> bool:
+        return self.evaluation["coarse_view"]
+
+    @property
+    def label(self) -> str:
+        """Name of the decomposition for people: ``2x2, overlap 4, coarse view``."""
+        return self.tiling_label + (", coarse view" if self.has_view else "")
+
+    @property
+    def tiling_label(self) -> str:
+        if self.tiling == WHOLE:
+            return "whole image"
+        grid = format_axes(self.evaluation["grid"])
+        if self.evaluation["kind"] == "interleaved":
+            return f"interleaved {grid}"
+        return f"{grid}, overlap {overlap_text(self.evaluation)}"
+
+    @cached_property
+    def predictions(self) -> dict[str, np.ndarray]:
+        """Arrays of ``predictions.npz``."""
+        return read_npz(self.folder / "predictions.npz")
+
+    def decisions(self, method: str) -> np.ndarray:
+        """Class of every test image: int64 ``N``."""
+        return self.predictions[f"test_{method}"].argmax(axis=1)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """True class of every test image: int64 ``N``."""
+        return self.predictions["test_labels"]
+
+
+class Study:
+    """All runs of one data set and one model: what may stand in one figure."""
+
+    def __init__(self, runs: Iterable[Run], results: Path) -> None:
+        self.runs = list(runs)
+        self.results = results
+        self.dataset: str = self.runs[0].evaluation["dataset"]
+        self.model: str = self.runs[0].evaluation["model"]
+        self.means = mean_over_seeds(summary_table(run.evaluation for run in self.runs))
+        self.best = best_decomposition(self.means)
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted({run.seed for run in self.runs})
+
+    @cached_property
+    def by_decomposition(self) -> dict[str, list[Run]]:
+        """Runs of every decomposition by slug, each in the order of the seeds."""
+        groups: dict[str, list[Run]] = {}
+        for run in sorted(self.runs, key=lambda run: run.seed):
+            groups.setdefault(run.evaluation["decomposition"], []).append(run)
+        order = dict.fromkeys(run.evaluation["decomposition"] for run in self.runs)
+        return {slug: groups[slug] for slug in sorted(order, key=lambda slug: slug != WHOLE)}
+
+    @property
+    def whole(self) -> list[Run]:
+        """Runs of the global net, none without one."""
+        return self.by_decomposition.get(WHOLE, [])
+
+    @property
+    def decomposed(self) -> dict[str, list[Run]]:
+        """Runs of every decomposition other than ``whole``."""
+        return {slug: runs for slug, runs in self.by_decomposition.items() if slug != WHOLE}
+
+    @property
+    def by_tiling(self) -> dict[str, list[Run]]:
+        """Runs by tiling, the ones with the coarse view first: they hold one local net more."""
+        groups: dict[str, list[Run]] = {}
+        for runs in self.by_decomposition.values():
+            groups.setdefault(runs[0].tiling, []).extend(runs)
+        return {
+            slug: sorted(runs, key=lambda run: not run.has_view) for slug, runs in groups.items()
+        }
+
+    def mean_of(self, decomposition: str, method: str) -> pd.Series:
+        """Row of :func:`mean_over_seeds`."""
+        rows = self.means
+        return rows[(rows["decomposition"] == decomposition) & (rows["method"] == method)].iloc[0]
+
+    @cached_property
+    def card(self) -> dict[str, Any]:
+        return read_json(self.data / "card.json")
+
+    @property
+    def data(self) -> Path:
+        return self.results / "data" / self.dataset
+
+    def boxes(self, tiling: str) -> dict[str, Any]:
+        """Tiles of the plan, without the coarse view."""
+        plan = read_json(self.results / "tiles" / self.dataset / tiling / "plan.json")
+        return {name: box for name, box in plan["tiles"].items() if name != VIEW}
+
+    def local_folder(self, run: Run, tile: str) -> Path:
+        return (
+            self.results
+            / "local"
+            / self.dataset
+            / self.model
+            / run.tiling
+            / f"seed{run.seed}"
+            / tile
+        )
+
+    def local_accuracies(self, tiling: str) -> dict[str, float]:
+        """Test accuracy of every local net of a tiling, mean over the seeds."""
+        found: dict[str, dict[int, float]] = {}
+        for run in self.by_tiling[tiling]:
+            for name, local in run.evaluation["local"].items():
+                found.setdefault(name, {})[run.seed] = local["accuracy_test"]
+        return {name: float(np.mean(list(by_seed.values()))) for name, by_seed in found.items()}
+
+    def example_image(self) -> np.ndarray:
+        """The first test image: uint8 ``*shape, C``."""
+        return np.array(np.load(self.data / "x_test.npy", mmap_mode="r")[0])
+
+    def mean_image(self) -> np.ndarray:
+        """Mean over (a part of) the training split and the channels: ``*shape``, 0 to 1."""
+        images = np.load(self.data / "x_train.npy", mmap_mode="r")
+        step = max(1, len(images) // MOST_IMAGES)
+        mean = np.mean(images[::step], axis=(0, -1), dtype=np.float32)
+        spread = float(np.ptp(mean))
+        return (mean - mean.min()) / spread if spread else mean / 255
+
+
+def coarse_view(image: np.ndarray, box: dict[str, Any]) -> np.ndarray:
+    """The whole image resampled to the shape of a tile: uint8 ``*tile_shape, C``."""
+    shape = tuple(
+        len(range(*bounds)) for bounds in zip(box["start"], box["stop"], box["step"], strict=True)
+    )
+    return resample(image[None], shape)[0]
+
+
+def studies_of(runs: Iterable[Run], results: Path) -> list[Study]:
+    """Studies in the order in which their first runs stand."""
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.evaluation["dataset"], run.evaluation["model"]), []).append(run)
+    return [Study(group, results) for group in groups.values()]

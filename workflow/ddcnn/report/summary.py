@@ -1,0 +1,129 @@
+"""The table of an experiment: one row per run and method, and what a person is told of it."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ddcnn.tiles import Tiling, format_axes
+
+METHODS = ("global", "cnn-dnn", "mean", "vote", "best-tile")  # in the order of every table
+MEASURED = (
+    "accuracy_val",
+    "accuracy_test",
+    "loss_val",
+    "loss_test",
+    "parallel_seconds",
+    "serial_seconds",
+    "speedup",
+    "flop_ratio",
+    "parameters_largest",
+    "parameters_total",
+    "peak_memory_bytes",
+)
+NAMED = (
+    "dataset",
+    "model",
+    "decomposition",
+    "kind",
+    "grid",
+    "overlap",
+    "coarse_view",
+    "tiles",
+    "seed",
+    "method",
+)
+WHOLE = "whole"
+
+
+def summary_table(evaluations: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """One row per run and method; the columns of ``summary.csv`` in their order."""
+    rows = [
+        {**_names(evaluation), "method": method, **{key: values.get(key) for key in MEASURED}}
+        for evaluation in evaluations
+        for method, values in in_order(evaluation["methods"])
+    ]
+    return pd.DataFrame(rows, columns=[*NAMED, *MEASURED])
+
+
+def in_order(methods: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Known methods in the order of every table, later ones after them."""
+    rank = {method: place for place, method in enumerate(METHODS)}
+    return sorted(methods.items(), key=lambda item: rank.get(item[0], len(rank)))
+
+
+def _names(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **{key: evaluation[key] for key in ("dataset", "model", "decomposition", "kind", "seed")},
+        "grid": format_axes(evaluation["grid"]),
+        "overlap": overlap_text(evaluation),
+        "coarse_view": evaluation["coarse_view"],
+        "tiles": len(evaluation["tiles"]),
+    }
+
+
+def overlap_text(evaluation: Mapping[str, Any]) -> str:
+    """``4`` if every divided axis has the same overlap, else one number per axis: ``4x4x0``."""
+    if not any(evaluation["overlap"]):
+        return "0"
+    return Tiling("blocks", tuple(evaluation["grid"]), tuple(evaluation["overlap"])).overlap_text
+
+
+def mean_over_seeds(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per decomposition and method, in the table's order.
+
+    The measured columns hold means over the seeds, ``{column}_spread`` the standard deviation
+    (not a number with one seed), ``seeds`` their number.
+    """
+    groups = table.groupby(["decomposition", "method"], sort=False)
+    numbers = (
+        table[list(MEASURED)]
+        .apply(pd.to_numeric)
+        .groupby([table["decomposition"], table["method"]], sort=False)
+    )
+    rows = groups[["kind", "grid", "overlap", "coarse_view", "tiles"]].first()
+    spread = numbers.std(ddof=1).add_suffix("_spread")
+    return rows.join([numbers.mean(), spread]).assign(seeds=groups.size()).reset_index()
+
+
+def best_decomposition(means: pd.DataFrame) -> str | None:
+    """The decomposition whose cnn-dnn decides best on the validation split; None without one."""
+    candidates = means[means["method"] == "cnn-dnn"]
+    if candidates.empty:
+        return None
+    return candidates.loc[candidates["accuracy_val"].idxmax(), "decomposition"]
+
+
+def headline(summary: Path) -> str:
+    """Where the report is and the three figures that matter, from a ``summary.csv``, as text."""
+    table = pd.read_csv(summary)
+    lines = [f"Report: {Path(summary).parent / 'report.html'}."]
+    studies = list(table.groupby(["dataset", "model"], sort=False))
+    for (dataset, model), rows in studies:
+        prefix = f"{dataset}, {model}: " if len(studies) > 1 else ""
+        lines.append(prefix + _three_figures(mean_over_seeds(rows)))
+    return " ".join(lines)
+
+
+def _three_figures(means: pd.DataFrame) -> str:
+    by_name = means.set_index(["decomposition", "method"])
+    best = best_decomposition(means)
+    has_global = (WHOLE, "global") in by_name.index
+    if best is None:
+        return f"Test accuracy of the global net {by_name.loc[WHOLE, 'global'].accuracy_test:.4f}."
+    row = by_name.loc[best, "cnn-dnn"]
+    against = (
+        f" against {by_name.loc[WHOLE, 'global'].accuracy_test:.4f} of the global net"
+        if has_global
+        else ""
+    )
+    speed = (
+        f"trained {row.speedup:.1f} times as fast (ideal {row.flop_ratio:.1f})"
+        if has_global
+        else f"trained in {row.parallel_seconds:.1f} s with all tiles in parallel"
+    )
+    return (
+        f"Test accuracy of the CNN-DNN {row.accuracy_test:.4f}{against}; {speed}; best "
+        f"decomposition on the validation split: {best}."
+    )
