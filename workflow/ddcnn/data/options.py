@@ -1,0 +1,34 @@
+"""How the files of a data set become images of one shape; keys of ``dataset`` in the configuration."""
+
+from dataclasses import dataclass
+
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What a reader may do with the images it finds.
+
+    Attributes:
+        shape: spatial axes of the result (rows, columns(, slices)); None: as the files are, which
+            must then all be alike.
+        channels: 1 (gray) or 3 (RGB); None: 1 if every file is gray, else 3.
+        fit: how a 2D image of another aspect ratio becomes ``shape``: ``crop`` its middle, ``pad``
+            with black, or ``stretch``.
+        window: values that become 0 and 255, for scans in Hounsfield units and data above 8 bit;
+            None: 8-bit files as they are, 16-bit images from their full range.
+        most_megapixels: an image or volume with more million pixels is refused unread.
+        split_seed: of the random split where the source has none.
+        split_shares: of train, val and test.
+    """
+
+    shape: tuple[int, ...] | None = None
+    channels: int | None = None
+    fit: str = "crop"
+    window: tuple[float, float] | None = None
+    most_megapixels: float = 500.0
+    split_seed: int = 0
+    split_shares: tuple[float, float, float] = (0.7, 0.15, 0.15)
+
+    @property
+    def most_pixels(self) -> int:
+        return int(self.most_megapixels * 10**6)

@@ -1,0 +1,178 @@
+"""Images on their way from a data set's files to arrays: streams of bounded size.
+
+A reader turns a data set's files into a :class:`Collection`; the preparation streams through it.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from ddcnn.errors import InputError
+
+CHUNK_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file that holds no usable image, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some images that follow each other in a stream.
+
+    Attributes:
+        index: int64 ``n``, places of the images in the stream; unreadable ones are missing.
+        images: uint8 ``n, *spatial, C``.
+        unreadable: what was left out between them.
+    """
+
+    index: np.ndarray
+    images: np.ndarray
+    unreadable: Sequence[Unreadable] = ()
+
+
+class Samples(Protocol):
+    """A stream of labelled images.
+
+    Attributes:
+        labels: int64 ``N``.
+    """
+
+    labels: np.ndarray
+
+    def name(self, index: int) -> str:
+        """What messages call an image: its file, or its place."""
+        ...
+
+    def chunks(self) -> Iterator[Chunk]:
+        """All images in order, a bounded number at a time."""
+        ...
+
+
+@dataclass(frozen=True)
+class ArraySamples:
+    """Images that come as blocks of an array.
+
+    Attributes:
+        labels: int64 ``N``.
+        blocks: gives blocks uint8 ``n, *spatial, C`` of bounded size, N images in all.
+        source: the file, for messages.
+    """
+
+    labels: np.ndarray
+    blocks: Callable[[], Iterator[np.ndarray]]
+    source: str
+
+    def name(self, index: int) -> str:
+        return f"{self.source}[{index}]"
+
+    def chunks(self) -> Iterator[Chunk]:
+        first = 0
+        for block in self.blocks():
+            yield Chunk(np.arange(first, first + len(block)), block)
+            first += len(block)
+        if first != len(self.labels):
+            raise InputError(f"{self.source} has {len(self.labels)} labels, but {first} images")
+
+
+@dataclass(frozen=True)
+class FileSamples:
+    """Images that are a file each, decoded by all cores.
+
+    Attributes:
+        labels: int64 ``N``.
+        paths: the files.
+        decode: a module-level function or a ``partial`` of one (it travels to other processes)
+            that gives uint8 ``*spatial, C``, the same shape for every file, or raises
+            :class:`InputError` with a reason that names the file.
+        folder: what names in messages are relative to.
+        workers: processes; by default one per core.
+    """
+
+    labels: np.ndarray
+    paths: Sequence[Path]
+    decode: Callable[[Path], np.ndarray]
+    folder: Path
+    workers: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+
+    def name(self, index: int) -> str:
+        path = self.paths[index]
+        return str(path.relative_to(self.folder) if path.is_relative_to(self.folder) else path)
+
+    def chunks(self) -> Iterator[Chunk]:
+        pending = list(enumerate(self.paths))
+        pool = ProcessPoolExecutor(self.workers) if self.workers > 1 and len(pending) > 8 else None
+        try:
+            results = self._decoded(pool)
+            size = 1
+            while part := list(islice(results, size)):
+                yield self._chunk(part)
+                images = [image for _, image in part if isinstance(image, np.ndarray)]
+                size = max(1, CHUNK_BYTES // images[0].nbytes) if images else size
+        finally:
+            if pool:
+                pool.shutdown(cancel_futures=True)
+
+    def _decoded(
+        self, pool: ProcessPoolExecutor | None
+    ) -> Iterator[tuple[int, np.ndarray | Unreadable]]:
+        """Results in order, with a bounded number of files in work."""
+        if pool is None:
+            for index in range(len(self.paths)):
+                yield index, _decode(self.decode, self.paths[index], self.name(index))
+            return
+        waiting = iter(range(len(self.paths)))
+        in_work = [self._submit(pool, i) for i in islice(waiting, 8 * self.workers)]
+        while in_work:
+            index, future = in_work.pop(0)
+            in_work += [self._submit(pool, i) for i in islice(waiting, 1)]
+            yield index, future.result()
+
+    def _submit(self, pool: ProcessPoolExecutor, index: int):
+        return index, pool.submit(_decode, self.decode, self.paths[index], self.name(index))
+
+    @staticmethod
+    def _chunk(part: list[tuple[int, np.ndarray | Unreadable]]) -> Chunk:
+        good = [(index, image) for index, image in part if isinstance(image, np.ndarray)]
+        return Chunk(
+            np.array([index for index, _ in good], dtype=np.int64),
+            np.stack([image for _, image in good]) if good else np.empty(0, np.uint8),
+            [item for _, item in part if isinstance(item, Unreadable)],
+        )
+
+
+def _decode(
+    decode: Callable[[Path], np.ndarray], path: Path, name: str
+) -> np.ndarray | Unreadable:
+    try:
+        return decode(path)
+    except InputError as error:
+        return Unreadable(name, str(error))
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What a reader found.
+
+    Attributes:
+        classes: names, in the order of the labels.
+        splits: ``train``, ``val`` and ``test``; or ``train`` and ``test``, of which ``val`` is
+            split off; or ``all``.
+        notes: what a person should know (conversions, spacings), for the log and the card.
+        facts: further entries of the card, for example the spacings of scans.
+    """
+
+    classes: list[str]
+    splits: dict[str, Samples]
+    notes: list[str] = field(default_factory=list)
+    facts: dict[str, object] = field(default_factory=dict)
