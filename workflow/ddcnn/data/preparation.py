@@ -1,27 +1,46 @@
-"""The stages download and prepare: from published files to arrays and a card."""
+"""The stages download and prepare: from published files to arrays and a card.
+
+Images stream through in chunks of bounded size: memory does not grow with the number of images.
+Whatever is wrong with a file is found here, before anything is trained.
+"""
 
 import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ddcnn.data.arrays import SPLITS, read_arrays
+from ddcnn.data.card import (
+    MOST_NAMES,
+    PixelStatistics,
+    count_classes,
+    duplicates_across,
+)
+from ddcnn.data.options import ReadOptions
 from ddcnn.data.registry import AXES, Dataset, dataset_of
+from ddcnn.data.samples import Chunk, Collection, Samples, Unreadable
 from ddcnn.errors import InputError
 from ddcnn.files import read_json, write_aside, write_json
-from ddcnn.sources import fetch, file_sha256
+from ddcnn.sources import fetch_all, file_sha256
 
 log = logging.getLogger(__name__)
 
-SPLIT_SEED = 0
-SPLIT_SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
+SPLITS = ("train", "val", "test")
+# More unreadable images than this are no accident: the folder is not what it seems.
+MOST_UNREADABLE = 0.1
 
 
 def download(entry: str | dict[str, Any], manifest: str | Path) -> None:
     """Bring a data set's files beside ``manifest``, verified, and list them there."""
     dataset = dataset_of(entry)
-    files = [fetch(dataset.file, Path(manifest).parent)]
+    files = fetch_all(dataset.files, Path(manifest).parent)
     write_json(manifest, {"dataset": dataset.name, "source": dataset.source, "files": files})
 
 
@@ -31,66 +50,207 @@ def prepare(entry: str | dict[str, Any], manifest: str | Path, card: str | Path)
     Images are uint8 ``N, *spatial, C``, labels int64 ``N``.
 
     Raises:
-        InputError: files that do not hold what the data set promises.
+        InputError: files that do not hold what the data set promises; nothing is written then.
     """
-    dataset, raw, folder = dataset_of(entry), Path(manifest).parent, Path(card).parent
-    (file,) = read_json(manifest)["files"]
-    splits, classes = read_arrays(raw / file["path"])
-    classes = list(dataset.classes) or classes
-    seed = None
-    if "all" in splits:
-        seed = SPLIT_SEED
-        splits = split_by_class(*splits["all"], seed)
-    _check_classes(dataset.name, splits, classes)
-    checksums = {}
-    for split in SPLITS:
-        for letter, array in zip("xy", splits[split], strict=True):
-            path = folder / f"{letter}_{split}.npy"
-            with write_aside(path) as aside:
-                np.save(aside, array)
-            checksums[path.name] = f"sha256:{file_sha256(path)}"
-        log.info("%s: %d images", split, len(splits[split][1]))
-    write_json(card, make_card(dataset, splits, classes, checksums, seed))
+    dataset, folder = dataset_of(entry), Path(card).parent
+    raw = [Path(manifest).parent / file["path"] for file in read_json(manifest)["files"]]
+    with _scratch_folder(folder) as scratch:
+        collection = dataset.read(raw, scratch)
+        for note in collection.notes:
+            log.info("note: %s", note)
+        written = _write_splits(collection, dataset.options, dataset.unreadable, scratch)
+        _check_classes(dataset.name, collection.classes, written)
+        content = _card(dataset, collection, written)
+        for split, arrays in written.items():
+            os.replace(arrays.path, folder / f"x_{split}.npy")
+            with write_aside(folder / f"y_{split}.npy") as aside:
+                np.save(aside, arrays.labels())
+    content["checksums"] = {
+        f"{letter}_{split}.npy": f"sha256:{file_sha256(folder / f'{letter}_{split}.npy')}"
+        for split in SPLITS
+        for letter in "xy"
+    }
+    write_json(card, content)
 
 
-def split_by_class(
-    images: np.ndarray, labels: np.ndarray, seed: int
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Split every class at random into the shares :data:`SPLIT_SHARES`; order is kept."""
+@contextmanager
+def _scratch_folder(folder: Path) -> Iterator[Path]:
+    """A folder on the same disk as the results, for unpacked archives; removed in any case."""
+    folder.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=".prepare-", suffix=".partial", dir=folder))
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@dataclass
+class SplitWriter:
+    """One split's images, written as they come; what is known of them besides."""
+
+    path: Path
+    labels_of: list[np.ndarray] = field(default_factory=list)
+    hashes: list[int] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    statistics: PixelStatistics = field(default_factory=PixelStatistics)
+    shape: tuple[int, ...] = ()
+
+    def append(self, images: np.ndarray, labels: np.ndarray, names: list[str]) -> None:
+        """Add uint8 images ``n, *spatial, C``."""
+        if not len(images):
+            return
+        if not self.shape:
+            self.shape = images.shape[1:]
+            self.path.write_bytes(b"")
+            self._write_header(0)
+        if images.shape[1:] != self.shape:
+            raise InputError(
+                f"{names[0]} has the shape {images.shape[1:]}, the images before it {self.shape}; "
+                "give the data set a shape"
+            )
+        images = np.ascontiguousarray(images)
+        with self.path.open("ab") as file:
+            file.write(images.data)
+        self.labels_of.append(labels)
+        self.names += names
+        self.hashes += [_hash(image) for image in images]
+        self.statistics.add(images)
+
+    def finish(self) -> None:
+        """Put the final number of images into the header."""
+        if self.shape:
+            self._write_header(len(self.labels()))
+
+    def labels(self) -> np.ndarray:
+        return np.concatenate([np.empty(0, np.int64), *self.labels_of])
+
+    def _write_header(self, num_images: int) -> None:
+        # numpy pads the header so that the first axis can grow in place.
+        with self.path.open("r+b") as file:
+            np.lib.format.write_array_header_1_0(
+                file,
+                {"descr": "|u1", "fortran_order": False, "shape": (num_images, *self.shape)},
+            )
+
+
+def _hash(image: np.ndarray) -> int:
+    return int.from_bytes(blake2b(image, digest_size=8).digest(), "little")
+
+
+def _write_splits(
+    collection: Collection, options: ReadOptions, unreadable: str, scratch: Path
+) -> dict[str, SplitWriter]:
+    """Stream every image into the file of its split, below ``scratch``."""
+    writers = {split: SplitWriter(scratch / f"x_{split}.npy") for split in SPLITS}
+    left_out: list[Unreadable] = []
+    for source, samples in collection.splits.items():
+        choice = choose_splits(source, samples.labels, "val" in collection.splits, options)
+        for chunk in samples.chunks():
+            left_out += chunk.unreadable
+            if unreadable == "error" and left_out:
+                raise InputError(f"{left_out[0].reason} (unreadable: skip leaves such files out)")
+            for split, writer in writers.items():
+                _append(writer, samples, chunk, choice[chunk.index] == SPLITS.index(split))
+    for writer in writers.values():
+        writer.finish()
+    _report_left_out(left_out, sum(len(s.labels) for s in collection.splits.values()))
+    collection.facts["left_out"] = {
+        "count": len(left_out),
+        "examples": [item.name for item in left_out[:MOST_NAMES]],
+    }
+    return writers
+
+
+def _append(writer: SplitWriter, samples: Samples, chunk: Chunk, chosen: np.ndarray) -> None:
+    if not chosen.any():
+        return
+    index = chunk.index[chosen]
+    images = chunk.images if chosen.all() else chunk.images[chosen]
+    writer.append(images, samples.labels[index], [samples.name(i) for i in index])
+
+
+def _report_left_out(left_out: list[Unreadable], total: int) -> None:
+    if not left_out:
+        return
+    if len(left_out) > MOST_UNREADABLE * total:
+        raise InputError(
+            f"{len(left_out)} of {total} images cannot be read, more than "
+            f"{MOST_UNREADABLE:.0%}; the first: {left_out[0].reason}"
+        )
+    log.warning("warning: %d of %d images are unreadable and left out:", len(left_out), total)
+    for item in left_out[:MOST_NAMES]:
+        log.warning("  %s", item.reason)
+    if len(left_out) > MOST_NAMES:
+        log.warning("  and %d more", len(left_out) - MOST_NAMES)
+
+
+def choose_splits(
+    source: str, labels: np.ndarray, has_val: bool, options: ReadOptions
+) -> np.ndarray:
+    """For every image of a source's split, the index in :data:`SPLITS` where it goes.
+
+    ``all`` is divided at random, class by class, in the shares of the options. A ``train``
+    without a ``val`` beside it gives its share of validation images. Others stay.
+    """
+    train, val, test = options.split_shares
+    if source == "all":
+        return _divide(labels, (train, val, test), options.split_seed)
+    if source == "train" and not has_val:
+        return _divide(labels, (train, val), options.split_seed)
+    return np.full(len(labels), SPLITS.index(source))
+
+
+def _divide(labels: np.ndarray, shares: tuple[float, ...], seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    choice = np.empty(len(labels), dtype=int)
-    bounds = np.cumsum(list(SPLIT_SHARES.values()))[:-1]
+    choice = np.empty(len(labels), dtype=np.int64)
+    bounds = np.cumsum(shares)[:-1] / sum(shares)
     for label in np.unique(labels):
         of_class = np.flatnonzero(labels == label)
         rank = rng.permutation(len(of_class))
-        choice[of_class] = np.searchsorted(bounds * len(of_class), rank, side="right")
-    return {s: (images[choice == i], labels[choice == i]) for i, s in enumerate(SPLIT_SHARES)}
+        # At least one image of every class in every split, if there are enough.
+        edges = np.clip(np.round(bounds * len(of_class)), 1, None)
+        edges = np.minimum(edges, len(of_class) - np.arange(len(edges), 0, -1))
+        choice[of_class] = np.searchsorted(edges, rank, side="right")
+    return choice
 
 
-def _check_classes(
-    name: str, splits: dict[str, tuple[np.ndarray, np.ndarray]], classes: list[str]
-) -> None:
+def _check_classes(name: str, classes: list[str], written: dict[str, SplitWriter]) -> None:
     if len(classes) < 2:
-        raise InputError(f"dataset {name}: one class only ({classes}); at least two are needed")
-    for split, (_, labels) in splits.items():
-        counts = np.bincount(labels, minlength=len(classes))
-        if split == "train" and counts.min() == 0:
-            empty = classes[int(counts.argmin())]
-            raise InputError(f"dataset {name}: class {empty!r} has no image in the split {split}")
+        raise InputError(f"dataset {name}: one class only ({classes[0]!r}); at least two are needed")
+    for split, writer in written.items():
+        labels = writer.labels()
         if not len(labels):
-            raise InputError(f"dataset {name}: the split {split} is empty; add images")
+            raise InputError(f"dataset {name}: no image for the split {split}; add images")
+        counts = np.bincount(labels, minlength=len(classes))
+        if split == "train" and counts.min() < 2:
+            few = classes[int(counts.argmin())]
+            raise InputError(
+                f"dataset {name}: class {few!r} has {counts.min()} training images, at least 2 are "
+                "needed; add images or remove the class"
+            )
+        if writer.shape != written["train"].shape:
+            raise InputError(
+                f"dataset {name}: images of {split} have the shape {writer.shape}, those of train "
+                f"{written['train'].shape}; give the data set a shape"
+            )
 
 
-def make_card(
-    dataset: Dataset,
-    splits: dict[str, tuple[np.ndarray, np.ndarray]],
-    classes: list[str],
-    checksums: dict[str, str],
-    split_seed: int | None,
+def _card(
+    dataset: Dataset, collection: Collection, written: dict[str, SplitWriter]
 ) -> dict[str, Any]:
-    """The content of ``card.json``; mean and std per channel of pixels / 255, training split."""
-    images = splits["train"][0]
-    mean, std = channel_statistics(images)
+    """The content of ``card.json``, without the checksums; mean and std are of the train split."""
+    shape = written["train"].shape
+    mean, std = written["train"].statistics.mean_and_std()
+    duplicates = duplicates_across(
+        {split: np.array(writer.hashes, np.uint64) for split, writer in written.items()},
+        {split: writer.names for split, writer in written.items()},
+    )
+    if duplicates["count"]:
+        log.warning(
+            "warning: %d images stand in more than one split, for example %s",
+            duplicates["count"],
+            " = ".join(duplicates["examples"][0]),
+        )
     return {
         "name": dataset.name,
         "title": dataset.title,
@@ -98,31 +258,19 @@ def make_card(
         "licence": dataset.licence,
         "citation": dataset.citation,
         "synthetic": dataset.synthetic,
-        "classes": classes,
-        "shape": list(images.shape[1:-1]),
-        "channels": images.shape[-1],
-        "axes": AXES[images.ndim - 2],
+        "classes": collection.classes,
+        "shape": list(shape[:-1]),
+        "channels": shape[-1],
+        "axes": AXES[len(shape) - 1],
         "counts": {
-            split: dict(zip(classes, np.bincount(y, minlength=len(classes)).tolist(), strict=True))
-            for split, (_, y) in splits.items()
+            split: count_classes(writer.labels(), collection.classes)
+            for split, writer in written.items()
         },
         "mean": mean,
         "std": std,
         "augment": {"flip": list(dataset.flip), "shift": dataset.shift},
-        "split_seed": split_seed,
-        "checksums": checksums,
+        "split_seed": dataset.options.split_seed if "test" not in collection.splits else None,
+        "notes": collection.notes,
+        "duplicates_across_splits": duplicates,
+        **collection.facts,
     }
-
-
-def channel_statistics(images: np.ndarray) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of pixels / 255 per channel, exact, from a histogram."""
-    means, stds = [], []
-    for channel in range(images.shape[-1]):
-        counts = np.bincount(images[..., channel].ravel(), minlength=256)
-        values = np.arange(256) / 255
-        mean = float(counts @ values / counts.sum())
-        variance = float(counts @ (values - mean) ** 2 / counts.sum())
-        means.append(mean)
-        # A channel without any contrast would be divided by zero.
-        stds.append(variance**0.5 or 1.0)
-    return means, stds

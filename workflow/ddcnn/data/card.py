@@ -1,0 +1,68 @@
+"""The data card: what a data set holds, in a file that people read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+BLOCK_PIXELS = 2**20
+MOST_NAMES = 20
+
+
+@dataclass
+class PixelStatistics:
+    """Counts of every pixel value per channel, collected chunk by chunk."""
+
+    counts: np.ndarray = field(default_factory=lambda: np.zeros((0, 256), np.int64))
+
+    def add(self, images: np.ndarray) -> None:
+        """Count the pixels of uint8 images ``n, *spatial, C``."""
+        channels = images.shape[-1]
+        if not len(self.counts):
+            self.counts = np.zeros((channels, 256), np.int64)
+        flat = images.reshape(-1, channels)
+        for first in range(0, len(flat), BLOCK_PIXELS):
+            block = flat[first : first + BLOCK_PIXELS]
+            for channel in range(channels):
+                self.counts[channel] += np.bincount(block[:, channel], minlength=256)
+
+    def mean_and_std(self) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation per channel of pixels / 255, exact."""
+        values = np.arange(256) / 255
+        shares = self.counts / self.counts.sum(axis=1, keepdims=True)
+        means = shares @ values
+        variances = (shares * (values - means[:, None]) ** 2).sum(axis=1)
+        # A channel without any contrast would be divided by zero.
+        return means.tolist(), [float(v**0.5) or 1.0 for v in variances]
+
+
+def count_classes(labels: np.ndarray, classes: Sequence[str]) -> dict[str, int]:
+    """Images per class."""
+    return dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
+
+
+def duplicates_across(
+    hashes: Mapping[str, np.ndarray], names: Mapping[str, Sequence[str]]
+) -> dict[str, object]:
+    """Images that stand in more than one split, found by the hash of their pixels.
+
+    Args:
+        hashes: uint64 ``N`` for every split.
+        names: what messages call each image.
+
+    Returns:
+        ``count``, and ``examples``: pairs of names with their splits.
+    """
+    count, examples = 0, []
+    splits = list(hashes)
+    for i, first in enumerate(splits):
+        for second in splits[i + 1 :]:
+            common, in_first, in_second = np.intersect1d(
+                hashes[first], hashes[second], return_indices=True
+            )
+            count += len(common)
+            examples += [
+                [f"{first}: {names[first][a]}", f"{second}: {names[second][b]}"]
+                for a, b in zip(in_first[:MOST_NAMES], in_second[:MOST_NAMES], strict=True)
+            ]
+    return {"count": count, "examples": examples[:MOST_NAMES]}
