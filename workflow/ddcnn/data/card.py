@@ -1,6 +1,6 @@
 """The data card: what a data set holds, in a file that people read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,13 +42,13 @@ def count_classes(labels: np.ndarray, classes: Sequence[str]) -> dict[str, int]:
 
 
 def duplicates_across(
-    hashes: Mapping[str, np.ndarray], names: Mapping[str, Sequence[str]]
+    hashes: Mapping[str, np.ndarray], names: Mapping[str, Callable[[int], str]]
 ) -> dict[str, object]:
     """Images that stand in more than one split, found by the hash of their pixels.
 
     Args:
         hashes: uint64 ``N`` for every split.
-        names: what messages call each image.
+        names: what messages call an image, by its place in the split.
 
     Returns:
         ``count``, and ``examples``: pairs of names with their splits.
@@ -62,7 +62,7 @@ def duplicates_across(
             )
             count += len(common)
             examples += [
-                [f"{first}: {names[first][a]}", f"{second}: {names[second][b]}"]
+                [f"{first}: {names[first](int(a))}", f"{second}: {names[second](int(b))}"]
                 for a, b in zip(in_first[:MOST_NAMES], in_second[:MOST_NAMES], strict=True)
             ]
     return {"count": count, "examples": examples[:MOST_NAMES]}

@@ -89,31 +89,27 @@ class SplitWriter:
     """One split's images, written as they come; what is known of them besides."""
 
     path: Path
-    labels_of: list[np.ndarray] = field(default_factory=list)
-    hashes: list[int] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
+    parts: list[tuple[Samples, np.ndarray]] = field(default_factory=list)
+    hash_parts: list[np.ndarray] = field(default_factory=list)
     statistics: PixelStatistics = field(default_factory=PixelStatistics)
     shape: tuple[int, ...] = ()
 
-    def append(self, images: np.ndarray, labels: np.ndarray, names: list[str]) -> None:
-        """Add uint8 images ``n, *spatial, C``."""
-        if not len(images):
-            return
+    def append(self, images: np.ndarray, samples: Samples, index: np.ndarray) -> None:
+        """Add uint8 images ``n, *spatial, C``, which are ``samples[index]``."""
         if not self.shape:
             self.shape = images.shape[1:]
             self.path.write_bytes(b"")
             self._write_header(0)
         if images.shape[1:] != self.shape:
             raise InputError(
-                f"{names[0]} has the shape {images.shape[1:]}, the images before it {self.shape}; "
+                f"{samples.name(int(index[0]))} has the shape {images.shape[1:]}, the images before it {self.shape}; "
                 "give the data set a shape"
             )
         images = np.ascontiguousarray(images)
         with self.path.open("ab") as file:
             file.write(images.data)
-        self.labels_of.append(labels)
-        self.names += names
-        self.hashes += [_hash(image) for image in images]
+        self.parts.append((samples, index))
+        self.hash_parts.append(np.array([_hash(image) for image in images], np.uint64))
         self.statistics.add(images)
 
     def finish(self) -> None:
@@ -122,7 +118,21 @@ class SplitWriter:
             self._write_header(len(self.labels()))
 
     def labels(self) -> np.ndarray:
-        return np.concatenate([np.empty(0, np.int64), *self.labels_of])
+        """int64 ``N``."""
+        parts = [samples.labels[index] for samples, index in self.parts]
+        return np.concatenate([np.empty(0, np.int64), *parts])
+
+    def hashes(self) -> np.ndarray:
+        """uint64 ``N``, of every image's pixels."""
+        return np.concatenate([np.empty(0, np.uint64), *self.hash_parts])
+
+    def name(self, position: int) -> str:
+        """What messages call the image at ``position`` of this split."""
+        for samples, index in self.parts:
+            if position < len(index):
+                return samples.name(int(index[position]))
+            position -= len(index)
+        raise IndexError(position)
 
     def _write_header(self, num_images: int) -> None:
         # numpy pads the header so that the first axis can grow in place.
@@ -162,11 +172,9 @@ def _write_splits(
 
 
 def _append(writer: SplitWriter, samples: Samples, chunk: Chunk, chosen: np.ndarray) -> None:
-    if not chosen.any():
-        return
-    index = chunk.index[chosen]
-    images = chunk.images if chosen.all() else chunk.images[chosen]
-    writer.append(images, samples.labels[index], [samples.name(i) for i in index])
+    if chosen.any():
+        images = chunk.images if chosen.all() else chunk.images[chosen]
+        writer.append(images, samples, chunk.index[chosen])
 
 
 def _report_left_out(left_out: list[Unreadable], total: int) -> None:
@@ -242,8 +250,8 @@ def _card(
     shape = written["train"].shape
     mean, std = written["train"].statistics.mean_and_std()
     duplicates = duplicates_across(
-        {split: np.array(writer.hashes, np.uint64) for split, writer in written.items()},
-        {split: writer.names for split, writer in written.items()},
+        {split: writer.hashes() for split, writer in written.items()},
+        {split: writer.name for split, writer in written.items()},
     )
     if duplicates["count"]:
         log.warning(
