@@ -9,8 +9,9 @@ import yaml
 
 from ddcnn import __version__
 from ddcnn.configuration import SCHEMA, documentation, load_experiment
+from ddcnn.data.registry import REGISTRY, dataset_of
 from ddcnn.errors import InputError
-from ddcnn.files import write_aside
+from ddcnn.files import read_json, write_aside
 
 CONFIG_README = SCHEMA.parents[2] / "config" / "README.md"
 
@@ -25,6 +26,14 @@ def main(arguments: list[str] | None = None) -> int:
     check.set_defaults(function=lambda options: check_configuration(options.file))
     docs = commands.add_parser("docs", help="write config/README.md from the schema")
     docs.set_defaults(function=lambda options: write_documentation())
+    data = commands.add_parser("data", help="list the registered data sets, or describe one")
+    what = data.add_subparsers(dest="what", required=True, metavar="WHAT")
+    what.add_parser("list", help="one line per data set").set_defaults(
+        function=lambda options: list_datasets()
+    )
+    info = what.add_parser("info", help="everything that is known of a data set")
+    info.add_argument("name")
+    info.set_defaults(function=lambda options: describe_dataset(options.name))
     options = parser.parse_args(arguments)
     try:
         options.function(options)
@@ -54,6 +63,25 @@ def check_configuration(path: Path) -> None:
         run.local_folder(tile) for run in experiment.runs for tile in run.decomposition.subdomains
     )
     print(f"{experiment.name}: {len(experiment.runs)} runs, {len(nets)} trainings of local nets")
+
+
+def list_datasets() -> None:
+    """Print one line per registered data set."""
+    width = max(map(len, REGISTRY))
+    for dataset in REGISTRY.values():
+        print(f"{dataset.name:{width}}  {dataset.title}")
+
+
+def describe_dataset(name: str) -> None:
+    """Print what is known of a data set, and its card where it is prepared."""
+    dataset = dataset_of(name)
+    print(yaml.safe_dump(dataset.description(), sort_keys=False, allow_unicode=True, width=100), end="")
+    card = Path("results/data") / name / "card.json"
+    if card.is_file():
+        print(f"\nprepared, see {card}:")
+        print(yaml.safe_dump(read_json(card), sort_keys=False, allow_unicode=True, width=100), end="")
+    else:
+        print("\nnot prepared yet; its card will be", card)
 
 
 def write_documentation() -> None:

@@ -49,10 +49,16 @@ def dataset_entry(wildcards):
     return EXPERIMENT.entries[wildcards.dataset]
 
 
-def own_file(wildcards):
-    """The user's own data file, so that a newer one is prepared again."""
+def own_inputs(wildcards):
+    """The user's own data, so that changed ones are prepared again.
+
+    A folder's time changes with its entries, so all folders below count, not only the first.
+    """
     dataset = EXPERIMENT.datasets[wildcards.dataset]
-    return [str(dataset.file.path)] if dataset.own else []
+    if not dataset.own:
+        return []
+    path = dataset.path
+    return [str(path), *sorted(str(p) for p in path.glob("**/") if p != path)] if path.is_dir() else [str(path)]
 
 
 def tiling_parameters(wildcards):

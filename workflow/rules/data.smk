@@ -3,7 +3,7 @@
 
 rule download:
     input:
-        own_file,
+        own_inputs,
     output:
         manifest="results/data/{dataset}/raw/manifest.json",
     log:
