@@ -1,69 +1,64 @@
-"""Bring the published files of a data set into its ``raw`` folder, checksum verified."""
+"""Bring the published files of a data set into its ``raw`` folder, verified.
 
-import hashlib
-import logging
-from dataclasses import dataclass
+A file gets its final name when it is complete and verified. The folder that the environment
+variable ``DDCNN_DATA`` names is shared by projects and processes: what it holds is not downloaded
+again.
+"""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any
 
 from ddcnn.errors import InputError
-from ddcnn.files import copy_file
+from ddcnn.sources.check import SourceFile, file_sha256
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from ddcnn.sources.transfer import Patience
 
+__all__ = ["SourceFile", "fetch_all", "file_sha256"]
 
-@dataclass(frozen=True)
-class SourceFile:
-    """One published file.
-
-    Attributes:
-        name: its name in the ``raw`` folder.
-        path: where it lies on this machine.
-        sha256: hexadecimal digest, or None where nothing is published.
-        in_place: True for people's own data, which are read where they lie, not copied.
-    """
-
-    name: str
-    path: Path
-    sha256: str | None = None
-    in_place: bool = False
+MOST_AT_ONCE = 4
 
 
-def file_sha256(path: str | Path) -> str:
-    """Hexadecimal SHA-256 of a file's content."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def fetch_all(
+    files: Sequence[SourceFile], folder: Path, patience: "Patience | None" = None
+) -> list[dict[str, Any]]:
+    """Put ``files`` into ``folder`` unless they are there, several at once, and verify them.
 
-
-def fetch(source: SourceFile, folder: Path) -> dict[str, str | int]:
-    """Put ``source`` into ``folder`` unless it is there, and verify it.
+    Args:
+        files: with different names.
+        folder: ``raw``; a file that a person placed there is taken if it fits.
+        patience: how long to try an address.
 
     Returns:
-        Path, size in bytes and checksum, as ``raw/manifest.json`` records them; the path is
-        relative to ``folder``.
+        One entry of ``raw/manifest.json`` each: ``path`` (relative to ``folder``; absolute for a
+        user's own data), ``bytes`` and ``sha256``; for a user's own folder ``path`` and the
+        number of ``files``.
 
     Raises:
-        InputError: the file is missing or its checksum is wrong.
+        InputError: what could not be brought and why, and the steps that a person can take.
     """
-    target = source.path.absolute() if source.in_place else folder / source.name
-    if not source.in_place and not _verified(target, source.sha256):
-        _copy(source, target)
-    digest = file_sha256(target)
-    path = str(target) if source.in_place else source.name
-    return {"path": path, "bytes": target.stat().st_size, "sha256": digest}
+    # Imported here: requests takes 0.1 s, and every job of the workflow imports this module.
+    from ddcnn.sources.fetch import manifest_entry
 
-
-def _copy(source: SourceFile, target: Path) -> None:
-    if not source.path.is_file():
-        raise InputError(f"{source.path} does not exist; check the path of the data set")
-    digest = file_sha256(source.path)
-    if source.sha256 not in (None, digest):
-        raise InputError(
-            f"{source.path} has the SHA-256 checksum {digest}, expected {source.sha256}; "
-            "the file is damaged or another version"
-        )
-    copy_file(source.path, target)
-    log.info("copied %s", source.name)
-
-
-def _verified(path: Path, sha256: str | None) -> bool:
-    return sha256 is not None and path.is_file() and file_sha256(path) == sha256
+    assert len({file.name for file in files}) == len(files), files
+    cache = os.environ.get("DDCNN_DATA") or None
+    options = (Path(folder), cache and Path(cache).expanduser(), patience, stop := Event())
+    with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
+        jobs = [pool.submit(manifest_entry, file, *options) for file in files]
+        try:
+            wait(jobs)
+        except BaseException:  # Ctrl-C: what has arrived is kept
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    errors = [error for job in jobs if (error := job.exception())]
+    for error in errors:
+        if not isinstance(error, InputError):
+            raise error
+    if errors:
+        raise InputError("\n".join(map(str, errors)))
+    return [job.result() for job in jobs]
