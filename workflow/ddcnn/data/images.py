@@ -1,0 +1,206 @@
+"""Image files of two dimensions: PNG, JPEG, PGM/PPM, TIFF, BMP -> uint8 ``rows, columns, C``.
+
+The format is recognised from the content, whatever the name says. Colour profiles are not
+applied. Whatever Pillow would convert with a loss that nobody sees is noted or refused.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from ddcnn.data.options import ReadOptions
+from ddcnn.data.pixels import as_bytes, change, check_mode, is_gray, windowless
+from ddcnn.data.survey import (
+    Header,
+    Survey,
+    change_notes,
+    check_regular,
+    check_windows,
+    common_shape,
+    read_headers,
+    reason,
+    size_notes,
+    window_missing,
+)
+from ddcnn.errors import InputError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".pgm", ".ppm", ".pnm", ".pbm", ".tif", ".tiff", ".bmp")
+FORMATS = ("PNG", "JPEG", "PPM", "TIFF", "BMP")
+RESAMPLING = Image.Resampling.BICUBIC  # Pillow widens it when it shrinks: no aliasing
+ACCEPTED = "PNG, JPEG, PGM/PPM, TIFF, BMP"
+FIT_WORDS = {
+    "crop": "middle cropped and resized to",
+    "pad": "resized and padded with black to",
+    "stretch": "stretched to",
+}
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+FIRST_TURNED = 5  # orientations from here on exchange rows and columns
+
+
+def decode_image(path: Path, options: ReadOptions, channels: int) -> np.ndarray:
+    """One image file as uint8 ``rows, columns, channels``.
+
+    Args:
+        path: a file of one of :data:`FORMATS`.
+        options: the target shape and how to fit it, the window, the limit of pixels.
+        channels: 1 (gray) or 3 (RGB).
+
+    Raises:
+        InputError: the file holds no such image, or one that is too large.
+    """
+    with _opened(path, options) as image:
+        if missing := windowless(image, options):
+            raise InputError(window_missing(path, missing))
+        orientation = _orientation(image)
+        if options.shape is not None:
+            _draft(image, options.shape, orientation)
+        upright = as_bytes(path, image, options, channels)
+    if orientation in UPRIGHT:
+        upright = upright.transpose(UPRIGHT[orientation])
+    if options.shape is not None:
+        upright = fit_image(upright, options.shape, options.fit)
+    return np.array(upright).reshape(upright.height, upright.width, channels)
+
+
+def read_header(path: Path, options: ReadOptions) -> Header:
+    """What the file's header says; no pixel is decoded."""
+    with _opened(path, options) as image:
+        shape = (image.height, image.width)
+        return Header(
+            shape[::-1] if _orientation(image) >= FIRST_TURNED else shape,
+            1 if is_gray(image) else 3,
+            change(image, options),
+            windowless(image, options),
+        )
+
+
+def _orientation(image: Image.Image) -> int:
+    """How a camera was held, as EXIF counts it; 1 is upright."""
+    if image.format == "TIFF" or "exif" not in image.info:
+        return 1  # Pillow itself turns a TIFF upright
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # broken EXIF data say nothing; the image beside them may be whole
+        return 1
+    return orientation if orientation in UPRIGHT else 1
+
+
+def _draft(image: Image.Image, shape: Sequence[int], orientation: int) -> None:
+    """Let a JPEG decode at 1/2, 1/4 or 1/8, not below twice the target: several times as fast."""
+    rows, columns = shape[::-1] if orientation >= FIRST_TURNED else shape
+    image.draft(None, (2 * columns, 2 * rows))
+
+
+def survey(paths: Sequence[Path], options: ReadOptions) -> Survey:
+    """The common shape and channels of many image files, and what is converted.
+
+    Raises:
+        InputError: sizes differ without a target shape, a window is missing, nothing is readable.
+    """
+    groups = read_headers(partial(read_header, options=options), paths, "images")
+    check_windows(groups)
+    shape = common_shape(groups, options)
+    channels = options.channels or max(group.header.channels for group in groups)
+    notes = change_notes(groups, "images") + size_notes(groups, shape, FIT_WORDS[options.fit])
+    how = {1: "gray repeated in three channels", 3: "colour turned into gray"}
+    for group in groups:
+        other = group.header.channels != channels
+        group.header = group.header._replace(change=how[group.header.channels] if other else "")
+    return Survey(shape, channels, notes + change_notes(groups, "images"))
+
+
+def decoder(survey: Survey, options: ReadOptions) -> Callable[[Path], np.ndarray]:
+    """The function that decodes the files of this survey, for :class:`FileSamples`."""
+    options = replace(options, shape=survey.shape)
+    return partial(decode_image, options=options, channels=survey.channels)
+
+
+def fit_image(image: Image.Image, shape: Sequence[int], fit: str) -> Image.Image:
+    """Bring an L or RGB image to ``shape`` (rows, columns), antialiased.
+
+    Args:
+        image: the image.
+        shape: rows and columns.
+        fit: ``crop`` its middle, ``pad`` with black, or ``stretch``.
+    """
+    rows, columns = shape
+    if image.size == (columns, rows):
+        return image
+    factors = columns / image.width, rows / image.height
+    if fit == "pad":
+        size = [max(1, round(old * min(factors))) for old in image.size]
+        padded = Image.new(image.mode, (columns, rows))
+        place = ((columns - size[0]) // 2, (rows - size[1]) // 2)
+        padded.paste(image.resize(size, RESAMPLING), place)
+        return padded
+    box = (0.0, 0.0, *image.size)
+    if fit == "crop":
+        width, height = columns / max(factors), rows / max(factors)
+        left, top = max(0, image.width - width) / 2, max(0, image.height - height) / 2
+        box = (left, top, min(image.width, left + width), min(image.height, top + height))
+    return image.resize((columns, rows), RESAMPLING, box=box)
+
+
+@contextmanager
+def _opened(path: Path, options: ReadOptions) -> Iterator[Image.Image]:
+    """The image with its header read and judged, its pixels not yet decoded."""
+    check_regular(path)
+    limit = Image.MAX_IMAGE_PIXELS
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what matters is an error or a note here
+            Image.MAX_IMAGE_PIXELS = None  # the limit is the user's, see _check_header
+            with Image.open(path, formats=FORMATS) as image:
+                _check_header(path, image, options)
+                yield image
+    except InputError:
+        raise
+    except Image.UnidentifiedImageError:
+        raise InputError(_unrecognised(path)) from None
+    except Exception as error:  # on a broken file a decoder may raise anything
+        raise InputError(
+            f"{path} cannot be read as an image ({reason(error)}); replace or remove it"
+        ) from error
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _unrecognised(path: Path) -> str:
+    with path.open("rb") as file:
+        start = file.read(16)
+    if not start:
+        return f"{path} is empty (0 bytes); replace or remove it"
+    return (
+        f"{path} holds no image of a known kind (it starts with {start!r}); accepted: {ACCEPTED} "
+        "of 8 or 16 bit; replace or remove it"
+    )
+
+
+def _check_header(path: Path, image: Image.Image, options: ReadOptions) -> None:
+    pixels = image.width * image.height
+    if pixels > options.most_pixels:
+        raise InputError(
+            f"{path} has {image.height} x {image.width} pixels, more than most_megapixels: "
+            f"{options.most_megapixels:g}; make it smaller, or raise most_megapixels in dataset"
+        )
+    # MPO is a JPEG of a phone or a stereo camera with further views behind the picture itself.
+    frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    if frames > 1:
+        raise InputError(
+            f"{path} holds {frames} pages or frames; accepted: one image a file; split it"
+        )
+    check_mode(path, image, options)

@@ -1,0 +1,154 @@
+"""Files with labels: what a folder per class and a table have in common."""
+
+import os
+import re
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from unicodedata import normalize
+
+import numpy as np
+
+from ddcnn.data import images, volumes
+from ddcnn.data.labels import SPLITS, check_classes, check_splits, class_order
+from ddcnn.data.options import ReadOptions
+from ddcnn.data.samples import Collection, FileSamples
+from ddcnn.data.survey import check_axes
+from ddcnn.errors import InputError
+
+KINDS = {"images": images, "volumes": volumes}
+ACCEPTED = f"images ({', '.join(images.SUFFIXES)}) and volumes ({', '.join(volumes.SUFFIXES)})"
+MOST_TRIED = 20  # files whose headers may be broken before the shape is given up
+# Characters that would break a line of a log, or that no UTF-8 file can hold.
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
+
+
+class Paths(Sequence[Path]):
+    """Files below a folder, a few bytes each: a data set may have millions."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._names = bytearray()
+        self._ends = array("q", [0])
+
+    def append(self, name: str) -> None:
+        """Add the file ``name``, relative to the folder."""
+        self._names += os.fsencode(name)
+        self._ends.append(len(self._names))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, index: int) -> Path:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        name = self._names[self._ends[index] : self._ends[index + 1]]
+        return self._folder / os.fsdecode(bytes(name))
+
+
+@dataclass
+class LabelledFiles:
+    """Files as a reader finds them, and in the end the :class:`Collection` they make.
+
+    Attributes:
+        folder: what the names are relative to.
+        source: what messages call the whole.
+        notes: what was left out.
+    """
+
+    folder: Path
+    source: Path
+    notes: list[str] = field(default_factory=list)
+    _paths: dict[str, Paths] = field(default_factory=dict)
+    _labels: dict[str, array] = field(default_factory=dict)
+    _classes: dict[str, int] = field(default_factory=dict)
+    _kinds: dict[str, str] = field(default_factory=dict)
+
+    def add(self, split: str, name: str, label: str) -> None:
+        """Add one file, which must be of the kind of those before it."""
+        kind = kind_of(name)
+        self._kinds.setdefault(kind, name)
+        if len(self._kinds) > 1:
+            raise InputError(
+                f"{self.source} mixes images ({self._kinds['images']}) and volumes "
+                f"({self._kinds['volumes']}); keep one kind and move the others elsewhere"
+            )
+        self._paths.setdefault(split, Paths(self.folder)).append(name)
+        labels = self._labels.setdefault(split, array("q"))
+        # macOS writes an accent as a character of its own, other systems do not.
+        labels.append(self._classes.setdefault(normalize("NFC", label), len(self._classes)))
+
+    def collection(self, options: ReadOptions) -> Collection:
+        """Check classes, splits and headers; streams of the decoded files.
+
+        Raises:
+            InputError: what is checked is not as it should be.
+        """
+        check_splits(self._paths, self.source)
+        classes = class_order(self._classes)
+        rank = np.empty(len(classes), np.int64)
+        rank[[self._classes[name] for name in classes]] = np.arange(len(classes))
+        splits = [split for split in ("all", *SPLITS) if split in self._paths]
+        labels = {split: rank[np.frombuffer(self._labels[split], np.int64)] for split in splits}
+        notes = self.notes + check_classes(classes, labels, self.source)
+        kind = KINDS[next(iter(self._kinds))]
+        survey = kind.survey(_Joined([self._paths[split] for split in splits]), options)
+        decode = kind.decoder(survey, options)
+        samples = {
+            split: FileSamples(labels[split], self._paths[split], decode, self.folder)
+            for split in splits
+        }
+        return Collection(classes, samples, notes + survey.notes, dict(survey.facts))
+
+
+class _Joined(Sequence[Path]):
+    """Several sequences of paths as one."""
+
+    def __init__(self, parts: list[Paths]) -> None:
+        self._parts = parts
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self._parts)
+
+    def __getitem__(self, index: int) -> Path:
+        for part in self._parts:
+            if index < len(part):
+                return part[index]
+            index -= len(part)
+        raise IndexError(index)
+
+
+def kind_of(name: str) -> str | None:
+    """``images`` or ``volumes`` by the suffix; None for other files."""
+    lower = name.lower()
+    return next((kind for kind, room in KINDS.items() if lower.endswith(room.SUFFIXES)), None)
+
+
+def image_shape(files: Iterable[Path], options: ReadOptions) -> tuple[int, ...]:
+    """Spatial axes and channels, from the first readable header: fast, and right if all agree.
+
+    Args:
+        files: images or volumes; a few are looked at.
+        options: a shape or channels set there count more than the file's.
+
+    Raises:
+        InputError: none of the first files has a readable header.
+    """
+    failure = None
+    for path in islice(files, MOST_TRIED):
+        try:
+            header = KINDS[kind_of(path.name)].read_header(path, options)
+        except InputError as error:
+            failure = failure or error
+            continue
+        check_axes(path, len(header.shape), options)
+        return (*(options.shape or header.shape), options.channels or header.channels)
+    raise failure or InputError("no file to read a shape from")
+
+
+def leaves(path: str | Path, folder: str | Path) -> bool:
+    """Whether ``path``, all links followed, lies outside of ``folder`` (itself resolved)."""
+    real = os.path.realpath(path)
+    return os.path.commonpath([real, folder]) != str(folder)

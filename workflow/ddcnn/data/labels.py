@@ -1,0 +1,94 @@
+"""Classes and splits: what readers check of them before any image is read."""
+
+from collections.abc import Collection as Names
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ddcnn.errors import InputError
+
+SPLITS = ("train", "val", "test")
+SPLIT_WORDS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+# Two train, as the preparation asks for; one each for val and test where they are taken from it.
+FEWEST = {("all",): 4, ("test", "train"): 3}
+
+
+def check_splits(found: Names[str], source: object) -> None:
+    """Refuse a choice of splits that leaves open what is trained or tested on."""
+    if set(found) in ({"all"}, {"train", "test"}, set(SPLITS)):
+        return
+    names = ", ".join(sorted(found, key=SPLITS.index))
+    missing = " and ".join(split for split in ("train", "test") if split not in found)
+    advice = "accepted: train, test and optionally val, or no splits at all"
+    if set(found) == {"train", "val"}:
+        advice = "rename val to test (val is then taken from train at random), or add test"
+    raise InputError(f"{source} has the split {names}, but no {missing}; {advice}")
+
+
+def class_order(names: Names[str]) -> list[str]:
+    """Names in the order of labels: as numbers if all are numbers, else by their characters."""
+    if all(name.isascii() and name.isdigit() for name in names):
+        return sorted(names, key=lambda name: (int(name), name))
+    return sorted(names)
+
+
+def check_classes(
+    classes: Sequence[str], labels: Mapping[str, np.ndarray], source: object
+) -> list[str]:
+    """Check that every class can be learned.
+
+    Args:
+        classes: all names, in the order of the labels.
+        labels: integers from 0 of every split.
+        source: file or folder, for messages.
+
+    Returns:
+        Notes, on classes that a split lacks.
+
+    Raises:
+        InputError: one class only; a class without images for training, or with too few of them.
+    """
+    if len(classes) < 2:
+        only = f"one class only ({classes[0]!r})" if classes else "no class"
+        raise InputError(f"{source} has {only}; at least two are needed")
+    counts = {split: np.bincount(y, minlength=len(classes)) for split, y in labels.items()}
+    _check_known(classes, counts, source)
+    _check_enough(classes, counts, source)
+    return [
+        f"the split {split} has no image of {', '.join(repr(classes[i]) for i in lacking)}"
+        for split, of_class in counts.items()
+        if len(lacking := np.flatnonzero(of_class == 0))
+    ]
+
+
+def _check_known(classes: Sequence[str], counts: Mapping[str, np.ndarray], source: object) -> None:
+    trained = counts.get("train", counts.get("all"))
+    for split, of_class in counts.items():
+        unknown = np.flatnonzero((of_class > 0) & (trained == 0))
+        if len(unknown):
+            raise InputError(
+                f"{source}: class {classes[unknown[0]]!r} is in the split {split}, but not in "
+                f"train; accepted: {_listed(classes, trained > 0)}; rename it or add images to "
+                "train"
+            )
+
+
+def _check_enough(classes: Sequence[str], counts: Mapping[str, np.ndarray], source: object) -> None:
+    fewest = FEWEST.get(tuple(sorted(counts)), 2)
+    split = "all" if "all" in counts else "train"
+    few = counts[split] < fewest
+    if few.any():
+        number = {"all": "images, but train needs two, val and test one each"}.get(
+            split, "training images" + (", but train needs two, val one" if fewest == 3 else "")
+        )
+        sizes = [f"{classes[i]!r} ({counts[split][i]})" for i in np.flatnonzero(few)[:5]]
+        raise InputError(
+            f"{source}: too few {number}, in class {', '.join(sizes)}"
+            f"{', ...' if few.sum() > 5 else ''}; at least {fewest} are needed: add images, or "
+            "remove the class"
+        )
+
+
+def _listed(classes: Sequence[str], chosen: np.ndarray) -> str:
+    names = [repr(classes[i]) for i in np.flatnonzero(chosen)]
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")

@@ -1,0 +1,210 @@
+"""The headers of many files, read in parallel before any pixel is decoded.
+
+They decide what the whole set has in common: one shape, the channels, what must be converted.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from math import prod
+from pathlib import Path
+from typing import NamedTuple
+
+from ddcnn.data.options import ReadOptions
+from ddcnn.errors import InputError
+
+FEWEST_FOR_PROCESSES = 400  # below, starting processes takes longer than reading
+BATCH = 4096
+NAMES_SHOWN = 3
+MOST_REASON = 200  # characters
+AXES_TEXT = {2: "rows, columns", 3: "rows, columns, slices"}
+
+
+class Header(NamedTuple):
+    """What the header of an image or volume says.
+
+    Attributes:
+        shape: spatial axes after orientation.
+        channels: 1 or 3.
+        change: how its values become 8-bit gray or RGB, if that is worth a note.
+        windowless: the type of its values if only a window can turn them into 0 to 255, and
+            there is none.
+        spacing: of the voxels in mm, in the order of ``shape``.
+    """
+
+    shape: tuple[int, ...]
+    channels: int = 1
+    change: str = ""
+    windowless: str = ""
+    spacing: tuple[float, ...] = ()
+
+
+@dataclass
+class HeaderGroup:
+    """Files whose headers say the same: memory does not grow with their number."""
+
+    header: Header
+    count: int = 0
+    first: list[Path] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a set of files has in common.
+
+    Attributes:
+        shape: spatial axes of every decoded image.
+        channels: 1 or 3.
+        notes: conversions with their counts and first files.
+        facts: entries of the data card.
+    """
+
+    shape: tuple[int, ...]
+    channels: int
+    notes: list[str] = field(default_factory=list)
+    facts: dict[str, object] = field(default_factory=dict)
+
+
+def read_headers(
+    read: Callable[[Path], Header], paths: Sequence[Path], what: str
+) -> list[HeaderGroup]:
+    """The different headers among the files, in order of appearance.
+
+    A file without a readable one is no error here: decoding meets it again and names it.
+
+    Raises:
+        InputError: no file has one; gives the first reason.
+    """
+    groups: dict[Header, HeaderGroup] = {}
+    failure = ""
+    for path, result in zip(paths, _attempts(read, paths), strict=True):
+        if isinstance(result, str):
+            failure = failure or result
+            continue
+        group = groups.setdefault(result, HeaderGroup(result))
+        group.count += 1
+        if group.count <= NAMES_SHOWN:
+            group.first.append(path)
+    if not groups:
+        raise InputError(f"none of {len(paths)} {what} can be read; the first: {failure}")
+    return list(groups.values())
+
+
+def _attempts(read: Callable[[Path], Header], paths: Sequence[Path]) -> Iterator[Header | str]:
+    attempt = partial(_attempt, read)
+    workers = len(os.sched_getaffinity(0))
+    if len(paths) < FEWEST_FOR_PROCESSES or workers == 1:
+        yield from map(attempt, paths)
+        return
+    waiting = iter(paths)
+    with ProcessPoolExecutor(workers) as pool:
+        # The pool would take in all paths at once and keep an object for each.
+        while batch := list(islice(waiting, BATCH)):
+            yield from pool.map(attempt, batch, chunksize=BATCH // (8 * workers) + 1)
+
+
+def _attempt(read: Callable[[Path], Header], path: Path) -> Header | str:
+    try:
+        return read(path)
+    except InputError as error:
+        return str(error)
+
+
+def check_windows(groups: Sequence[HeaderGroup]) -> None:
+    """Refuse values that only a window can turn into 0 to 255 (none was given)."""
+    for group in groups:
+        if group.header.windowless:
+            raise InputError(window_missing(group.first[0], group.header.windowless))
+
+
+def window_missing(source: object, values: str) -> str:
+    """The message about values above 8 bit without a window."""
+    return (
+        f"{source} holds {values}, but no window is set; add window: [low, high] to dataset, the "
+        "values that become black and white (for the lung in CT: [-1000, 400])"
+    )
+
+
+def common_shape(groups: Sequence[HeaderGroup], options: ReadOptions) -> tuple[int, ...]:
+    """The shape that all files will have.
+
+    Raises:
+        InputError: they differ and no shape is set, or the shape has other axes.
+    """
+    first, shape = groups[0].first[0], groups[0].header.shape
+    if options.shape is not None:
+        check_axes(first, len(shape), options)
+        return tuple(options.shape)
+    for group in groups:
+        if group.header.shape != shape:
+            images = len(shape) == 2
+            raise InputError(
+                f"{'images' if images else 'volumes'} of different sizes: {first} is "
+                f"{size_text(shape)}, {group.first[0]} is {size_text(group.header.shape)} "
+                f"({AXES_TEXT[len(shape)]}); give shape: [{AXES_TEXT[len(shape)]}] in dataset, "
+                "and all are brought to it"
+            )
+    return shape
+
+
+def check_axes(source: object, axes: int, options: ReadOptions) -> None:
+    """Refuse a target shape with another number of axes than the images have."""
+    if options.shape is not None and len(options.shape) != axes:
+        raise InputError(
+            f"shape: {list(options.shape)} has {len(options.shape)} numbers, but {source} is "
+            f"{axes}D; accepted: [{AXES_TEXT[axes]}]"
+        )
+
+
+def size_text(shape: Iterable[int]) -> str:
+    """Axes as people write them: ``28 x 28``."""
+    return " x ".join(str(size) for size in shape)
+
+
+def change_notes(groups: Sequence[HeaderGroup], what: str) -> list[str]:
+    """One note for each kind of change, with its count and the first files."""
+    total = sum(group.count for group in groups)
+    counts: Counter[str] = Counter()
+    first: dict[str, list[Path]] = {}
+    for group in groups:
+        if group.header.change:
+            counts[group.header.change] += group.count
+            first.setdefault(group.header.change, []).extend(group.first)
+    return [
+        f"{count} of {total} {what}: {change} ({first_names(first[change], count)})"
+        for change, count in counts.items()
+    ]
+
+
+def size_notes(groups: Sequence[HeaderGroup], shape: tuple[int, ...], how: str) -> list[str]:
+    """What sizes the files have, if they are changed."""
+    sizes = {group.header.shape for group in groups}
+    if sizes == {shape}:
+        return []
+    smallest, largest = (choose(sizes, key=lambda s: (prod(s), s)) for choose in (min, max))
+    span = size_text(smallest) + (f" to {size_text(largest)}" if len(sizes) > 1 else "")
+    return [f"sizes in the files: {span} ({AXES_TEXT[len(shape)]}); {how} {size_text(shape)}"]
+
+
+def first_names(paths: Sequence[Path], count: int) -> str:
+    """The first files with the folder that holds them, and whether there are more."""
+    names = ", ".join(f"{path.parent.name}/{path.name}" for path in paths[:NAMES_SHOWN])
+    return names + (", ..." if count > NAMES_SHOWN else "")
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what is no file: reading a pipe or a device would wait or go on for ever."""
+    if not path.is_file():
+        what = "is a link to nothing" if path.is_symlink() and not path.exists() else "is no file"
+        what = what if path.exists() or path.is_symlink() else "does not exist"
+        raise InputError(f"{path} {what}; replace or remove it")
+
+
+def reason(error: BaseException) -> str:
+    """An exception of a library in one line; some quote half the file."""
+    text = " ".join(str(error)[: 4 * MOST_REASON].split()) or type(error).__name__
+    return text if len(text) <= MOST_REASON else f"{text[:MOST_REASON]} ..."

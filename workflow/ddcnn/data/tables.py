@@ -1,0 +1,194 @@
+"""A CSV with the columns ``file``, ``label`` and optionally ``split``, beside its images."""
+
+import csv
+import os
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ddcnn.data.labelled import ACCEPTED, UNPRINTABLE, LabelledFiles, kind_of, leaves
+from ddcnn.data.labels import SPLIT_WORDS
+from ddcnn.data.options import ReadOptions
+from ddcnn.data.samples import Collection
+from ddcnn.data.survey import check_regular
+from ddcnn.errors import InputError
+
+COLUMNS = ("file", "label", "split")
+SEPARATORS = ",;\t"
+MOST_LINE = 2**16  # bytes; a longer one is no line of a table
+MISSING_SHOWN = 3
+
+
+class Row(NamedTuple):
+    """One line of a table; ``split`` is ``all`` where the table has no such column."""
+
+    line: int
+    file: str
+    label: str
+    split: str
+
+
+def read_table(raw: list[Path], options: ReadOptions) -> Collection:
+    """Images or volumes that a CSV names.
+
+    Args:
+        raw: the CSV: UTF-8, separated by comma, semicolon or tab; files relative to its folder.
+        options: shape, channels, window and limits.
+
+    Raises:
+        InputError: with the line: not UTF-8, wrong columns, a missing file, a duplicate, a missing
+            label, an unknown split, a path that leaves the folder; and as for folders.
+    """
+    (table,) = raw
+    found, places = LabelledFiles(table.parent, table), _Places(table)
+    for row in rows(table):
+        name = places.checked(row)
+        found.add(row.split, name, row.label)
+    places.finish()
+    return found.collection(options)
+
+
+def first_files(table: Path) -> Iterator[Path]:
+    """The files in the order of the table, without reading all of it."""
+    places = _Places(table)
+    for row in rows(table):
+        yield table.parent / places.checked(row)
+    places.finish()
+
+
+def rows(table: Path) -> Iterator[Row]:
+    """The lines of a table, each checked by itself."""
+    lines = _lines(table)
+    header = next(lines, None)
+    if header is None:
+        raise InputError(f"{table} is empty; accepted: the columns file,label[,split] and rows")
+    columns, separator = _columns(table, header)
+    reader = csv.reader(lines, delimiter=separator, strict=True)
+    try:
+        for fields in reader:
+            if any(field.strip() for field in fields):
+                yield _row(table, reader.line_num + 1, columns, fields)
+    except csv.Error as error:
+        raise InputError(f"{table}, line {reader.line_num + 1}: no valid CSV ({error})") from error
+
+
+def _lines(table: Path) -> Iterator[str]:
+    check_regular(table)
+    with table.open("rb") as file:
+        number = 0
+        while line := file.readline(MOST_LINE):
+            number += 1
+            if len(line) == MOST_LINE:
+                raise InputError(
+                    f"{table}, line {number} is longer than {MOST_LINE:,} bytes; accepted: a CSV "
+                    "with the columns file,label[,split]"
+                )
+            try:
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise InputError(
+                    f"{table}, line {number} is not UTF-8 (byte {line[error.start]:#04x}); save "
+                    'the table as "CSV UTF-8"'
+                ) from error
+
+
+def _columns(table: Path, header: str) -> tuple[dict[str, int], str]:
+    """The place of every column, and the separator."""
+    separator = max(SEPARATORS, key=header.count)
+    names = [name.strip() for name in next(csv.reader([header], delimiter=separator), [])]
+    unknown = [name for name in names if name not in COLUMNS]
+    missing = [name for name in COLUMNS[:2] if name not in names]
+    if unknown or missing or len(set(names)) < len(names):
+        problem = f"unknown column {unknown[0][:80]!r}" if unknown else "a column twice"
+        problem = f"no column {missing[0]!r}" if missing and not unknown else problem
+        raise InputError(
+            f"{table}, line 1: {problem}; accepted: file, label and optionally split, separated "
+            "by comma, semicolon or tab"
+        )
+    return {name: place for place, name in enumerate(names)}, separator
+
+
+def _row(table: Path, line: int, columns: dict[str, int], fields: list[str]) -> Row:
+    if len(fields) != len(columns):
+        raise InputError(
+            f"{table}, line {line} has {len(fields)} fields, the first line {len(columns)}; "
+            "put a field that holds the separator in quotes"
+        )
+    values = {name: fields[place].strip() for name, place in columns.items()}
+    empty = [name for name, value in values.items() if not value]
+    if empty:
+        raise InputError(f"{table}, line {line}: the {empty[0]} is missing; fill it in")
+    for name, value in values.items():
+        if UNPRINTABLE.search(value):
+            raise InputError(f"{table}, line {line}: {name} {value!r} has control characters")
+    word = values.get("split")
+    if word is not None and word not in SPLIT_WORDS:
+        raise InputError(
+            f"{table}, line {line}: unknown split {word!r}; accepted: {', '.join(SPLIT_WORDS)}"
+        )
+    return Row(line, values["file"], values["label"], SPLIT_WORDS[word] if word else "all")
+
+
+class _Places:
+    """Checks that every file of a table is there, inside the table's folder, and named once."""
+
+    def __init__(self, table: Path) -> None:
+        self._table = table
+        self._real = os.path.realpath(table.parent)
+        self._inside: dict[str, bool] = {}
+        self._missing: list[Row] = []
+        self._num_missing = 0
+        self._hashes, self._line_numbers = array("q"), array("q")
+
+    def checked(self, row: Row) -> str:
+        """The file's name relative to the folder, normalised.
+
+        Raises:
+            InputError: a path that leaves the folder, or a file of another kind.
+        """
+        name = os.path.normpath(row.file)
+        if Path(name).is_absolute() or ".." in Path(row.file).parts:
+            raise self._error(row, "leaves the table's folder; give paths below it")
+        if self._leaves(name):
+            raise self._error(row, "goes through a link out of the table's folder; copy it here")
+        if kind_of(name) is None:
+            raise self._error(row, f"is of no known kind; accepted: {ACCEPTED}; convert it")
+        if not (self._table.parent / name).is_file():
+            self._num_missing += 1
+            self._missing += [row] if self._num_missing <= MISSING_SHOWN else []
+        # A hash of eight bytes instead of the name: a table may have millions of lines.
+        self._hashes.append(hash(name))
+        self._line_numbers.append(row.line)
+        return name
+
+    def finish(self) -> None:
+        """Refuse missing and repeated files, of which all lines had to be seen."""
+        if self._missing:
+            names = ", ".join(f"{row.file!r} (line {row.line})" for row in self._missing)
+            more = ", ..." if self._num_missing > len(self._missing) else ""
+            raise InputError(
+                f"{self._table}: {self._num_missing} of {len(self._hashes)} files do not exist in "
+                f"{self._table.parent}: {names}{more}; add them or remove the lines"
+            )
+        if not self._hashes:
+            raise InputError(f"{self._table} has no rows below its first line; add file and label")
+        order = np.argsort(hashes := np.array(self._hashes), kind="stable")
+        repeated = np.flatnonzero(np.diff(hashes[order]) == 0)
+        if len(repeated):
+            first, second = (self._line_numbers[order[repeated[0] + i]] for i in (0, 1))
+            row = next(row for row in rows(self._table) if row.line == second)
+            raise self._error(row, f"stands in line {first} already; remove one of them")
+
+    def _leaves(self, name: str) -> bool:
+        """Whether links lead out of the folder; the folders on the way are looked at once."""
+        parent = os.path.dirname(name)  # noqa: PTH120, half the time of Path
+        if parent not in self._inside:
+            self._inside[parent] = not leaves(self._table.parent / parent, self._real)
+        path = self._table.parent / name
+        return not self._inside[parent] or (path.is_symlink() and leaves(path, self._real))
+
+    def _error(self, row: Row, problem: str) -> InputError:
+        return InputError(f"{self._table}, line {row.line}: {row.file!r} {problem}")
