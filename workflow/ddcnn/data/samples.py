@@ -4,8 +4,10 @@ A reader turns a data set's files into a :class:`Collection`; the preparation st
 """
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -16,6 +18,7 @@ import numpy as np
 from ddcnn.errors import InputError
 
 CHUNK_BYTES = 16 * 2**20
+FILES_PER_TASK = 16
 
 
 @dataclass(frozen=True)
@@ -110,8 +113,7 @@ class FileSamples:
         return str(path.relative_to(self.folder) if path.is_relative_to(self.folder) else path)
 
     def chunks(self) -> Iterator[Chunk]:
-        pending = list(enumerate(self.paths))
-        pool = ProcessPoolExecutor(self.workers) if self.workers > 1 and len(pending) > 8 else None
+        pool = ProcessPoolExecutor(self.workers) if self.workers > 1 else None
         try:
             results = self._decoded(pool)
             size = 1
@@ -119,6 +121,11 @@ class FileSamples:
                 yield self._chunk(part)
                 images = [image for _, image in part if isinstance(image, np.ndarray)]
                 size = max(1, CHUNK_BYTES // images[0].nbytes) if images else size
+        except BrokenProcessPool as error:
+            raise InputError(
+                f"a process that decodes the images of {self.folder} was killed, probably because "
+                "memory ran out; use fewer cores or a smaller most_megapixels"
+            ) from error
         finally:
             if pool:
                 pool.shutdown(cancel_futures=True)
@@ -128,18 +135,25 @@ class FileSamples:
     ) -> Iterator[tuple[int, np.ndarray | Unreadable]]:
         """Results in order, with a bounded number of files in work."""
         if pool is None:
-            for index in range(len(self.paths)):
-                yield index, _decode(self.decode, self.paths[index], self.name(index))
+            for first in self._tasks():
+                yield from _decode_files(self.decode, self._group(first))
             return
-        waiting = iter(range(len(self.paths)))
-        in_work = [self._submit(pool, i) for i in islice(waiting, 8 * self.workers)]
+        waiting = iter(self._tasks())
+        in_work = deque(self._submit(pool, first) for first in islice(waiting, 3 * self.workers))
         while in_work:
-            index, future = in_work.pop(0)
-            in_work += [self._submit(pool, i) for i in islice(waiting, 1)]
-            yield index, future.result()
+            yield from in_work.popleft().result()
+            in_work.extend(self._submit(pool, first) for first in islice(waiting, 1))
 
-    def _submit(self, pool: ProcessPoolExecutor, index: int):
-        return index, pool.submit(_decode, self.decode, self.paths[index], self.name(index))
+    def _tasks(self) -> range:
+        """First indices of the groups of files that one task decodes: a task has its price."""
+        return range(0, len(self.paths), FILES_PER_TASK)
+
+    def _submit(self, pool: ProcessPoolExecutor, first: int) -> Future:
+        return pool.submit(_decode_files, self.decode, self._group(first))
+
+    def _group(self, first: int) -> list[tuple[int, Path, str]]:
+        last = min(first + FILES_PER_TASK, len(self.paths))
+        return [(index, self.paths[index], self.name(index)) for index in range(first, last)]
 
     @staticmethod
     def _chunk(part: list[tuple[int, np.ndarray | Unreadable]]) -> Chunk:
@@ -151,13 +165,16 @@ class FileSamples:
         )
 
 
-def _decode(
-    decode: Callable[[Path], np.ndarray], path: Path, name: str
-) -> np.ndarray | Unreadable:
-    try:
-        return decode(path)
-    except InputError as error:
-        return Unreadable(name, str(error))
+def _decode_files(
+    decode: Callable[[Path], np.ndarray], files: list[tuple[int, Path, str]]
+) -> list[tuple[int, np.ndarray | Unreadable]]:
+    results: list[tuple[int, np.ndarray | Unreadable]] = []
+    for index, path, name in files:
+        try:
+            results.append((index, decode(path)))
+        except InputError as error:
+            results.append((index, Unreadable(name, str(error))))
+    return results
 
 
 @dataclass(frozen=True)
