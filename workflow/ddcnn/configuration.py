@@ -17,7 +17,7 @@ import jsonschema
 import yaml
 
 from ddcnn import models
-from ddcnn.data.registry import Dataset, dataset_of
+from ddcnn.data.registry import AXES, Dataset, dataset_of
 from ddcnn.errors import InputError
 from ddcnn.tiles import Decomposition, Tiling
 
@@ -102,6 +102,8 @@ def load_experiment(config: dict[str, Any]) -> Experiment:
         raise InputError("dataset: two entries have the same name; give each its own")
     datasets = {name: dataset_of(entry) for name, entry in entries.items()}
     runs = list(dict.fromkeys(_runs(settings, datasets)))
+    for dataset in datasets.values():
+        _check_flip(dataset)
     for run in runs:
         _check_run(run, datasets[run.dataset])
     runs.sort(key=lambda run: not run.is_global)
@@ -126,6 +128,16 @@ def _runs(settings: dict[str, Any], datasets: dict[str, Dataset]) -> Iterator[Ru
                 yield run.global_run()
 
 
+def _check_flip(dataset: Dataset) -> None:
+    axes = AXES[len(dataset.shape)]
+    for axis in dataset.flip:
+        if axis not in axes:
+            raise InputError(
+                f"dataset.flip: {axis!r} is no axis of the images of {dataset.name} "
+                f"({'x'.join(map(str, dataset.shape))} pixels); accepted: {', '.join(axes)}"
+            )
+
+
 def _check_run(run: Run, dataset: Dataset) -> None:
     run.tiling.check(dataset.shape)
     models.check_input(run.architecture, run.tiling.tile_shape(dataset.shape))
@@ -139,13 +151,7 @@ def schema() -> dict[str, Any]:
 
 def complete(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration with lists for all product keys and all defaults, valid by the schema."""
-    properties = schema()["properties"]
-    settings = {
-        key: _as_list(value)
-        if properties.get(key, {}).get("product")
-        else _from_command_line(value)
-        for key, value in config.items()
-    }
+    settings = _as_meant(config, schema())
     _refuse_infinite(settings)
     errors = sorted(
         jsonschema.Draft202012Validator(schema()).iter_errors(settings),
@@ -156,20 +162,41 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
     return _with_defaults(settings, schema())
 
 
-def _as_list(value: Any) -> Any:
-    value = _from_command_line(value)
-    return value if isinstance(value, list) else [value]
+def _as_meant(value: Any, rule: dict[str, Any]) -> Any:
+    """``value`` in the form its rule has: a scalar as a list of one, text as number, 8.0 as 8.
+
+    Snakemake hands values of the command line over as text, alone and inside of lists
+    (``--config "seed=[0,1]" global_net=false``), and YAML reads 1e-3 as text.
+    """
+    if rule.get("product"):
+        meant = _from_text(value) if isinstance(value, str) else value
+        items = meant if isinstance(meant, list) else [value]
+        return [_as_meant(item, rule.get("items", {})) for item in items]
+    if isinstance(value, dict):
+        rules = rule.get("properties", {})
+        return {key: _as_meant(item, rules.get(key, {})) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_meant(item, rule.get("items", {})) for item in value]
+    kinds = {rule["type"]} if isinstance(rule.get("type"), str) else set(rule.get("type", ()))
+    if isinstance(value, str) and kinds and "string" not in kinds:
+        value = _from_text(value)
+    if isinstance(value, float) and value.is_integer() and "integer" in kinds:
+        return int(value)
+    return value
 
 
-def _from_command_line(value: Any) -> Any:
-    """Snakemake hands ``--config "overlap=[0,2]"`` and ``global_net=false`` over as text."""
-    if not isinstance(value, str):
-        return value
+def _from_text(text: str) -> Any:
+    """The number, truth value or list that ``text`` stands for, or the text itself."""
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
     try:
-        meant = yaml.safe_load(value)
-    except yaml.YAMLError:
-        return value
-    return meant if isinstance(meant, list | bool) else value
+        meant = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return text
+    return meant if isinstance(meant, list | bool) else text
 
 
 def _refuse_infinite(value: Any, key: str = "") -> None:
