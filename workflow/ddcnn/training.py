@@ -345,6 +345,7 @@ def training_metrics(
         "peak_memory_bytes": device.peak_memory_bytes(),
         "device": device.torch.type,
         "device_name": device.name,
+        "device_slot": device.slot and f"{device.slot.device}.{device.slot.number}",
         "threads": device.threads,
         "resumed": progress.resumed,
         "versions": versions(),
