@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import scipy.stats
 import sklearn.metrics
-from ddcnn import evaluation
-from ddcnn.coarse import log_probabilities
-from ddcnn.runs import compare_costs, evaluate_run
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+
+from ddcnn import evaluation
+from ddcnn.coarse import log_probabilities
+from ddcnn.runs import compare_costs, evaluate_run
 
 
 @st.composite
@@ -162,6 +163,8 @@ class Stored:
         metrics |= {"accuracy_train": 0.9, "images_per_second": 50.0, "fit_on": "train"}
         (folder / "metrics.json").write_text(json.dumps(metrics))
         p = {s: rng.dirichlet(np.ones(3), 20).astype(np.float32) for s in ("train", "val", "test")}
+        if folder.name == "0-1":  # the best tile
+            p["val"] = np.eye(3, dtype=np.float32)[self.labels["val"]]
         np.savez(folder / "probabilities.npz", **p, seconds=0.25)
         return folder
 
@@ -195,6 +198,7 @@ def test_an_evaluation_holds_every_method_with_what_the_predictions_give(tmp_pat
         assert report["methods"][method][f"accuracy_{split}"] == pytest.approx(expected)
     by_tile = {tile: local["accuracy_val"] for tile, local in report["local"].items()}
     best = report["methods"]["best-tile"]
+    assert best["tile"] == "0-1"
     assert best["accuracy_val"] == by_tile[best["tile"]] == max(by_tile.values())
     assert report["overhead"]["probabilities_seconds"] == 0.25
 

@@ -5,15 +5,16 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
 from ddcnn import models
 from ddcnn.coarse import CoarseNet
 from ddcnn.errors import InputError
 from ddcnn.local import Subdomain
 from ddcnn.models.cost import multiply_adds, num_parameters
-from hypothesis import given
-from hypothesis import strategies as st
-from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 SHAPES = [(4, 4, 1), (5, 7, 3), (28, 28, 1), (4, 4, 4, 1), (6, 5, 4, 2)]  # with channels
 

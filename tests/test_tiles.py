@@ -6,14 +6,17 @@ import math
 import numpy as np
 import pytest
 import torch
-from ddcnn.errors import InputError
-from ddcnn.tiles import Decomposition, Tiling, largest_overlap, parse_axes, resample
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch.nn import functional as F
 
-AXIS = st.tuples(st.integers(1, 24), st.integers(1, 6), st.integers(0, 12))  # pixels, tiles, overlap
+from ddcnn.errors import InputError
+from ddcnn.tiles import Decomposition, Tiling, largest_overlap, parse_axes, resample
+
+AXIS = st.tuples(
+    st.integers(1, 24), st.integers(1, 6), st.integers(0, 12)
+)  # pixels, tiles, overlap
 
 
 @st.composite

@@ -11,10 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
+from torch import nn
+from torch.nn import functional as F
+
 from ddcnn import models
 from ddcnn.checkpoint import Checkpoint
 from ddcnn.coarse import train_coarse
 from ddcnn.device import choose_device
+from ddcnn.errors import InputError
 from ddcnn.local import Subdomain, train_local, write_probabilities
 from ddcnn.training import (
     Features,
@@ -26,9 +31,6 @@ from ddcnn.training import (
     one_cycle,
     predict_logits,
 )
-from safetensors.numpy import load_file
-from torch import nn
-from torch.nn import functional as F
 
 DEVICE = choose_device(gpus=0, threads=1)
 SETTINGS = Settings(
@@ -80,6 +82,9 @@ class Recorded:
         self.samples, self.labels = samples, samples.labels
         self.batches: list[torch.Tensor] = []
         self.steps_until_killed = steps_until_killed
+
+    def __len__(self):
+        return len(self.samples)
 
     def inputs(self, index: torch.Tensor) -> torch.Tensor:
         return self.samples.inputs(index)
@@ -209,6 +214,16 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
     assert same_weights(net, same)
     assert without_seconds(progress) == without_seconds(same_progress)
     assert not same_weights(net, other)
+
+
+def test_order_and_augmentation_depend_on_the_seed_alone():
+    settings = replace(SETTINGS, epochs=2)
+    nets = []
+    for drawn_before in (0, 7):
+        net = make_net()
+        torch.rand(drawn_before)
+        nets.append(train(make_images(augment=True), settings, net=net)[0])
+    assert same_weights(*nets)
 
 
 # An interrupted training
@@ -569,3 +584,9 @@ def test_the_coarse_net_does_not_see_the_split_it_is_not_fitted_on(tmp_path):
     assert weights["train", False] == weights["train", True]
     assert weights["validation", False] == weights["validation", True]
     assert weights["train", False] != weights["validation", False]
+
+
+def test_a_training_that_diverges_is_said_with_what_to_do(tmp_path):
+    settings = replace(SETTINGS, epochs=20, learning_rate=10.0, weight_decay=1.0, momentum=0.99)
+    with pytest.raises(InputError, match=r"diverged in epoch \d+.*learning_rate below 10"):
+        train(make_images(), settings, checkpoint=Checkpoint(tmp_path / "checkpoint.pt", "mine"))

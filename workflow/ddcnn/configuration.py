@@ -46,9 +46,7 @@ class Run:
 
     @property
     def model(self) -> str:
-        # The global net has no local width: with any of them it is trained once.
-        explicit = None if self.is_global else self.explicit_local_width
-        return models.model_slug(self.architecture, self.width, explicit)
+        return models.model_slug(self.architecture, self.width, self.explicit_local_width)
 
     @property
     def local_width(self) -> int:
@@ -67,7 +65,7 @@ class Run:
         return f"{self.dataset}/{self.model}/{self.tiling.slug}/seed{self.seed}/{tile}"
 
     def global_run(self) -> "Run":
-        """The run of the global net that this one is compared with."""
+        """The run of the global net that this one is compared with; it has no local width."""
         whole = Decomposition(Tiling.whole(len(self.tiling.grid)))
         return Run(self.dataset, self.architecture, self.width, None, whole, self.seed)
 
@@ -117,14 +115,12 @@ def _runs(settings: dict[str, Any], datasets: dict[str, Dataset]) -> Iterator[Ru
     for dataset in datasets:
         for combination in itertools.product(*(settings[key] for key in keys)):
             model, width, kind, grid, overlap, view, seed = combination
-            tiling = Tiling.of(kind, str(grid), overlap)
-            # One tile is the global net, whatever kind or overlap it was written with.
-            decomposition = Decomposition(tiling, view and tiling.num_tiles > 1)
-            if tiling.num_tiles == 1:
-                decomposition = Decomposition(Tiling.whole(len(tiling.grid)))
+            decomposition = Decomposition(Tiling.of(kind, str(grid), overlap), view)
             run = Run(dataset, model, width, explicit, decomposition, seed)
-            yield run
-            if settings["global_net"]:
+            if not run.is_global:
+                yield run
+            # One tile is the global net, whatever else it was written with.
+            if run.is_global or settings["global_net"]:
                 yield run.global_run()
 
 
@@ -165,12 +161,11 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
 def _as_meant(value: Any, rule: dict[str, Any]) -> Any:
     """``value`` in the form its rule has: a scalar as a list of one, text as number, 8.0 as 8.
 
-    Snakemake hands values of the command line over as text, alone and inside of lists
-    (``--config "seed=[0,1]" global_net=false``), and YAML reads 1e-3 as text.
+    Snakemake hands ``--config "seed=[0,1]" global_net=false`` over as texts and lists of texts,
+    and YAML reads 1e-3 as text.
     """
     if rule.get("product"):
-        meant = _from_text(value) if isinstance(value, str) else value
-        items = meant if isinstance(meant, list) else [value]
+        items = value if isinstance(value, list) else [value]
         return [_as_meant(item, rule.get("items", {})) for item in items]
     if isinstance(value, dict):
         rules = rule.get("properties", {})
@@ -178,25 +173,23 @@ def _as_meant(value: Any, rule: dict[str, Any]) -> Any:
     if isinstance(value, list):
         return [_as_meant(item, rule.get("items", {})) for item in value]
     kinds = {rule["type"]} if isinstance(rule.get("type"), str) else set(rule.get("type", ()))
-    if isinstance(value, str) and kinds and "string" not in kinds:
+    if isinstance(value, str) and kinds & {"boolean", "integer", "number"}:
         value = _from_text(value)
     if isinstance(value, float) and value.is_integer() and "integer" in kinds:
         return int(value)
     return value
 
 
-def _from_text(text: str) -> Any:
-    """The number, truth value or list that ``text`` stands for, or the text itself."""
+def _from_text(text: str) -> bool | int | float | str:
+    """The truth value or number that ``text`` stands for, or the text itself."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
     for number in (int, float):
         try:
             return number(text)
         except ValueError:
             continue
-    try:
-        meant = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return text
-    return meant if isinstance(meant, list | bool) else text
+    return text
 
 
 def _refuse_infinite(value: Any, key: str = "") -> None:
@@ -278,15 +271,16 @@ def documentation() -> str:
     lines = [
         "# Configuration",
         "",
-        "<!-- Made from workflow/schemas/config.schema.yaml by `python -m ddcnn docs`; do not edit. -->",
+        "<!-- Made from workflow/schemas/config.schema.yaml by `python -m ddcnn docs`. -->",
         "",
-        "`config.yaml` is the quickstart, the default run. Another file beside it is another experiment:",
-        "`snakemake --cores all --configfile config/my.yaml`. With `--configfile` the values of",
-        "`config.yaml` are not read: what a file leaves out has the default of this table. A single value",
-        "can be set on the command line: `snakemake --cores all --config overlap=2`.",
+        "`config.yaml` is the quickstart, the default run. Another file beside it is another",
+        "experiment: `snakemake --cores all --configfile config/my.yaml`. With `--configfile` the",
+        "values of `config.yaml` are not read: what a file leaves out has the default of this",
+        "table. Single values can be set on the command line:",
+        "`snakemake --cores all --config overlap=2`.",
         "",
-        "Keys marked *list* make a product: every combination of their values is a run. A single value",
-        "is a list of one. Unknown keys are errors.",
+        "Keys marked *list* make a product: every combination of their values is a run. A single",
+        "value is a list of one. Unknown keys are errors.",
         "",
         "| key | default | accepted | meaning |",
         "| --- | --- | --- | --- |",

@@ -6,6 +6,7 @@ import resource
 import sys
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import psutil
 import torch
@@ -80,6 +81,27 @@ def visible_devices() -> list[str]:
     return [str(index) for index in range(torch.cuda.device_count())]
 
 
-def process_seconds() -> float:
-    """Seconds since this process started, imports included."""
-    return time.time() - psutil.Process().create_time()
+class JobClock:
+    """What a training job spends beside the training itself; made when its work begins."""
+
+    def __init__(self) -> None:
+        self._started = datetime.now(UTC)
+        self._begin = time.perf_counter()
+        self._load_seconds = self._start_seconds = 0.0
+
+    def loaded(self) -> None:
+        """The data are on the device."""
+        self._load_seconds = time.perf_counter() - self._begin
+
+    def ready(self) -> None:
+        """The next thing is the first training step."""
+        self._start_seconds = time.time() - psutil.Process().create_time()
+
+    def metrics(self) -> dict[str, float | str]:
+        """For ``metrics.json``: seconds of loading, and from process start to the first step."""
+        return {
+            "load_seconds": round(self._load_seconds, 4),
+            "start_seconds": round(self._start_seconds, 4),
+            "started": self._started.isoformat(timespec="milliseconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        }

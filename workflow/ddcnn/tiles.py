@@ -140,7 +140,7 @@ class Tiling:
         if self.kind == "blocks" and len({tile_start(i, n, p, d) for i in range(p)}) < p:
             raise InputError(
                 f"grid: with {p} tiles and overlap {d} on axis {axis} of {n} pixels some tiles "
-                f"coincide; take fewer tiles or another overlap, for example {largest_overlap(n, p)}"
+                f"coincide; take fewer tiles or another overlap, such as {largest_overlap(n, p)}"
             )
 
     def tiles(self, shape: tuple[int, ...]) -> dict[str, tuple[slice, ...]]:

@@ -21,8 +21,7 @@ def image_shape(path: Path) -> tuple[int, ...]:
     """Spatial axes and channels of one image, from the header alone."""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = {Path(name).stem for name in archive.namelist()}
-            key = "x_train" if "x_train" in names else "x"
+            key = "x" if "x.npy" in archive.namelist() else "x_train"
             with archive.open(f"{key}.npy") as member:
                 version = np.lib.format.read_magic(member)
                 read_header = {
@@ -32,7 +31,8 @@ def image_shape(path: Path) -> tuple[int, ...]:
                 shape, _, dtype = read_header(member)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+    # zipfile, zlib and NumPy raise a dozen kinds of exceptions for damaged files.
+    except Exception as error:
         raise InputError(
             f"{path} is not an .npz with the arrays x_train, y_train, ... or x, y ({error})"
         ) from error
@@ -69,11 +69,19 @@ def read_arrays(path: Path) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], l
     if missing:
         raise InputError(f"{path} lacks the arrays {', '.join(missing)}")
     splits = {s: _checked(path, content, *pair) for s, pair in keys.items()}
+    _check_equal_shapes(path, splits)
     highest = max(int(labels.max()) for _, labels in splits.values())
     classes = [str(name) for name in content.get("classes", range(highest + 1))]
     if highest >= len(classes):
         raise InputError(f"{path}: label {highest}, but only {len(classes)} classes are named")
     return splits, classes
+
+
+def _check_equal_shapes(path: Path, splits: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    shapes = {f"x_{split}": images.shape[1:] for split, (images, _) in splits.items()}
+    if len(set(shapes.values())) > 1:
+        found = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
+        raise InputError(f"{path}: images of the splits differ in shape ({found})")
 
 
 def _checked(
