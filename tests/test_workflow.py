@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+
 from workflow_runs import (
     command,
     make_project,
@@ -241,7 +242,10 @@ def test_the_same_rules_serve_three_dimensions(tmp_path):
     entry = {"name": "volumes", "path": str(data), "synthetic": True}
     config = write_config(
         project / "tiny3d.yaml",
-        **{"experiment": "tiny3d", "dataset": entry, "grid": "2x2x1", "overlap": "2x2x0"},
+        experiment="tiny3d",
+        dataset=entry,
+        grid="2x2x1",
+        overlap="2x2x0",
         coarse_view=False,
         local={"epochs": 6, "batch_size": 16, "augment": False},
     )

@@ -1,7 +1,6 @@
 """Weights on disk, and the state from which an interrupted training goes on."""
 
 import logging
-import pickle
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,15 +71,17 @@ class Checkpoint:
         try:
             # weights_only: a checkpoint somebody sent must not run code.
             content = torch.load(self.path, map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, KeyError) as error:
+            fingerprint, state = (dict(content)[key] for key in ("fingerprint", "state"))
+        # A damaged file raises whatever its bytes lead to; none of it is worth a training.
+        except Exception as error:
             log.warning(
                 "checkpoint %s is damaged (%s): starting from the beginning", self.path, error
             )
             return None
-        if content.get("fingerprint") != self.fingerprint:
+        if fingerprint != self.fingerprint:
             log.info("checkpoint of other settings, data or code: starting from the beginning")
             return None
-        return content["state"]
+        return state
 
     def remove(self) -> None:
         """Delete the file: the training is done."""

@@ -5,8 +5,6 @@ Its input are the N local probability distributions over K classes, its target t
 """
 
 import logging
-import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ddcnn.checkpoint import save_weights
-from ddcnn.device import Device, choose_device, process_seconds
+from ddcnn.device import Device, JobClock, choose_device
 from ddcnn.evaluation import stack_probabilities
 from ddcnn.files import write_json, write_npz
 from ddcnn.training import Features, Settings, fit, predict_logits, training_metrics, write_history
@@ -82,17 +80,16 @@ def train_coarse(
         gpus: 0 computes on the CPU; otherwise on a GPU if there is one.
         threads: CPU threads.
     """
-    started = datetime.now(UTC)
     out, device = Path(out), choose_device(gpus, threads)
-    load_start = time.perf_counter()
+    clock = JobClock()
     p_NTK = {s: stack_probabilities(probabilities.values(), s) for s in ("train", "val", "test")}
     samples = {s: _features(p_NTK[s], labels[s], device) for s in ("train", "val")}
     fitted = samples["val" if fit_on == "validation" else "train"]
-    load_seconds = time.perf_counter() - load_start
+    clock.loaded()
     torch.manual_seed(seed)
     net = CoarseNet(*p_NTK["train"].shape[1:], hidden, dropout).to(device.torch)
-    start_seconds = process_seconds()
     log.info("training the coarse net of %d tiles on %s", len(probabilities), device.name)
+    clock.ready()
     progress = fit(net, fitted, samples["val"], settings, seed, device)
     num_features = fitted.values.shape[1]
     write_history(progress.history, out / "history.csv")
@@ -101,14 +98,8 @@ def train_coarse(
         out / "metrics.json",
         {"tile": "coarse", "tiles": list(probabilities), "seed": seed, "fit_on": fit_on}
         | training_metrics(net, (num_features,), progress, settings, len(fitted.labels), device)
-        | {
-            "hidden": list(hidden),
-            "dropout": dropout,
-            "load_seconds": round(load_seconds, 4),
-            "start_seconds": round(start_seconds, 4),
-            "started": started.isoformat(timespec="milliseconds"),
-            "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        },
+        | {"hidden": list(hidden), "dropout": dropout}
+        | clock.metrics(),
     )
     save_weights(net, out / "model.safetensors")
 
@@ -119,6 +110,5 @@ def _features(p_NTK: np.ndarray, labels: Path, device: Device) -> Features:
 
 
 def _predict(net: nn.Module, p_NTK: np.ndarray, device: Device) -> np.ndarray:
-    values = log_probabilities(p_NTK).to(device.torch)
-    samples = Features(values, torch.zeros(len(values), dtype=torch.int64, device=device.torch))
-    return F.softmax(predict_logits(net, samples), dim=1).cpu().numpy()
+    features = Features(log_probabilities(p_NTK).to(device.torch))
+    return F.softmax(predict_logits(net, features), dim=1).cpu().numpy()

@@ -17,7 +17,7 @@ import jsonschema
 import yaml
 
 from ddcnn import models
-from ddcnn.data.registry import Dataset, dataset_of
+from ddcnn.data.registry import AXES, Dataset, dataset_of
 from ddcnn.errors import InputError
 from ddcnn.tiles import Decomposition, Tiling
 
@@ -46,9 +46,7 @@ class Run:
 
     @property
     def model(self) -> str:
-        # The global net has no local width: with any of them it is trained once.
-        explicit = None if self.is_global else self.explicit_local_width
-        return models.model_slug(self.architecture, self.width, explicit)
+        return models.model_slug(self.architecture, self.width, self.explicit_local_width)
 
     @property
     def local_width(self) -> int:
@@ -67,7 +65,7 @@ class Run:
         return f"{self.dataset}/{self.model}/{self.tiling.slug}/seed{self.seed}/{tile}"
 
     def global_run(self) -> "Run":
-        """The run of the global net that this one is compared with."""
+        """The run of the global net that this one is compared with; it has no local width."""
         whole = Decomposition(Tiling.whole(len(self.tiling.grid)))
         return Run(self.dataset, self.architecture, self.width, None, whole, self.seed)
 
@@ -102,6 +100,8 @@ def load_experiment(config: dict[str, Any]) -> Experiment:
         raise InputError("dataset: two entries have the same name; give each its own")
     datasets = {name: dataset_of(entry) for name, entry in entries.items()}
     runs = list(dict.fromkeys(_runs(settings, datasets)))
+    for dataset in datasets.values():
+        _check_flip(dataset)
     for run in runs:
         _check_run(run, datasets[run.dataset])
     runs.sort(key=lambda run: not run.is_global)
@@ -115,15 +115,23 @@ def _runs(settings: dict[str, Any], datasets: dict[str, Dataset]) -> Iterator[Ru
     for dataset in datasets:
         for combination in itertools.product(*(settings[key] for key in keys)):
             model, width, kind, grid, overlap, view, seed = combination
-            tiling = Tiling.of(kind, str(grid), overlap)
-            # One tile is the global net, whatever kind or overlap it was written with.
-            decomposition = Decomposition(tiling, view and tiling.num_tiles > 1)
-            if tiling.num_tiles == 1:
-                decomposition = Decomposition(Tiling.whole(len(tiling.grid)))
+            decomposition = Decomposition(Tiling.of(kind, str(grid), overlap), view)
             run = Run(dataset, model, width, explicit, decomposition, seed)
-            yield run
-            if settings["global_net"]:
+            if not run.is_global:
+                yield run
+            # One tile is the global net, whatever else it was written with.
+            if run.is_global or settings["global_net"]:
                 yield run.global_run()
+
+
+def _check_flip(dataset: Dataset) -> None:
+    axes = AXES[len(dataset.shape)]
+    for axis in dataset.flip:
+        if axis not in axes:
+            raise InputError(
+                f"dataset.flip: {axis!r} is no axis of the images of {dataset.name} "
+                f"({'x'.join(map(str, dataset.shape))} pixels); accepted: {', '.join(axes)}"
+            )
 
 
 def _check_run(run: Run, dataset: Dataset) -> None:
@@ -139,13 +147,7 @@ def schema() -> dict[str, Any]:
 
 def complete(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration with lists for all product keys and all defaults, valid by the schema."""
-    properties = schema()["properties"]
-    settings = {
-        key: _as_list(value)
-        if properties.get(key, {}).get("product")
-        else _from_command_line(value)
-        for key, value in config.items()
-    }
+    settings = _as_meant(config, schema())
     _refuse_infinite(settings)
     errors = sorted(
         jsonschema.Draft202012Validator(schema()).iter_errors(settings),
@@ -156,20 +158,38 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
     return _with_defaults(settings, schema())
 
 
-def _as_list(value: Any) -> Any:
-    value = _from_command_line(value)
-    return value if isinstance(value, list) else [value]
+def _as_meant(value: Any, rule: dict[str, Any]) -> Any:
+    """``value`` in the form its rule has: a scalar as a list of one, text as number, 8.0 as 8.
+
+    Snakemake hands ``--config "seed=[0,1]" global_net=false`` over as texts and lists of texts,
+    and YAML reads 1e-3 as text.
+    """
+    if rule.get("product"):
+        items = value if isinstance(value, list) else [value]
+        return [_as_meant(item, rule.get("items", {})) for item in items]
+    if isinstance(value, dict):
+        rules = rule.get("properties", {})
+        return {key: _as_meant(item, rules.get(key, {})) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_meant(item, rule.get("items", {})) for item in value]
+    kinds = {rule["type"]} if isinstance(rule.get("type"), str) else set(rule.get("type", ()))
+    if isinstance(value, str) and kinds & {"boolean", "integer", "number"}:
+        value = _from_text(value)
+    if isinstance(value, float) and value.is_integer() and "integer" in kinds:
+        return int(value)
+    return value
 
 
-def _from_command_line(value: Any) -> Any:
-    """Snakemake hands ``--config "overlap=[0,2]"`` and ``global_net=false`` over as text."""
-    if not isinstance(value, str):
-        return value
-    try:
-        meant = yaml.safe_load(value)
-    except yaml.YAMLError:
-        return value
-    return meant if isinstance(meant, list | bool) else value
+def _from_text(text: str) -> bool | int | float | str:
+    """The truth value or number that ``text`` stands for, or the text itself."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text
 
 
 def _refuse_infinite(value: Any, key: str = "") -> None:
@@ -251,15 +271,16 @@ def documentation() -> str:
     lines = [
         "# Configuration",
         "",
-        "<!-- Made from workflow/schemas/config.schema.yaml by `python -m ddcnn docs`; do not edit. -->",
+        "<!-- Made from workflow/schemas/config.schema.yaml by `python -m ddcnn docs`. -->",
         "",
-        "`config.yaml` is the quickstart, the default run. Another file beside it is another experiment:",
-        "`snakemake --cores all --configfile config/my.yaml`. With `--configfile` the values of",
-        "`config.yaml` are not read: what a file leaves out has the default of this table. A single value",
-        "can be set on the command line: `snakemake --cores all --config overlap=2`.",
+        "`config.yaml` is the quickstart, the default run. Another file beside it is another",
+        "experiment: `snakemake --cores all --configfile config/my.yaml`. With `--configfile` the",
+        "values of `config.yaml` are not read: what a file leaves out has the default of this",
+        "table. Single values can be set on the command line:",
+        "`snakemake --cores all --config overlap=2`.",
         "",
-        "Keys marked *list* make a product: every combination of their values is a run. A single value",
-        "is a list of one. Unknown keys are errors.",
+        "Keys marked *list* make a product: every combination of their values is a run. A single",
+        "value is a list of one. Unknown keys are errors.",
         "",
         "| key | default | accepted | meaning |",
         "| --- | --- | --- | --- |",

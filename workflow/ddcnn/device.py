@@ -1,14 +1,20 @@
 """The device a job computes on, its clocks and its memory."""
 
+import logging
+import os
 import resource
 import sys
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import psutil
 import torch
 
 from ddcnn.provenance import hardware
+from ddcnn.slots import Slot, claim_slot
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -19,11 +25,13 @@ class Device:
         torch: the torch device.
         name: name of the GPU, or of the processor.
         threads: CPU threads the job uses.
+        slot: the place on a GPU, held as long as this object lives; None without a GPU.
     """
 
     torch: torch.device
     name: str
     threads: int
+    slot: Slot | None = None
 
     def synchronize(self) -> None:
         """Wait until all work given to the device is done, so that a clock means something."""
@@ -41,16 +49,59 @@ class Device:
 def choose_device(gpus: int, threads: int) -> Device:
     """The device for this job: a GPU if it asks for one and there is one, else the CPU.
 
-    The same seed gives the same numbers on the same device, so algorithms are deterministic.
+    A GPU is claimed for this process alone (see :mod:`ddcnn.slots`), out of those that
+    ``CUDA_VISIBLE_DEVICES`` names, or of all. The same seed gives the same numbers on the same
+    device, so algorithms are deterministic.
+
+    Args:
+        gpus: what the job was granted; ``--resources gpu=0`` makes it 0 and forces the CPU.
+        threads: CPU threads.
     """
     torch.set_num_threads(threads)
-    if gpus > 0 and torch.cuda.is_available():
+    slot = claim_slot(devices) if gpus > 0 and (devices := visible_devices()) else None
+    if slot is not None:
+        # Before CUDA starts, which reads it once: the job sees no device but its own.
+        os.environ["CUDA_VISIBLE_DEVICES"] = slot.device
+        log.info("device %s, place %d", slot.device, slot.number)
+    if slot is not None and torch.cuda.is_available():
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.benchmark = False
-        return Device(torch.device("cuda", 0), torch.cuda.get_device_name(0), threads)
-    return Device(torch.device("cpu"), str(hardware()["processor"]), threads)
+        name = torch.cuda.get_device_name(0)
+        return Device(torch.device("cuda", 0), name, threads, slot)
+    log.info("computing on the CPU: %s", "no GPU is granted" if gpus == 0 else "there is no GPU")
+    return Device(torch.device("cpu"), str(hardware()["processor"]), threads, slot)
 
 
-def process_seconds() -> float:
-    """Seconds since this process started, imports included."""
-    return time.time() - psutil.Process().create_time()
+def visible_devices() -> list[str]:
+    """Names of the GPUs that this process may use."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        return [name.strip() for name in given.split(",") if name.strip()]
+    # Counts without starting CUDA, which would fix the devices for the life of the process.
+    return [str(index) for index in range(torch.cuda.device_count())]
+
+
+class JobClock:
+    """What a training job spends beside the training itself; made when its work begins."""
+
+    def __init__(self) -> None:
+        self._started = datetime.now(UTC)
+        self._begin = time.perf_counter()
+        self._load_seconds = self._start_seconds = 0.0
+
+    def loaded(self) -> None:
+        """The data are on the device."""
+        self._load_seconds = time.perf_counter() - self._begin
+
+    def ready(self) -> None:
+        """The next thing is the first training step."""
+        self._start_seconds = time.time() - psutil.Process().create_time()
+
+    def metrics(self) -> dict[str, float | str]:
+        """For ``metrics.json``: seconds of loading, and from process start to the first step."""
+        return {
+            "load_seconds": round(self._load_seconds, 4),
+            "start_seconds": round(self._start_seconds, 4),
+            "started": self._started.isoformat(timespec="milliseconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        }

@@ -46,8 +46,9 @@ def write_json(path: str | Path, content: Any) -> None:
 
 
 def _join_number_lists(text: str) -> str:
+    # Only lists are broken into lines: inside of a text a line break is written as \n.
     return re.sub(
-        r"\[\s+((?:-?[\d.eE+-]+,\s+)*-?[\d.eE+-]+)\s+\]",
+        r"\[\n\s*((?:-?[\d.eE+-]+,\n\s*)*-?[\d.eE+-]+)\n\s*\]",
         lambda match: "[" + re.sub(r",\s+", ", ", match.group(1)) + "]",
         text,
     )
@@ -74,7 +75,8 @@ def read_npz(path: str | Path) -> dict[str, np.ndarray]:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise
-    except (ValueError, OSError, EOFError, KeyError) as error:
+    # zipfile, zlib and NumPy raise a dozen kinds of exceptions for damaged files.
+    except Exception as error:
         raise InputError(
             f"{path} is not a readable .npz ({error}); delete it and run again"
         ) from error

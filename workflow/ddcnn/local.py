@@ -9,7 +9,6 @@ import logging
 import time
 import zlib
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from torch.nn import functional as F
 
 from ddcnn import models
 from ddcnn.checkpoint import Checkpoint, load_weights, save_weights
-from ddcnn.device import Device, choose_device, process_seconds
+from ddcnn.device import Device, JobClock, choose_device
 from ddcnn.files import read_json, write_json, write_npz
 from ddcnn.shards import read_shard
 from ddcnn.training import (
@@ -96,22 +95,21 @@ def train_local(
         threads: CPU threads.
         code: digest of the code, part of the checkpoint's fingerprint.
     """
-    started = datetime.now(UTC)
     out, facts = Path(out), read_json(card)
     device = choose_device(gpus, threads)
+    clock = JobClock()
     log.info("training %s, tile %s, on %s", subdomain.tiling, subdomain.tile, device.name)
-    load_start = time.perf_counter()
     samples = {
         split: load_images(shards[split], labels[split], facts, device, settings.augment)
         for split in ("train", "val")
     }
     device.synchronize()
-    load_seconds = time.perf_counter() - load_start
+    clock.loaded()
     shape, classes = tuple(samples["train"].pixels.shape[1:]), len(facts["classes"])
     net = subdomain.build(shape, classes).to(device.torch)
     fingerprint = _fingerprint(subdomain, settings, facts["checksums"], code)
     checkpoint = Checkpoint(out / "checkpoint.pt", fingerprint, settings.checkpoint_seconds)
-    start_seconds = process_seconds()
+    clock.ready()
     progress = fit(
         net,
         **samples,
@@ -126,25 +124,24 @@ def train_local(
         out / "metrics.json",
         description
         | training_metrics(net, shape, progress, settings, len(samples["train"].labels), device)
-        | {
-            "load_seconds": round(load_seconds, 4),
-            "start_seconds": round(start_seconds, 4),
-            "started": started.isoformat(timespec="milliseconds"),
-            "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        },
+        | clock.metrics(),
     )
     save_weights(net, out / "model.safetensors")
     checkpoint.remove()
 
 
 def load_images(
-    shard: str | Path, labels: str | Path, card: dict[str, Any], device: Device, augment: bool
+    shard: str | Path,
+    labels: str | Path | None,
+    card: dict[str, Any],
+    device: Device,
+    augment: bool = False,
 ) -> Images:
     """A split of one tile on the device; ``augment`` as far as the card allows it."""
     axes, allowed = card["axes"], card["augment"] if augment else {"flip": [], "shift": 0}
     return Images(
         pixels=torch.from_numpy(read_shard(shard)).to(device.torch),
-        labels=torch.from_numpy(np.load(labels)).to(device.torch),
+        labels=labels and torch.from_numpy(np.load(labels)).to(device.torch),
         mean=card["mean"],
         std=card["std"],
         flip=[axes.index(axis) for axis in allowed["flip"]],
@@ -172,21 +169,15 @@ def write_probabilities(
 
     The key ``seconds`` holds the time of the extraction.
     """
-    facts = read_json(card)
-    device = choose_device(gpus, threads)
-    probabilities = {}
-    net = None
-    seconds = 0.0
-    for split, shard in shards.items():
-        pixels = torch.from_numpy(read_shard(shard)).to(device.torch)
-        samples = Images(
-            pixels, torch.zeros(len(pixels), device=device.torch), facts["mean"], facts["std"]
-        )
-        if net is None:
-            net = subdomain.build(tuple(pixels.shape[1:]), len(facts["classes"]))
-            load_weights(net, weights).to(device.torch)
-        start = time.perf_counter()
-        probabilities[split] = F.softmax(predict_logits(net, samples), dim=1).cpu().numpy()
-        seconds += time.perf_counter() - start
+    facts, device = read_json(card), choose_device(gpus, threads)
+    samples = {s: load_images(shard, None, facts, device) for s, shard in shards.items()}
+    shape = tuple(samples["train"].pixels.shape[1:])
+    net = load_weights(subdomain.build(shape, len(facts["classes"])), weights).to(device.torch)
+    start = time.perf_counter()
+    probabilities = {
+        split: F.softmax(predict_logits(net, images), dim=1).cpu().numpy()
+        for split, images in samples.items()
+    }
+    seconds = time.perf_counter() - start
     log.info("probabilities of tile %s in %.1f s on %s", subdomain.tile, seconds, device.name)
     write_npz(out, **probabilities, seconds=np.array(seconds))

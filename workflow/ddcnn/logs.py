@@ -14,7 +14,8 @@ from ddcnn.errors import InputError
 def log_to(path: str | Path) -> Iterator[None]:
     """Send the package's messages to ``path``, after those of earlier tries.
 
-    An :class:`InputError` ends the process with status 1 and one line; any other error leaves
+    What a job imports belongs inside, so that a failing import is in the log, too. An
+    :class:`InputError` ends the process with status 1 and one line; any other error leaves
     its traceback in the log too.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,8 @@ PACKAGES_NAMED = ("torch", "numpy", "snakemake")
 
 
 def code_digest(*modules: str) -> str:
-    """Digest of modules of this package and of all package modules they import.
+    """Digest of modules of this package, of all package modules they import, and of the style
+    sheets and templates beside these.
 
     Snakemake re-runs a rule when its script changes, but not when a module does that the script
     imports. Rules pass this digest as a parameter, so that an edit re-runs what stands on it.
@@ -22,6 +23,9 @@ def code_digest(*modules: str) -> str:
     Args:
         modules: names inside the package, for example ``"coarse"`` or ``"models.vgg"``.
     """
+    for name in modules:
+        if _module_file(f"ddcnn.{name}") is None:
+            raise ValueError(f"{name} is not a module of this package")
     digest = hashlib.sha256()
     for path in sorted(_imported_files(modules)):
         digest.update(path.relative_to(PACKAGE).as_posix().encode())
@@ -36,6 +40,7 @@ def _imported_files(modules: tuple[str, ...]) -> set[Path]:
         path = _module_file(waiting.pop())
         if path is not None and path not in seen:
             seen.add(path)
+            seen |= {file for file in path.parent.iterdir() if file.suffix in (".css", ".jinja")}
             waiting += _package_imports(path)
     return seen
 

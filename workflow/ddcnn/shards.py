@@ -59,7 +59,8 @@ def read_shard(path: str | Path) -> np.ndarray:
         return np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(
-            f"shard {path} is missing or damaged ({error}); run snakemake again, it cuts the tiles anew"
+            f"shard {path} is missing or damaged ({error}); cut the tiles again: "
+            f"snakemake --cores all --forcerun tile"
         ) from error
 
 

@@ -24,7 +24,7 @@ VIEW = "view"
 
 def tile_size(num_pixels: int, num_tiles: int, overlap: int) -> int:
     """Pixels of each of ``num_tiles`` tiles along an axis."""
-    return math.ceil((num_pixels + (num_tiles - 1) * overlap) / num_tiles)
+    return -(-(num_pixels + (num_tiles - 1) * overlap) // num_tiles)  # rounded up
 
 
 def tile_start(index: int, num_pixels: int, num_tiles: int, overlap: int) -> int:
@@ -134,12 +134,13 @@ class Tiling:
         if self.kind == "blocks" and p > 1 and d >= tile_size(n, p, d):
             raise InputError(
                 f"overlap: {d} is not smaller than the tile of {tile_size(n, p, d)} pixels on "
-                f"axis {axis} (grid {grid}, {n} pixels); accepted: 0 to {largest_overlap(n, p)}"
+                f"axis {axis} (grid {grid}, {n} pixels); the largest that fits is "
+                f"{largest_overlap(n, p)}"
             )
         if self.kind == "blocks" and len({tile_start(i, n, p, d) for i in range(p)}) < p:
             raise InputError(
                 f"grid: with {p} tiles and overlap {d} on axis {axis} of {n} pixels some tiles "
-                "coincide; take fewer tiles or another overlap"
+                f"coincide; take fewer tiles or another overlap, such as {largest_overlap(n, p)}"
             )
 
     def tiles(self, shape: tuple[int, ...]) -> dict[str, tuple[slice, ...]]:

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from ddcnn.checkpoint import Checkpoint, random_states, restore_random_states
 from ddcnn.device import Device
+from ddcnn.errors import InputError
 from ddcnn.files import write_aside
 from ddcnn.models.cost import multiply_adds, num_parameters
 from ddcnn.provenance import hardware, versions
@@ -44,9 +45,11 @@ class Settings:
 
 
 class Samples(Protocol):
-    """Labelled samples that live on the device."""
+    """Samples that live on the device."""
 
-    labels: torch.Tensor  # int64, N
+    labels: torch.Tensor | None  # int64, N; none where only predictions are wanted
+
+    def __len__(self) -> int: ...
 
     def inputs(self, index: torch.Tensor) -> torch.Tensor:
         """Inputs of the net for the samples ``index``, as they are."""
@@ -63,14 +66,14 @@ class Images:
 
     Attributes:
         pixels: uint8 ``N, *spatial, C`` on the device.
-        labels: int64 ``N`` on the device.
+        labels: int64 ``N`` on the device, or None.
         mean, std: per channel, of pixels / 255.
         flip: spatial axes (0 = rows) along which an image may be mirrored.
         shift: largest random shift in pixels, edges repeated.
     """
 
     pixels: torch.Tensor
-    labels: torch.Tensor
+    labels: torch.Tensor | None
     mean: Sequence[float]
     std: Sequence[float]
     flip: Sequence[int] = ()
@@ -81,6 +84,9 @@ class Images:
         std = torch.tensor(self.std, device=self.pixels.device)
         mean = torch.tensor(self.mean, device=self.pixels.device)
         self._scale, self._offset = 1 / (255 * std), -mean / std
+
+    def __len__(self) -> int:
+        return len(self.pixels)
 
     def inputs(self, index: torch.Tensor) -> torch.Tensor:
         return self._normalise(self.pixels[index])
@@ -118,7 +124,10 @@ class Features:
     """Float vectors ``N, F``: what the coarse net sees."""
 
     values: torch.Tensor
-    labels: torch.Tensor
+    labels: torch.Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
 
     def inputs(self, index: torch.Tensor) -> torch.Tensor:
         return self.values[index]
@@ -208,10 +217,11 @@ def fit(
     """
     optimizer = make_optimizer(net, settings)
     progress = _resume(net, optimizer, checkpoint, device) or Progress()
-    steps = num_steps_per_epoch(len(train.labels), settings.batch_size)
+    steps = num_steps_per_epoch(len(train), settings.batch_size)
     while progress.epoch < settings.epochs:
         _train_epoch(net, optimizer, train, settings, seed, device, progress, checkpoint)
         progress.history.append(_measure(net, train, val, settings, steps, progress))
+        _refuse_divergence(progress.history[-1], settings)
         progress.epoch += 1
         progress.step, progress.loss_sum, progress.correct = 0, 0.0, 0
         if checkpoint and checkpoint.due():
@@ -231,7 +241,7 @@ def _train_epoch(
     checkpoint: Checkpoint | None,
 ) -> None:
     """Steps from ``progress.step`` to the end of the epoch."""
-    num_samples = len(train.labels)
+    num_samples = len(train)
     steps = num_steps_per_epoch(num_samples, settings.batch_size)
     order = torch.randperm(num_samples, generator=generator_of(seed, progress.epoch))
     order = order.to(device.torch)
@@ -276,7 +286,7 @@ def _measure(
     net: nn.Module, train: Samples, val: Samples, settings: Settings, steps: int, progress: Progress
 ) -> dict[str, float]:
     """One row of ``history.csv``: the epoch's running means and the validation split."""
-    seen = min(steps * settings.batch_size, len(train.labels))
+    seen = min(steps * settings.batch_size, len(train))
     done = (progress.epoch + 1) * steps
     loss_val, accuracy_val = evaluate(net, val)
     return {
@@ -291,6 +301,15 @@ def _measure(
     }
 
 
+def _refuse_divergence(row: dict[str, float], settings: Settings) -> None:
+    if not math.isfinite(row["loss_train"] + row["loss_val"]):
+        raise InputError(
+            f"the training diverged in epoch {row['epoch']}: its loss is {row['loss_train']}, on "
+            f"the validation split {row['loss_val']}; take a learning_rate below "
+            f"{settings.learning_rate}"
+        )
+
+
 def _epoch_line(row: dict[str, float], epochs: int) -> str:
     return (
         f"epoch {row['epoch']}/{epochs}: loss {row['loss_train']:.4f}, "
@@ -303,7 +322,7 @@ def _epoch_line(row: dict[str, float], epochs: int) -> str:
 def predict_logits(net: nn.Module, samples: Samples, batch_size: int = 1024) -> torch.Tensor:
     """Logits ``N, K`` of all samples, in evaluation mode, without augmentation."""
     net.eval()
-    index = torch.arange(len(samples.labels), device=samples.labels.device)
+    index = torch.arange(len(samples), device=next(net.parameters()).device)
     return torch.cat([net(samples.inputs(part)) for part in index.split(batch_size)])
 
 
@@ -345,6 +364,7 @@ def training_metrics(
         "peak_memory_bytes": device.peak_memory_bytes(),
         "device": device.torch.type,
         "device_name": device.name,
+        "device_slot": device.slot and f"{device.slot.device}.{device.slot.number}",
         "threads": device.threads,
         "resumed": progress.resumed,
         "versions": versions(),

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from ddcnn.logs import log_to
-from ddcnn.runs import evaluate_run
 
 with log_to(snakemake.log[0]):
+    from ddcnn.runs import evaluate_run
+
     folders = [Path(file).parent for file in snakemake.input.metrics]
     evaluate_run(
         run=snakemake.params.run,

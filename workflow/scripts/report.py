@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from ddcnn.logs import log_to
-from ddcnn.report import write_report
 
 with log_to(snakemake.log[0]):
+    from ddcnn.report import write_report
+
     write_report(
         snakemake.wildcards.experiment,
         runs=[Path(folder) for folder in snakemake.params.runs],

@@ -1,10 +1,11 @@
 """Rule tile: see ddcnn.shards.write_shards."""
 
 from ddcnn.logs import log_to
-from ddcnn.shards import write_shards
-from ddcnn.tiles import Tiling
 
 with log_to(snakemake.log[0]):
+    from ddcnn.shards import write_shards
+    from ddcnn.tiles import Tiling
+
     write_shards(
         Tiling(**snakemake.params.tiling),
         images=dict(zip(["train", "val", "test"], snakemake.input, strict=True)),

@@ -70,7 +70,7 @@ REGISTRY = {
                 "Han Xiao, Kashif Rasul, Roland Vollgraf: Fashion-MNIST: a Novel Image Dataset "
                 "for Benchmarking Machine Learning Algorithms. arXiv 1708.07747, 2017"
             ),
-            file=_embedded("fashion-mnist-10k", 
+            file=_embedded("fashion-mnist-10k",
                 "f60d256fbdac5140ed32a130eda51039e9a0f51069b88ee7de371ceeb81f1b19",
             ),
             classes=(
@@ -82,6 +82,16 @@ REGISTRY = {
         ),
     ]
 }  # fmt: skip
+
+
+def _own_path(text: str) -> Path:
+    try:
+        path = Path(text).expanduser()
+        if path.is_file() and path.suffix == ".npz":
+            return path
+    except (OSError, RuntimeError):  # too long, not allowed, or the home folder of nobody
+        pass
+    raise InputError(f"dataset: path {text!r} is not an .npz file")
 
 
 def dataset_of(entry: str | dict[str, Any]) -> Dataset:
@@ -100,13 +110,11 @@ def dataset_of(entry: str | dict[str, Any]) -> Dataset:
                 "for your own data write a mapping with name and path"
             )
         return REGISTRY[entry]
-    path = Path(entry["path"]).expanduser()
     if entry["name"] in REGISTRY:
         raise InputError(
             f"dataset: the name {entry['name']!r} is taken; give your data another one"
         )
-    if not path.is_file() or path.suffix != ".npz":
-        raise InputError(f"dataset: path {str(path)!r} is not an .npz file")
+    path = _own_path(entry["path"])
     return Dataset(
         name=entry["name"],
         title=entry.get("title", entry["name"]),

@@ -18,7 +18,7 @@ import numpy as np
 from ddcnn.errors import InputError
 
 CHUNK_BYTES = 16 * 2**20
-FILES_PER_TASK = 16
+FILES_PER_TASK = 8
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class FileSamples:
                 yield from _decode_files(self.decode, self._group(first))
             return
         waiting = iter(self._tasks())
-        in_work = deque(self._submit(pool, first) for first in islice(waiting, 3 * self.workers))
+        in_work = deque(self._submit(pool, first) for first in islice(waiting, 2 * self.workers))
         while in_work:
             yield from in_work.popleft().result()
             in_work.extend(self._submit(pool, first) for first in islice(waiting, 1))

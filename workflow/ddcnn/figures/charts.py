@@ -5,8 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ddcnn.figures.style import (
@@ -131,76 +134,95 @@ def _draw_seconds(axes: Axes, rows: Sequence[TimeRow]) -> None:
     serial = [row.serial or 0 for row in rows]
     if any(serial):
         axes.barh(places + 0.2, serial, 0.14, color=MUTED, label="serial: all, one after another")
-    axes.grid(axis="x")
-    axes.grid(False, axis="y")
-    axes.spines["left"].set_visible(False)
+    _lie_down(axes)
     axes.set_xlabel("seconds")
     direct_title(axes, "Training time")
 
 
 def _draw_speedups(axes: Axes, rows: Sequence[TimeRow]) -> None:
-    found = [(place, row) for place, row in enumerate(rows) if row.speedup and row.ideal]
+    found = [(place, row) for place, row in enumerate(rows) if row.speedup]
     for place, row in found:
-        axes.plot([row.speedup, row.ideal], [place, place], color=GRID, linewidth=3, zorder=1)
-        axes.plot(row.ideal, place, "D", color="none", markeredgecolor=MUTED, markersize=6)
-        axes.plot(row.speedup, place, "o", color=BLUE, markersize=7)
-        for value, side in ((row.speedup, BLUE), (row.ideal, MUTED)):
-            axes.annotate(
-                f"{value:.3g}×",
-                (value, place),
-                (0, 7),
-                textcoords="offset points",
-                ha="center",
-                fontsize=8,
-                color=side,
-            )
-    numbers = [value for _, row in found for value in (row.speedup, row.ideal)]
-    if max(numbers) > 20 * min(numbers):
+        if row.ideal:
+            axes.plot([row.speedup, row.ideal], [place, place], color=GRID, linewidth=3, zorder=1)
+            axes.plot(row.ideal, place, "D", color=MUTED, markersize=5.5)
+            _number(axes, row.ideal, place, MUTED, (7, 0), ha="left", va="center_baseline")
+        axes.plot(row.speedup, place, "o", color=BLUE, markersize=6.5)
+        _number(axes, row.speedup, place, BLUE, (0, 7), ha="center", va="baseline")
+    numbers = [1, *(value for _, row in found for value in (row.speedup, row.ideal) if value)]
+    # Room at the right for the last number.
+    if max(numbers) > 50:
         axes.set_xscale("log")
+        axes.set_xlim(0.5 * min(numbers), 8 * max(numbers))
     else:
-        axes.set_xlim(0, 1.12 * max(numbers))
-    axes.axvline(1, color=INK, linestyle=(0, (5, 2)), linewidth=1)
+        axes.set_xlim(0, 1.3 * max(numbers))
+    axes.axvline(1, color=INK, linestyle=(0, (5, 2)), linewidth=1, zorder=0)
+    _lie_down(axes)
+    axes.set_xlabel("times as fast as the global net")
+    direct_title(axes, "Speed-up: ● measured, ◆ ideal")
+
+
+def _number(
+    axes: Axes, value: float, place: int, colour: str, offset: tuple[int, int], **aligned: str
+) -> None:
+    text = f"{value:.1f}×" if value < 100 else f"{value:,.0f}×"
+    axes.annotate(
+        text, (value, place), offset, textcoords="offset points", fontsize=8.5, color=colour,
+        **aligned,
+    )
+
+
+def _lie_down(axes: Axes) -> None:
+    """Grid and axis for horizontal bars."""
     axes.grid(axis="x")
     axes.grid(False, axis="y")
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel("times faster than the global net")
-    direct_title(axes, "Speed-up: ● measured, ◇ ideal")
 
 
 class CurveGroup(NamedTuple):
-    """One row of :func:`training_curves`: histories by name, drawn alike."""
+    """One row of :func:`training_curves`."""
 
     title: str
-    histories: Sequence[tuple[str, pd.DataFrame]]  # label ("" for no legend), history.csv
+    histories: Sequence[tuple[str, pd.DataFrame]]  # name (of one colour) and its history.csv
 
 
 @styled
 def training_curves(groups: Sequence[CurveGroup]) -> Figure:
     """Validation accuracy at the left; loss on training (dashed) and validation at the right."""
-    figure = Figure(figsize=(WIDTH, 1.9 * len(groups) + 0.3))
+    figure = Figure(figsize=(WIDTH, 1.75 * len(groups) + 0.3))
     grid = figure.subplots(len(groups), 2, squeeze=False, sharey="col")
     for (left, right), group in zip(grid, groups, strict=True):
         _draw_group(left, right, group)
-    grid[-1, 0].set_xlabel("epoch")
-    grid[-1, 1].set_xlabel("epoch")
+        direct_title(left, group.title)
+        direct_title(right, " ")
+    grid[0, 0].set_title("accuracy (validation)", **COLUMN_TITLE)
+    grid[0, 1].set_title("loss (solid: validation, dashed: training)", **COLUMN_TITLE)
+    for axes in grid[-1]:
+        axes.set_xlabel("epoch")
     return figure
 
 
+COLUMN_TITLE = {"loc": "right", "color": MUTED, "fontweight": "normal", "fontsize": 9, "pad": 8}
+
+
 def _draw_group(left: Axes, right: Axes, group: CurveGroup) -> None:
-    labels = list(dict.fromkeys(label for label, _ in group.histories))
-    thin = 0.9 if len(group.histories) > 8 else 1.3
-    for label, history in group.histories:
-        colour = CYCLE[labels.index(label) % len(CYCLE)]
-        style = {"color": colour, "linewidth": thin, "alpha": 0.85}
+    names = list(dict.fromkeys(name for name, _ in group.histories))
+    colours = dict(zip(names, _colours(len(names)), strict=True))
+    width = 0.9 if len(group.histories) > 8 else 1.3
+    for name, history in group.histories:
+        style = {"color": colours[name], "linewidth": width, "alpha": 0.85}
         left.plot(history["epoch"], history["accuracy_val"], **style)
         right.plot(history["epoch"], history["loss_val"], **style)
-        right.plot(history["epoch"], history["loss_train"], **{**style, "linestyle": (0, (3, 1.5))})
-    direct_title(left, group.title)
-    left.set_ylabel("validation accuracy")
-    right.set_ylabel("loss")
+        right.plot(history["epoch"], history["loss_train"], **style, linestyle=(0, (3, 1.5)))
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    if len(labels) > 1:
-        for label in labels:
-            left.plot([], [], color=CYCLE[labels.index(label) % len(CYCLE)], label=label)
-        left.legend(loc="lower right")
+    if len(names) > 1:
+        # Losses fall, so the upper right corner is free.
+        lines = [Line2D([], [], color=colours[name]) for name in names]
+        right.legend(lines, names, loc="upper right", ncols=1 + len(names) // 6, fontsize=7.5)
+
+
+def _colours(number: int) -> Sequence[str]:
+    """Distinct colours as far as they go, shades in order beyond them."""
+    if number <= len(CYCLE):
+        return CYCLE[:number]
+    return [to_hex(colour) for colour in colormaps["viridis"](np.linspace(0, 0.9, number))]

@@ -23,9 +23,9 @@ def confusion(matrices: Mapping[str, np.ndarray], classes: Sequence[str]) -> Fig
     """
     num_classes = len(classes)
     names = [_short(name) for name in classes]
-    side = WIDTH / 2 if num_classes <= MOST_NAMES else WIDTH / 2 - 0.2
-    labels = 0.09 * max(map(len, names)) if num_classes <= MOST_NAMES else 0.3
-    figure = Figure(figsize=(WIDTH, side - 0.4 + labels + 0.5))
+    # The width that the class names leave to the two squares is their height too.
+    labels = 0.3 + (0.075 * max(map(len, names)) if num_classes <= MOST_NAMES else 0.2)
+    figure = Figure(figsize=(WIDTH, (WIDTH - labels) / 2 + labels + 0.4))
     grid = figure.subplots(1, 2, sharey=True)
     for axes, (title, counts) in zip(grid, matrices.items(), strict=False):
         _draw_matrix(axes, counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
@@ -49,7 +49,7 @@ def _draw_matrix(axes: Axes, shares: np.ndarray) -> None:
     if len(shares) > MOST_NUMBERS:
         return
     for (row, column), share in np.ndenumerate(shares):
-        if share >= 0.005:
+        if round(100 * share):
             axes.text(
                 column,
                 row,

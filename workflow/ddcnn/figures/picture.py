@@ -155,6 +155,7 @@ def _draw_box(axes: Axes, box: Box, top: float, colour: str) -> None:
             fill=False,
             edgecolor=colour,
             linewidth=1.8,
+            clip_on=False,
         )
     )
 
@@ -163,7 +164,13 @@ def _framed(axes: Axes, picture: np.ndarray, place: tuple[float, float], colour:
     _show(axes, picture, place)
     axes.add_patch(
         Rectangle(
-            place, picture.shape[1], picture.shape[0], fill=False, edgecolor=colour, linewidth=1.8
+            place,
+            picture.shape[1],
+            picture.shape[0],
+            fill=False,
+            edgecolor=colour,
+            linewidth=1.8,
+            clip_on=False,
         )
     )
 

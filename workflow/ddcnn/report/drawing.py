@@ -13,7 +13,7 @@ from ddcnn.report.statistics import binomial_error
 from ddcnn.report.study import Run, Study, coarse_view
 from ddcnn.tiles import VIEW
 
-LINES = ("cnn-dnn", "mean", "vote")  # of the overlap chart; best-tile lies far below them
+LINES = ("cnn-dnn", "mean", "vote")  # of the overlap chart; best-tile would spoil its scale
 MOST_TILINGS = 9  # that the heat map and the training curves show
 
 
@@ -108,7 +108,7 @@ def sketch_overlap(study: Study) -> Sketch | None:
     caption = (
         "Test accuracy of the three ways to combine the local nets"
         + (", and of the global net as a dashed line." if line else ".")
-        + f" {_bars(study)} The best single tile is in the table, not here: it lies far below."
+        + f" {_bars(study)} The best single tile is in the table, not here, to keep the scale readable."
     )
     alternative = "Line chart of test accuracy against overlap. " + " ".join(_lines_in_words(study))
     return Sketch(

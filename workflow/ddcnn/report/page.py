@@ -154,11 +154,11 @@ def inline_svg(text: str, name: str) -> Markup:
         text = text.replace(colour, f"var(--{role})")
     width = float(re.search(r'<svg[^>]* width="([\d.]+)pt"', text).group(1))
     text = re.sub(r'(<svg[^>]*?) height="[\d.]+pt"', r"\1", text, count=1)
-    # One typographic point of matplotlib's is 4/3 pixels of a page.
+    # Type of 9 points then stands as large as the page's own small type: 15 pixels.
     return Markup(
         re.sub(
             r'(<svg[^>]*?) width="[\d.]+pt"',
-            rf'\1 style="width: {width * 4 / 3:.0f}px" aria-hidden="true" focusable="false"',
+            rf'\1 style="width: {width * 5 / 3:.0f}px" aria-hidden="true" focusable="false"',
             text,
             count=1,
         )

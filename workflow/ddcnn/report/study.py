@@ -51,8 +51,8 @@ class Run:
 
     @property
     def label(self) -> str:
-        """Name of the decomposition for people: ``2x2, overlap 4, coarse view``."""
-        return self.tiling_label + (", coarse view" if self.has_view else "")
+        """Name of the decomposition for people: ``2x2, overlap 4 + coarse view``."""
+        return self.tiling_label + (" + coarse view" if self.has_view else "")
 
     @property
     def tiling_label(self) -> str:

@@ -1,0 +1,212 @@
+"""Methods and metrics, against hand-made examples, plain loops and scikit-learn."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+import sklearn.metrics
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from ddcnn import evaluation
+from ddcnn.coarse import log_probabilities
+from ddcnn.runs import compare_costs, evaluate_run
+
+
+@st.composite
+def probabilities(draw) -> np.ndarray:
+    """``p_NTK`` in sixteenths, whose sums are exact, so that ties are ties."""
+    shape = draw(array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=6))
+    return draw(arrays(np.int64, shape, elements=st.integers(0, 16))).astype(np.float32) / 16
+
+
+def test_the_mean_is_the_average_over_the_tiles():
+    p_NTK = np.array([[[0.8, 0.2], [0.4, 0.6]], [[0.1, 0.9], [0.3, 0.7]]])
+    np.testing.assert_allclose(evaluation.mean(p_NTK), [[0.6, 0.4], [0.2, 0.8]])
+
+
+def test_the_vote_counts_the_decisions_of_the_tiles():
+    # Two hesitant tiles for class 0 outvote a certain one for class 1; the mean says 1.
+    p_NTK = np.array([[[0.51, 0.49], [0.51, 0.49], [0.0, 1.0]]])
+    scores = evaluation.vote(p_NTK)
+    assert scores.argmax() == 0
+    assert evaluation.mean(p_NTK).argmax() == 1
+    np.testing.assert_allclose(scores.sum(), 1)
+
+
+def test_a_tied_vote_goes_to_the_larger_summed_probability():
+    # One vote for class 1, one for class 2; the sums are 0.3, 0.7 and 1.0.
+    p_NTK = np.array([[[0.1, 0.5, 0.4], [0.2, 0.2, 0.6]]])
+    assert evaluation.vote(p_NTK).argmax() == 2
+    # Class 0 has the largest sum, 0.8, but no vote.
+    p_NTK = np.array([[[0.4, 0.6, 0.0], [0.4, 0.0, 0.6]]])
+    assert evaluation.vote(p_NTK).argmax() == 1
+
+
+def plain_vote(p_TK: np.ndarray) -> int:
+    votes = [0] * p_TK.shape[1]
+    for p_K in p_TK:
+        votes[int(np.argmax(p_K))] += 1
+    sums = p_TK.astype(np.float64).sum(axis=0)
+    return max(range(len(votes)), key=lambda k: (votes[k], sums[k]))  # the first of equals
+
+
+@given(probabilities())
+def test_the_vote_decides_as_a_plain_loop_does(p_NTK):
+    decisions = evaluation.vote(p_NTK).argmax(axis=1)
+    assert decisions.tolist() == [plain_vote(p_TK) for p_TK in p_NTK]
+
+
+@given(probabilities())
+def test_a_vote_without_ties_is_the_mode_of_the_decisions(p_NTK):
+    decisions_NT = p_NTK.argmax(axis=2)
+    mode = scipy.stats.mode(decisions_NT, axis=1)
+    won = [sorted(np.bincount(d, minlength=2))[-2:] for d in decisions_NT]
+    clear = np.array([most > second for second, most in won])
+    assert (evaluation.vote(p_NTK).argmax(axis=1) == mode.mode)[clear].all()
+
+
+def test_the_best_tile_is_the_most_accurate_one_and_the_first_of_equals():
+    labels = np.array([0, 1, 1])
+    right = np.eye(2)[labels]
+    half = np.eye(2)[[0, 1, 0]]
+    wrong = np.eye(2)[1 - labels]
+    assert evaluation.best_tile(np.stack([wrong, right, half, right], axis=1), labels) == 1
+    assert evaluation.best_tile(np.stack([half, half], axis=1), labels) == 0
+
+
+@given(st.integers(2, 8), st.integers(1, 50), st.integers(0, 1000))
+def test_accuracy_and_loss_are_those_of_scikit_learn(num_classes, num_images, seed):
+    rng = np.random.default_rng(seed)
+    p_NK = rng.dirichlet(np.ones(num_classes), num_images)
+    labels = rng.integers(0, num_classes, num_images)
+    expected = sklearn.metrics.log_loss(labels, p_NK, labels=np.arange(num_classes))
+    assert evaluation.log_loss(p_NK, labels) == pytest.approx(expected, rel=1e-9)
+    expected = sklearn.metrics.accuracy_score(labels, p_NK.argmax(axis=1))
+    assert evaluation.accuracy(p_NK, labels) == pytest.approx(expected)
+
+
+def test_the_loss_of_a_probability_zero_is_finite():
+    loss = evaluation.log_loss(np.array([[1.0, 0.0]], dtype=np.float32), np.array([1]))
+    assert 10 < loss < 100
+
+
+def test_the_coarse_net_sees_tile_after_tile_the_logarithms():
+    p_NTK = np.array([[[0.5, 0.5], [1.0, 0.0]]], dtype=np.float32)
+    x = log_probabilities(p_NTK).numpy()
+    np.testing.assert_allclose(x[0, :3], [np.log(0.5), np.log(0.5), 0], rtol=1e-6)
+    assert np.isfinite(x).all()
+    assert x[0, 3] < -10
+
+
+def costs(seconds: float, parameters: int, work: int, memory: int) -> dict:
+    return {
+        "train_seconds": seconds,
+        "parameters": parameters,
+        "multiply_adds": work,
+        "peak_memory_bytes": memory,
+    }
+
+
+def test_times_in_parallel_are_the_slowest_local_net_and_the_coarse_net():
+    local = {"0-0": costs(3.0, 10, 100, 7), "0-1": costs(4.0, 10, 100, 8)}
+    table = compare_costs(local, coarse=costs(1.0, 30, 5, 9), global_net=costs(20.0, 50, 1600, 5))
+    assert table["coarse"] == {
+        "parallel_seconds": 5.0,
+        "serial_seconds": 8.0,
+        "speedup": 4.0,
+        "flop_ratio": 16.0,
+        "parameters_largest": 30,
+        "parameters_total": 50,
+        "peak_memory_bytes": 9,
+    }
+    # The mean and the vote need no coarse net.
+    assert table["local"] == {
+        "parallel_seconds": 4.0,
+        "serial_seconds": 7.0,
+        "speedup": 5.0,
+        "flop_ratio": 16.0,
+        "parameters_largest": 10,
+        "parameters_total": 20,
+        "peak_memory_bytes": 8,
+    }
+
+
+def test_without_a_global_net_there_is_no_speedup():
+    table = compare_costs({"0-0": costs(3.0, 10, 100, 7)}, coarse=None, global_net=None)
+    assert table["local"]["speedup"] is None
+    assert table["local"]["flop_ratio"] is None
+
+
+class Stored:
+    """A finished run of two tiles on disk: what evaluate reads."""
+
+    CLASSES = ("cat", "dog", "owl")
+
+    def __init__(self, folder: Path):
+        self.folder, rng = folder, np.random.default_rng(0)
+        self.labels = {split: rng.integers(0, 3, 20) for split in ("val", "test")}
+        self.local = {tile: self._net(folder / tile, rng) for tile in ("0-0", "0-1")}
+        self.coarse = self._net(folder / "coarse", rng)
+        plan = {"tiling": "blocks-1x2-overlap0", "kind": "blocks", "grid": [1, 2]}
+        self._json("plan.json", plan | {"overlap": [0, 0], "seconds": 0.5})
+        self._json("card.json", {"classes": list(self.CLASSES)})
+        for split, labels in self.labels.items():
+            np.save(folder / f"y_{split}.npy", labels)
+
+    def _net(self, folder: Path, rng: np.random.Generator) -> Path:
+        folder.mkdir()
+        metrics = costs(2.0, 10, 100, 7) | {"start_seconds": 1.0, "load_seconds": 0.1}
+        metrics |= {"accuracy_train": 0.9, "images_per_second": 50.0, "fit_on": "train"}
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+        p = {s: rng.dirichlet(np.ones(3), 20).astype(np.float32) for s in ("train", "val", "test")}
+        if folder.name == "0-1":  # the best tile
+            p["val"] = np.eye(3, dtype=np.float32)[self.labels["val"]]
+        np.savez(folder / "probabilities.npz", **p, seconds=0.25)
+        return folder
+
+    def _json(self, name: str, content: dict) -> None:
+        (self.folder / name).write_text(json.dumps(content))
+
+    def evaluate(self, local: dict[str, Path], coarse: Path | None) -> tuple[dict, dict]:
+        out = self.folder / "out"
+        evaluate_run(
+            {"dataset": "pets", "seed": 0},
+            local,
+            coarse,
+            global_net=None,
+            plan=self.folder / "plan.json",
+            labels={split: self.folder / f"y_{split}.npy" for split in self.labels},
+            card=self.folder / "card.json",
+            out=out,
+        )
+        with np.load(out / "predictions.npz") as predictions:
+            return json.loads((out / "evaluation.json").read_text()), dict(predictions)
+
+
+def test_an_evaluation_holds_every_method_with_what_the_predictions_give(tmp_path):
+    stored = Stored(tmp_path)
+    report, predictions = stored.evaluate(stored.local, stored.coarse)
+    assert list(report["methods"]) == ["cnn-dnn", "mean", "vote", "best-tile"]
+    for method, split in [(m, s) for m in report["methods"] for s in ("val", "test")]:
+        p_NK, labels = predictions[f"{split}_{method}"], stored.labels[split]
+        np.testing.assert_array_equal(predictions[f"{split}_labels"], labels)
+        expected = sklearn.metrics.accuracy_score(labels, p_NK.argmax(axis=1))
+        assert report["methods"][method][f"accuracy_{split}"] == pytest.approx(expected)
+    by_tile = {tile: local["accuracy_val"] for tile, local in report["local"].items()}
+    best = report["methods"]["best-tile"]
+    assert best["tile"] == "0-1"
+    assert best["accuracy_val"] == by_tile[best["tile"]] == max(by_tile.values())
+    assert report["overhead"]["probabilities_seconds"] == 0.25
+
+
+def test_the_run_of_one_tile_is_the_global_net(tmp_path):
+    stored = Stored(tmp_path)
+    report, predictions = stored.evaluate({"0-0": stored.local["0-0"]}, coarse=None)
+    assert list(report["methods"]) == ["global"]
+    assert report["coarse"] is None
+    with np.load(stored.local["0-0"] / "probabilities.npz") as p:
+        np.testing.assert_array_equal(predictions["test_global"], p["test"])

@@ -1,0 +1,592 @@
+"""The training loop: against a plain loop, and interrupted in every way."""
+
+import contextlib
+import copy
+import csv
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+from torch import nn
+from torch.nn import functional as F
+
+from ddcnn import models
+from ddcnn.checkpoint import Checkpoint
+from ddcnn.coarse import train_coarse
+from ddcnn.device import choose_device
+from ddcnn.errors import InputError
+from ddcnn.local import Subdomain, train_local, write_probabilities
+from ddcnn.training import (
+    Features,
+    Images,
+    Progress,
+    Settings,
+    evaluate,
+    fit,
+    one_cycle,
+    predict_logits,
+)
+
+DEVICE = choose_device(gpus=0, threads=1)
+SETTINGS = Settings(
+    epochs=3, batch_size=8, optimizer="sgd", learning_rate=0.1, weight_decay=1e-3, momentum=0.9
+)
+STEPS = 4  # of an epoch of the 35 images below: the three left over wait for the next epoch
+
+
+def make_images(num_images: int = 35, augment: bool = False, seed: int = 0) -> Images:
+    """Three classes of noise, each with a bright row of its own."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(num_images) % 3
+    pixels = rng.integers(0, 100, (num_images, 8, 8, 1), dtype=np.uint8)
+    pixels[np.arange(num_images), 1 + 2 * labels] += 100
+    return Images(
+        torch.from_numpy(pixels),
+        torch.from_numpy(labels),
+        mean=[0.25],
+        std=[0.2],
+        flip=[1] if augment else [],
+        shift=1 if augment else 0,
+    )
+
+
+def make_net(dropout: float = 0.0, seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return models.build("vgg", (8, 8, 1), classes=3, width=4, dropout=dropout)
+
+
+def train(samples, settings=SETTINGS, *, net=None, seed=0, checkpoint=None):
+    """The trained net and its progress."""
+    net = net or make_net()
+    return net, fit(net, samples, make_images(12, seed=1), settings, seed, DEVICE, checkpoint)
+
+
+def same_weights(one: nn.Module, other: nn.Module) -> bool:
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def without_seconds(progress: Progress) -> list[dict[str, float]]:
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in progress.history]
+
+
+class Recorded:
+    """Samples that note which ones were asked for, and can break off like a killed process."""
+
+    def __init__(self, samples: Images, steps_until_killed: int | None = None):
+        self.samples, self.labels = samples, samples.labels
+        self.batches: list[torch.Tensor] = []
+        self.steps_until_killed = steps_until_killed
+
+    def __len__(self):
+        return len(self.samples)
+
+    def inputs(self, index: torch.Tensor) -> torch.Tensor:
+        return self.samples.inputs(index)
+
+    def training_inputs(self, index: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        if len(self.batches) == self.steps_until_killed:
+            raise KeyboardInterrupt
+        self.batches.append(index)
+        return self.samples.training_inputs(index, generator)
+
+
+# The loop against a plain one
+
+
+def plain_loop(net: nn.Module, samples: Images, batches: list, settings: Settings) -> list[float]:
+    """Losses of all steps with torch's own optimizer and schedule."""
+    if settings.optimizer == "sgd":
+        optimizer = torch.optim.SGD(
+            net.parameters(),
+            lr=settings.learning_rate,
+            momentum=settings.momentum,
+            nesterov=True,
+            weight_decay=settings.weight_decay,
+        )
+    else:
+        optimizer = torch.optim.AdamW(
+            net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=len(batches), cycle_momentum=False
+    )
+    criterion = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
+    losses = []
+    for batch in batches:
+        x = (samples.pixels[batch].float() / 255 - 0.25) / 0.2
+        loss = criterion(net(x.permute(0, 3, 1, 2)), samples.labels[batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"label_smoothing": 0.1},
+        {"optimizer": "adamw", "learning_rate": 0.01, "weight_decay": 0.1},
+    ],
+    ids=["sgd", "label smoothing", "adamw"],
+)
+def test_training_has_the_losses_of_a_plain_loop(changes):
+    settings = replace(SETTINGS, **changes)
+    plain_net = make_net()
+    samples = Recorded(make_images())
+    net, progress = train(samples, settings)
+    losses = plain_loop(plain_net, make_images(), samples.batches, settings)
+    assert len(losses) == 3 * STEPS
+    epochs = np.reshape(losses, (3, STEPS)).mean(axis=1)
+    measured = [row["loss_train"] for row in progress.history]
+    np.testing.assert_allclose(measured, epochs, rtol=1e-5)
+    for name, value in plain_net.state_dict().items():
+        torch.testing.assert_close(net.state_dict()[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_an_epoch_takes_whole_batches_of_different_samples_in_another_order_each_time():
+    samples = Recorded(make_images())
+    train(samples)
+    epochs = torch.stack(samples.batches).reshape(3, -1)
+    assert epochs.shape == (3, STEPS * 8)
+    assert all(len(set(epoch.tolist())) == STEPS * 8 for epoch in epochs)
+    assert len({tuple(epoch.tolist()) for epoch in epochs}) == 3
+
+
+def test_a_batch_larger_than_the_data_is_all_the_data():
+    samples = Recorded(make_images())
+    train(samples, replace(SETTINGS, batch_size=1000, epochs=2))
+    assert [sorted(batch.tolist()) for batch in samples.batches] == [list(range(35))] * 2
+
+
+def test_the_nets_learn_what_is_easy():
+    net, progress = train(make_images(120), replace(SETTINGS, epochs=6))
+    assert progress.history[-1]["accuracy_val"] > 0.9
+    assert evaluate(net, make_images(60, seed=2))[1] > 0.9
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 3, 4, 7, 10, 100, 333])
+def test_the_learning_rate_is_that_of_torch_s_one_cycle(num_steps):
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.3, total_steps=num_steps)
+    expected = []
+    for step in range(num_steps):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if step + 1 < num_steps:
+            schedule.step()
+    rates = [one_cycle(step, num_steps, 0.3) for step in range(num_steps)]
+    np.testing.assert_allclose(rates, expected, rtol=1e-9)
+
+
+def test_the_history_describes_every_epoch():
+    net, progress = train(make_images())
+    assert [row["epoch"] for row in progress.history] == [1, 2, 3]
+    assert [row["step"] for row in progress.history] == [STEPS, 2 * STEPS, 3 * STEPS]
+    val = make_images(12, seed=1)
+    logits = predict_logits(net, val, batch_size=5)
+    last = progress.history[-1]
+    assert last["loss_val"] == pytest.approx(F.cross_entropy(logits, val.labels).item(), rel=1e-5)
+    assert last["accuracy_val"] == (logits.argmax(1) == val.labels).double().mean().item()
+    seconds = [row["seconds"] for row in progress.history]
+    assert seconds == sorted(seconds)
+    assert progress.seconds == seconds[-1] > 0
+
+
+# Determinism
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
+    settings = replace(SETTINGS, epochs=2)
+    runs = [
+        train(make_images(augment=True), settings, net=make_net(dropout=0.5), seed=seed)
+        for seed in (3, 3, 4)
+    ]
+    (net, progress), (same, same_progress), (other, _) = runs
+    assert same_weights(net, same)
+    assert without_seconds(progress) == without_seconds(same_progress)
+    assert not same_weights(net, other)
+
+
+def test_order_and_augmentation_depend_on_the_seed_alone():
+    settings = replace(SETTINGS, epochs=2)
+    nets = []
+    for drawn_before in (0, 7):
+        net = make_net()
+        torch.rand(drawn_before)
+        nets.append(train(make_images(augment=True), settings, net=net)[0])
+    assert same_weights(*nets)
+
+
+# An interrupted training
+
+
+@pytest.fixture(scope="module")
+def undisturbed():
+    return train(make_images(augment=True), net=make_net(dropout=0.5))
+
+
+@pytest.mark.parametrize("every_seconds", [0.0, 1e-9], ids=["every epoch", "every step"])
+@pytest.mark.parametrize("steps", [1, STEPS - 1, STEPS, STEPS + 2, 3 * STEPS - 1])
+def test_a_killed_training_ends_with_the_bits_of_an_undisturbed_one(
+    steps, every_seconds, tmp_path, undisturbed
+):
+    def checkpoint() -> Checkpoint:
+        return Checkpoint(tmp_path / "checkpoint.pt", "the same", every_seconds)
+
+    killed = Recorded(make_images(augment=True), steps_until_killed=steps)
+    with pytest.raises(KeyboardInterrupt):
+        train(killed, net=make_net(dropout=0.5), checkpoint=checkpoint())
+    # The new process has other weights and another random state, until it reads the checkpoint.
+    again = Recorded(make_images(augment=True))
+    net, progress = train(again, net=make_net(dropout=0.5, seed=9), checkpoint=checkpoint())
+    saved = steps if every_seconds else steps // STEPS * STEPS
+    if saved:
+        assert progress.resumed == [{"epoch": saved // STEPS, "step": saved % STEPS}]
+        assert len(again.batches) == 3 * STEPS - saved
+        assert same_weights(net, undisturbed[0])
+        assert without_seconds(progress) == without_seconds(undisturbed[1])
+    else:
+        assert progress.resumed == []
+        assert len(again.batches) == 3 * STEPS
+
+
+def test_a_training_killed_many_times_still_ends_with_the_same_bits(tmp_path, undisturbed):
+    for killed in range(3 * STEPS // 2):
+        samples = Recorded(make_images(augment=True), steps_until_killed=2)
+        net = make_net(dropout=0.5, seed=killed)
+        checkpoint = Checkpoint(tmp_path / "checkpoint.pt", "the same", 1e-9)
+        with contextlib.suppress(KeyboardInterrupt):
+            _, progress = train(samples, net=net, checkpoint=checkpoint)
+    assert len(progress.resumed) == 3 * STEPS // 2 - 1
+    assert same_weights(net, undisturbed[0])
+    assert without_seconds(progress) == without_seconds(undisturbed[1])
+
+
+def test_a_training_killed_after_its_last_epoch_is_not_repeated(tmp_path, undisturbed):
+    def checkpoint() -> Checkpoint:
+        return Checkpoint(tmp_path / "checkpoint.pt", "the same")
+
+    train(make_images(augment=True), net=make_net(dropout=0.5), checkpoint=checkpoint())
+    again = Recorded(make_images(augment=True))
+    net, progress = train(again, net=make_net(seed=9), checkpoint=checkpoint())
+    assert again.batches == []
+    assert same_weights(net, undisturbed[0])
+    assert without_seconds(progress) == without_seconds(undisturbed[1])
+
+
+def test_the_log_says_where_a_training_goes_on(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "ddcnn")
+    for steps_until_killed in (2 * STEPS, None):
+        samples = Recorded(make_images(), steps_until_killed)
+        caplog.clear()
+        with contextlib.suppress(KeyboardInterrupt):
+            train(samples, checkpoint=Checkpoint(tmp_path / "checkpoint.pt", "the same"))
+    assert "resumed after epoch 2" in caplog.messages[0]
+    assert caplog.messages[1].startswith("epoch 3/3: loss ")
+
+
+def test_a_checkpoint_of_another_training_is_not_used(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "ddcnn")
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            Recorded(make_images(), steps_until_killed=STEPS + 1),
+            checkpoint=Checkpoint(tmp_path / "checkpoint.pt", "settings, data and code"),
+        )
+    net, progress = train(
+        make_images(), checkpoint=Checkpoint(tmp_path / "checkpoint.pt", "other settings")
+    )
+    assert progress.resumed == []
+    assert "starting from the beginning" in caplog.text
+    assert same_weights(net, train(make_images())[0])
+
+
+def test_a_damaged_checkpoint_is_said_and_not_used(tmp_path, caplog):
+    path = tmp_path / "checkpoint.pt"
+    with pytest.raises(KeyboardInterrupt):
+        train(Recorded(make_images(), STEPS + 1), checkpoint=Checkpoint(path, "the same"))
+    path.write_bytes(path.read_bytes()[:-1000])
+    net, progress = train(make_images(), checkpoint=Checkpoint(path, "the same"))
+    assert progress.resumed == []
+    assert "is damaged" in caplog.text
+    assert same_weights(net, train(make_images())[0])
+
+
+# Images
+
+
+@pytest.mark.parametrize("shape", [(5, 4, 3), (4, 3, 5, 1)], ids=str)
+def test_images_are_normalised_per_channel_and_channels_come_first(shape):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (6, *shape), dtype=np.uint8)
+    mean, std = [0.1, 0.2, 0.3][: shape[-1]], [0.5, 0.6, 0.7][: shape[-1]]
+    images = Images(torch.from_numpy(pixels), torch.arange(6), mean, std)
+    x = images.inputs(torch.tensor([4, 0]))
+    expected = np.moveaxis((pixels[[4, 0]] / 255 - mean) / std, -1, 1)
+    assert x.dtype == torch.float32
+    np.testing.assert_allclose(x.numpy(), expected, atol=1e-5)
+
+
+def raw_images(pixels: np.ndarray, **augment) -> Images:
+    """Images whose inputs are the pixels' own values, and the labels their index."""
+    channels = pixels.shape[-1]
+    return Images(
+        torch.from_numpy(pixels),
+        torch.arange(len(pixels)),
+        mean=[0.0] * channels,
+        std=[1 / 255] * channels,
+        **augment,
+    )
+
+
+def augmented(images: Images, seed: int = 0) -> np.ndarray:
+    index = torch.arange(len(images.labels))
+    x = images.training_inputs(index, torch.Generator().manual_seed(seed))
+    return x.movedim(1, -1).round().numpy().astype(np.uint8)
+
+
+def shifted(image: np.ndarray, moves: tuple[int, ...]) -> np.ndarray:
+    """Plain loop: every pixel from ``moves`` further on, edges repeated."""
+    out = np.empty_like(image)
+    for target in np.ndindex(*image.shape[:-1]):
+        source = [
+            min(max(t + m, 0), n - 1)
+            for t, m, n in zip(target, moves, image.shape[:-1], strict=True)
+        ]
+        out[target] = image[tuple(source)]
+    return out
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 2), (3, 4, 5, 1)], ids=str)
+def test_a_flip_mirrors_about_half_of_the_images_along_its_axis_and_no_other(shape):
+    pixels = np.random.default_rng(0).integers(0, 256, (200, *shape), dtype=np.uint8)
+    for axis in range(len(shape) - 1):
+        results = augmented(raw_images(pixels, flip=[axis]))
+        mirrored = 0
+        for image, result in zip(pixels, results, strict=True):
+            turned = np.array_equal(result, np.flip(image, axis))
+            assert turned or np.array_equal(result, image)
+            mirrored += turned
+        assert 60 < mirrored < 140
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 2), (3, 4, 5, 1)], ids=str)
+def test_shifts_move_every_image_by_its_own_whole_pixels_with_repeated_edges(shape):
+    pixels = np.random.default_rng(0).integers(0, 256, (150, *shape), dtype=np.uint8)
+    seen = set()
+    for image, result in zip(pixels, augmented(raw_images(pixels, shift=1)), strict=True):
+        moves = [
+            each for each in np.ndindex(*[3] * (len(shape) - 1))
+            if np.array_equal(shifted(image, tuple(m - 1 for m in each)), result)
+        ]  # fmt: skip
+        assert len(moves) == 1
+        seen.add(moves[0])
+    assert len(seen) == 3 ** (len(shape) - 1)  # all of -1, 0, +1 on every axis
+
+
+def test_augmentation_depends_on_the_generator_alone_and_leaves_the_data_as_they_are():
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 6, 6, 1), dtype=np.uint8)
+    images = raw_images(pixels.copy(), flip=[0, 1], shift=2)
+    np.testing.assert_array_equal(augmented(images, seed=1), augmented(images, seed=1))
+    assert not np.array_equal(augmented(images, seed=1), augmented(images, seed=2))
+    np.testing.assert_array_equal(images.pixels.numpy(), pixels)
+
+
+def test_without_augmentation_training_inputs_are_the_inputs():
+    images, index = make_images(), torch.tensor([2, 0, 1])
+    assert torch.equal(images.training_inputs(index, torch.Generator()), images.inputs(index))
+    features = Features(torch.randn(3, 4), torch.arange(3))
+    assert torch.equal(features.training_inputs(index, torch.Generator()), features.values[index])
+
+
+# The jobs train_local and train_coarse
+
+
+class Job:
+    """The files of one tile, and what its job makes of them."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        for split, samples in (("train", make_images()), ("val", make_images(12, seed=1))):
+            np.save(folder / f"x_{split}.npy", samples.pixels.numpy())
+            np.save(folder / f"y_{split}.npy", samples.labels.numpy())
+        card = {"classes": ["a", "b", "c"], "mean": [0.25], "std": [0.2], "checksums": {}}
+        card |= {"axes": ["row", "column"], "augment": {"flip": ["column"], "shift": 1}}
+        (folder / "card.json").write_text(json.dumps(card))
+        self.subdomain = Subdomain("d", "blocks-2x2-overlap0", "0-0", "vgg-w8", "vgg", 4, 0.2, 0)
+
+    def files(self, letter: str) -> dict[str, Path]:
+        return {split: self.folder / f"{letter}_{split}.npy" for split in ("train", "val")}
+
+    def train(self, name: str, settings: Settings = SETTINGS, code: str = "") -> Path:
+        out = self.folder / name
+        card = self.folder / "card.json"
+        train_local(
+            self.subdomain, self.files("x"), self.files("y"), card, settings, out, code=code
+        )
+        return out
+
+
+class KillAt(logging.Handler):
+    """Break off when the log says so."""
+
+    def __init__(self, words: str):
+        super().__init__()
+        self.words = words
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage().startswith(self.words):
+            raise KeyboardInterrupt
+
+
+def kill_after_first_epoch(job: Job, name: str, **arguments) -> None:
+    logger, handler = logging.getLogger("ddcnn.training"), KillAt("epoch 1/3")
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            job.train(name, **arguments)
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def metrics(folder: Path) -> dict:
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_a_local_job_writes_weights_history_and_metrics(tmp_path):
+    job = Job(tmp_path)
+    out = job.train("out")
+    assert {file.name for file in out.iterdir()} == {
+        "model.safetensors",
+        "history.csv",
+        "metrics.json",
+    }
+    rows = list(csv.DictReader((out / "history.csv").open()))
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3]
+    found = metrics(out)
+    assert found["input_shape"] == [8, 8, 1]
+    assert (found["epochs"], found["steps"], found["images"]) == (3, 3 * STEPS, 35)
+    assert found["accuracy_val"] == float(rows[-1]["accuracy_val"])
+    assert found["resumed"] == []
+    assert load_file(out / "model.safetensors")["classifier.weight"].shape == (3, 16)
+
+
+def test_a_killed_local_job_goes_on_and_writes_the_same_weights(tmp_path):
+    job = Job(tmp_path)
+    weights = (job.train("undisturbed") / "model.safetensors").read_bytes()
+    kill_after_first_epoch(job, "killed")
+    out = job.train("killed")
+    assert metrics(out)["resumed"] == [{"epoch": 1, "step": 0}]
+    assert (out / "model.safetensors").read_bytes() == weights
+    assert not (out / "checkpoint.pt").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"code": "edited"}, {"settings": replace(SETTINGS, learning_rate=0.2)}],
+    ids=["code", "settings"],
+)
+def test_after_a_change_a_killed_local_job_starts_from_the_beginning(tmp_path, arguments):
+    job = Job(tmp_path)
+    kill_after_first_epoch(job, "killed")
+    out = job.train("killed", **arguments)
+    assert metrics(out)["resumed"] == []
+    expected = job.train("undisturbed", **arguments) / "model.safetensors"
+    assert (out / "model.safetensors").read_bytes() == expected.read_bytes()
+
+
+def test_augmentation_acts_only_where_it_is_asked_for(tmp_path):
+    job = Job(tmp_path)
+    plain, augmented_ = (job.train(str(on), replace(SETTINGS, augment=on)) for on in (False, True))
+    assert (plain / "model.safetensors").read_bytes() != (
+        augmented_ / "model.safetensors"
+    ).read_bytes()
+    card = json.loads((tmp_path / "card.json").read_text())
+    card["augment"] = {"flip": [], "shift": 0}
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    forbidden = job.train("forbidden", replace(SETTINGS, augment=True))
+    assert (plain / "model.safetensors").read_bytes() == (
+        forbidden / "model.safetensors"
+    ).read_bytes()
+
+
+def test_local_probabilities_are_the_softmax_of_the_trained_net(tmp_path):
+    job = Job(tmp_path)
+    out = job.train("out")
+    weights, card = out / "model.safetensors", tmp_path / "card.json"
+    write_probabilities(job.subdomain, job.files("x"), card, weights, out / "p.npz")
+    net = make_net(seed=5)
+    net.load_state_dict({k: torch.from_numpy(v) for k, v in load_file(weights).items()})
+    with np.load(out / "p.npz") as p:
+        assert p["train"].dtype == np.float32
+        for split, samples in (("train", make_images()), ("val", make_images(12, seed=1))):
+            x = (samples.pixels.float() / 255 - 0.25).permute(0, 3, 1, 2) / 0.2
+            with torch.no_grad():
+                expected = net.eval()(x).softmax(1).numpy()
+            np.testing.assert_allclose(p[split], expected, atol=1e-5)
+        accuracy = (p["val"].argmax(1) == np.arange(12) % 3).mean()
+    assert metrics(out)["accuracy_val"] == pytest.approx(accuracy)
+
+
+def two_tiles(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Local probabilities that only together name the class, and the labels."""
+    rng = np.random.default_rng(0)
+    labels = {split: rng.integers(0, 4, 400) for split in ("train", "val", "test")}
+    nets = {}
+    for tile, decides in (("0-0", lambda y: y // 2), ("0-1", lambda y: y % 2)):
+        one_hot = {s: np.eye(4, dtype=np.float32)[decides(y)] for s, y in labels.items()}
+        nets[tile] = folder / f"{tile}.npz"
+        np.savez(nets[tile], **{s: 0.96 * p + 0.01 for s, p in one_hot.items()})
+    files = {split: folder / f"y_{split}.npy" for split in labels}
+    for split, file in files.items():
+        np.save(file, labels[split])
+    return nets, files
+
+
+@pytest.mark.parametrize("fit_on", ["train", "validation"])
+def test_the_coarse_net_decides_what_no_tile_can_alone(tmp_path, fit_on):
+    nets, labels = two_tiles(tmp_path)
+    settings = replace(SETTINGS, epochs=10, batch_size=32, optimizer="adamw", learning_rate=0.01)
+    for out in ("one", "two"):
+        train_coarse(nets, labels, settings, [16], 0.1, fit_on, 0, tmp_path / out)
+    with np.load(tmp_path / "one/probabilities.npz") as p:
+        np.testing.assert_allclose(p["test"].sum(axis=1), 1, rtol=1e-5)
+        assert (p["test"].argmax(axis=1) == np.load(labels["test"])).mean() > 0.95
+    assert metrics(tmp_path / "one")["fit_on"] == fit_on
+    one, two = (tmp_path / out / "probabilities.npz" for out in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_the_coarse_net_does_not_see_the_split_it_is_not_fitted_on(tmp_path):
+    nets, labels = two_tiles(tmp_path)
+    weights = {}
+    for fit_on in ("train", "validation"):
+        others = copy.copy(labels)
+        unseen = "val" if fit_on == "train" else "train"
+        for shuffled in (False, True):
+            if shuffled:
+                others[unseen] = tmp_path / "shuffled.npy"
+                np.save(others[unseen], np.load(labels[unseen])[::-1])
+            out = tmp_path / f"{fit_on}-{shuffled}"
+            train_coarse(nets, others, SETTINGS, [4], 0.0, fit_on, 0, out)
+            weights[fit_on, shuffled] = (out / "model.safetensors").read_bytes()
+    assert weights["train", False] == weights["train", True]
+    assert weights["validation", False] == weights["validation", True]
+    assert weights["train", False] != weights["validation", False]
+
+
+def test_a_training_that_diverges_is_said_with_what_to_do(tmp_path):
+    settings = replace(SETTINGS, epochs=20, learning_rate=10.0, weight_decay=1.0, momentum=0.99)
+    with pytest.raises(InputError, match=r"diverged in epoch \d+.*learning_rate below 10"):
+        train(make_images(), settings, checkpoint=Checkpoint(tmp_path / "checkpoint.pt", "mine"))
