@@ -19,6 +19,7 @@ def commands(text: str) -> list[str]:
 
 
 def main() -> int:
+    """Run them and return the exit status of the first that fails."""
     lines = commands((ROOT / "README.md").read_text(encoding="utf-8"))
     if not lines:
         sys.exit("README.md holds no bash block")

@@ -59,7 +59,10 @@ class FakeExperiment:
         folder = results / "data" / self.dataset
         folder.mkdir(parents=True, exist_ok=True)
         random, num_classes = _random(self.dataset), len(self.classes)
-        labels = {s: random.integers(num_classes, size=n) for s, n in zip(SPLITS, self.counts)}
+        labels = {
+            s: random.integers(num_classes, size=n)
+            for s, n in zip(SPLITS, self.counts, strict=True)
+        }
         for split, y in labels.items():
             np.save(
                 folder / f"x_{split}.npy", np.stack([self._image(label, random) for label in y])
@@ -195,7 +198,12 @@ class FakeExperiment:
                 "started": "2025-01-01T10:00:00+00:00",
                 "finished": "2025-01-01T10:01:00+00:00",
                 "versions": {"python": "3.11", "ddcnn": "0.1.0", "torch": "2.15.0"},
-                "hardware": {"processor": "Made-up CPU", "cores": 2, "memory_gib": 24.0},
+                "hardware": {
+                    "processor": "Made-up CPU",
+                    "cores": 2,
+                    "memory_gib": 24.0,
+                    "system": "Linux",
+                },
             },
         )
 

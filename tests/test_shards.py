@@ -140,7 +140,10 @@ def test_a_cut_off_shard_is_noticed_and_not_read(plan):
 
 
 def test_a_missing_shard_is_named_with_what_to_do(tmp_path):
-    with pytest.raises(InputError, match=r"x_train\.npy is missing or damaged .*run snakemake"):
+    with pytest.raises(
+        InputError,
+        match=r"x_train\.npy is missing or damaged .*snakemake --cores all --forcerun tile",
+    ):
         read_shard(tmp_path / "x_train.npy")
 
 

@@ -250,11 +250,11 @@ def test_the_same_rules_serve_three_dimensions(tmp_path):
         local={"epochs": 6, "batch_size": 16, "augment": False},
     )
     snakemake(project, config)
-    run = project / "results/runs/volumes/vgg-w8/blocks-2x2x1-overlap2x2x0/seed0"
+    run = project / "results/runs/volumes/vgg-w8/blocks-2x2x1-overlap2/seed0"
     evaluation = json.loads((run / "evaluation.json").read_text())
     assert evaluation["grid"] == [2, 2, 1]
     assert evaluation["methods"]["cnn-dnn"]["accuracy_test"] > 0.7
-    shard = np.load(project / "results/tiles/volumes/blocks-2x2x1-overlap2x2x0/1-0-0/x_train.npy")
+    shard = np.load(project / "results/tiles/volumes/blocks-2x2x1-overlap2/1-0-0/x_train.npy")
     whole = np.load(project / "results/data/volumes/x_train.npy")
     np.testing.assert_array_equal(shard, whole[:, 5:12, 0:9])
 

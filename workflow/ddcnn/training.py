@@ -24,6 +24,7 @@ from ddcnn.device import Device
 from ddcnn.errors import InputError
 from ddcnn.files import write_aside
 from ddcnn.models.cost import multiply_adds, num_parameters
+from ddcnn.optimizers import AdamW, Sgd
 from ddcnn.provenance import hardware, versions
 
 log = logging.getLogger(__name__)
@@ -165,20 +166,11 @@ def _cosine(start: float, end: float, fraction: float) -> float:
     return end + (start - end) / 2 * (1 + math.cos(math.pi * fraction))
 
 
-def make_optimizer(net: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+def make_optimizer(net: nn.Module, settings: Settings) -> Sgd | AdamW:
     """SGD with Nesterov momentum, or AdamW."""
     if settings.optimizer == "adamw":
-        return torch.optim.AdamW(
-            net.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-        )
-    return torch.optim.SGD(
-        net.parameters(),
-        settings.learning_rate,
-        momentum=settings.momentum,
-        nesterov=settings.momentum > 0,
-        weight_decay=settings.weight_decay,
-        fused=True,
-    )
+        return AdamW(net.parameters(), settings.weight_decay)
+    return Sgd(net.parameters(), settings.momentum, settings.weight_decay)
 
 
 def generator_of(*numbers: int) -> torch.Generator:
@@ -232,7 +224,7 @@ def fit(
 
 def _train_epoch(
     net: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Sgd | AdamW,
     train: Samples,
     settings: Settings,
     seed: int,
@@ -256,14 +248,12 @@ def _train_epoch(
         inputs = train.training_inputs(index, generator_of(seed, progress.epoch, step))
         labels = train.labels[index]
         done = progress.epoch * steps + step
-        for group in optimizer.param_groups:
-            group["lr"] = one_cycle(done, settings.epochs * steps, settings.learning_rate)
 
         logits = net(inputs)
         loss = F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
-        optimizer.zero_grad(set_to_none=True)
+        net.zero_grad()
         loss.backward()
-        optimizer.step()
+        optimizer.step(one_cycle(done, settings.epochs * steps, settings.learning_rate))
 
         loss_sum += loss.detach() * len(index)
         correct += (logits.detach().argmax(1) == labels).sum()
@@ -374,7 +364,7 @@ def training_metrics(
 
 def _save(
     net: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Sgd | AdamW,
     checkpoint: Checkpoint,
     progress: Progress,
     device: Device,
@@ -390,7 +380,7 @@ def _save(
 
 def _resume(
     net: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Sgd | AdamW,
     checkpoint: Checkpoint | None,
     device: Device,
 ) -> Progress | None:

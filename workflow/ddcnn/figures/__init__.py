@@ -5,15 +5,15 @@ the same bytes for the same data. What is drawn and where its files lie is the c
 """
 
 from ddcnn.figures.charts import CurveGroup, TimeRow, accuracy_by_overlap, times, training_curves
-from ddcnn.figures.matrices import confusion
 from ddcnn.figures.heat import TileMap, heat_map
+from ddcnn.figures.matrices import confusion
 from ddcnn.figures.picture import tiles_picture
 from ddcnn.figures.style import METHOD_COLOURS, THEME_COLOURS, save
 
 __all__ = [
-    "CurveGroup",
     "METHOD_COLOURS",
     "THEME_COLOURS",
+    "CurveGroup",
     "TileMap",
     "TimeRow",
     "accuracy_by_overlap",

@@ -26,6 +26,7 @@ def position(name: str) -> tuple[int, int]:
 
 
 def is_interleaved(boxes: Boxes) -> bool:
+    """Whether the tiles take every p-th pixel instead of blocks."""
     return any(max(box["step"]) > 1 for box in boxes.values())
 
 

@@ -20,7 +20,6 @@ from ddcnn.figures.style import (
     METHOD_COLOURS,
     METHOD_MARKERS,
     MUTED,
-    SKY,
     VERMILLION,
     WIDTH,
     direct_title,
@@ -124,19 +123,20 @@ def _draw_seconds(axes: Axes, rows: Sequence[TimeRow]) -> None:
         "global net": ([row.slowest if row.coarse is None else 0 for row in rows], INK),
         "slowest local net": ([0 if row.coarse is None else row.slowest for row in rows], BLUE),
         "coarse net": ([row.coarse or 0 for row in rows], VERMILLION),
-        "overhead": ([row.overhead for row in rows], SKY),
+        "overhead": ([row.overhead for row in rows], GRID),
     }
     left = np.zeros(len(rows))
     for name, (values, colour) in parts.items():
         if any(values):
-            axes.barh(places - 0.12, values, 0.36, left=left, color=colour, label=name)
+            edge = {"edgecolor": MUTED, "linewidth": 0.6} if name == "overhead" else {}
+            axes.barh(places - 0.12, values, 0.36, left=left, color=colour, label=name, **edge)
         left += values
     serial = [row.serial or 0 for row in rows]
     if any(serial):
-        axes.barh(places + 0.2, serial, 0.14, color=MUTED, label="serial: all, one after another")
+        axes.barh(places + 0.2, serial, 0.14, color=MUTED, label="serial")
     _lie_down(axes)
     axes.set_xlabel("seconds")
-    direct_title(axes, "Training time")
+    direct_title(axes, "Training time", "thick: in parallel, thin: one after another")
 
 
 def _draw_speedups(axes: Axes, rows: Sequence[TimeRow]) -> None:
@@ -152,13 +152,14 @@ def _draw_speedups(axes: Axes, rows: Sequence[TimeRow]) -> None:
     # Room at the right for the last number.
     if max(numbers) > 50:
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_xlim(0.5 * min(numbers), 8 * max(numbers))
     else:
         axes.set_xlim(0, 1.3 * max(numbers))
     axes.axvline(1, color=INK, linestyle=(0, (5, 2)), linewidth=1, zorder=0)
     _lie_down(axes)
     axes.set_xlabel("times as fast as the global net")
-    direct_title(axes, "Speed-up: ● measured, ◆ ideal")
+    direct_title(axes, "Speed-up", "● measured   ◆ ideal")
 
 
 def _number(
@@ -166,7 +167,12 @@ def _number(
 ) -> None:
     text = f"{value:.1f}×" if value < 100 else f"{value:,.0f}×"
     axes.annotate(
-        text, (value, place), offset, textcoords="offset points", fontsize=8.5, color=colour,
+        text,
+        (value, place),
+        offset,
+        textcoords="offset points",
+        fontsize=8.5,
+        color=colour,
         **aligned,
     )
 
@@ -215,10 +221,12 @@ def _draw_group(left: Axes, right: Axes, group: CurveGroup) -> None:
         right.plot(history["epoch"], history["loss_train"], **style, linestyle=(0, (3, 1.5)))
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    if len(names) > 1:
+    lines = [Line2D([], [], color=colours[name]) for name in names]
+    if len(names) > 5:
+        left.get_figure().legend(lines, names, loc="outside lower left", ncols=3, fontsize=8)
+    elif len(names) > 1:
         # Losses fall, so the upper right corner is free.
-        lines = [Line2D([], [], color=colours[name]) for name in names]
-        right.legend(lines, names, loc="upper right", ncols=1 + len(names) // 6, fontsize=7.5)
+        right.legend(lines, names, loc="upper right", fontsize=7.5)
 
 
 def _colours(number: int) -> Sequence[str]:

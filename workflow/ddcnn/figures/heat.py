@@ -37,17 +37,30 @@ def heat_map(mean_image: np.ndarray, maps: Sequence[TileMap]) -> Figure:
         maps: one or more.
     """
     scale = _scale([value for each in maps for value in each.accuracies.values()])
-    panels = [(each, *layer) for each in maps for layer in layers(each.boxes)]
-    down = -(-len(panels) // ACROSS)
-    side = WIDTH / ACROSS * min(1.3, mean_image.shape[0] / mean_image.shape[1])
-    figure = Figure(figsize=(WIDTH, down * (side + 0.4) + 0.6))
-    grid = figure.subplots(down, ACROSS, squeeze=False)
+    rows = _rows_of_panels(maps)
+    across = max(ACROSS, *map(len, rows))
+    side = WIDTH / across * min(1.3, mean_image.shape[0] / mean_image.shape[1])
+    figure = Figure(figsize=(WIDTH, len(rows) * (side + 0.45) + 0.6))
+    grid = figure.subplots(len(rows), across, squeeze=False)
     for axes in grid.flat:
         bare(axes)
-    for axes, panel in zip(grid.flat, panels, strict=False):
-        _draw_panel(axes, mean_image, *panel, scale)
+    for line, row in zip(grid, rows, strict=True):
+        for axes, panel in zip(line, row, strict=False):
+            _draw_panel(axes, mean_image, *panel, scale)
     _draw_scale(figure, grid, scale)
     return figure
+
+
+Panel = tuple[TileMap, int | None, list[str]]  # a layer of a tiling: its slice and its tiles
+
+
+def _rows_of_panels(maps: Sequence[TileMap]) -> list[list[Panel]]:
+    """Images fill the rows; the layers of a volume's tiling have a row of their own."""
+    stacks = [[(each, *layer) for layer in layers(each.boxes)] for each in maps]
+    if max(map(len, stacks)) > 1:
+        return stacks
+    panels = [panel for stack in stacks for panel in stack]
+    return [panels[start : start + ACROSS] for start in range(0, len(panels), ACROSS)]
 
 
 def _scale(values: Sequence[float]) -> Normalize:
@@ -80,7 +93,7 @@ def _draw_panel(
     accuracy = average_over_tiles(grey.shape, each.boxes, each.accuracies, index)
     colour = colormaps[COLOURS](scale(accuracy))[..., :3]
     axes.imshow(COLOUR_SHARE * colour + (1 - COLOUR_SHARE) * grey[..., None], interpolation="none")
-    note = each.note if index is None else f"slice {index}; {each.note}"
+    note = each.note if index is None else f"slice {index}: {each.note}"
     direct_title(axes, each.title, note)
     if len(names) <= MOST_NUMBERS and not is_interleaved(each.boxes):
         _write_numbers(axes, each, names)

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from ddcnn.figures.style import BLUE, INK, PAPER, WIDTH, direct_title, styled
+from ddcnn.figures.style import BLUE, INK, WIDTH, direct_title, styled
 
 MOST_NUMBERS = 12  # classes up to which every cell carries its number
 MOST_NAMES = 40  # classes up to which rows and columns carry their names

@@ -9,8 +9,16 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ddcnn.figures.boxes import Box, Boxes, count_tiles, flat, is_interleaved, layers, position
-from ddcnn.figures.boxes import slices
+from ddcnn.figures.boxes import (
+    Box,
+    Boxes,
+    count_tiles,
+    flat,
+    is_interleaved,
+    layers,
+    position,
+    slices,
+)
 from ddcnn.figures.style import (
     BLUE,
     GREEN,
@@ -26,6 +34,7 @@ from ddcnn.figures.style import (
 
 TILE_COLOURS = (BLUE, VERMILLION, GREEN, PURPLE)  # by parity of row and column: neighbours differ
 OVERLAP_COLOUR = to_rgba(SKY, 0.45)
+LINE = 1.6  # points
 TEXT = 0.17  # inches of one line of text
 
 
@@ -154,7 +163,7 @@ def _draw_box(axes: Axes, box: Box, top: float, colour: str) -> None:
             y_end - y - 2 * inset,
             fill=False,
             edgecolor=colour,
-            linewidth=1.8,
+            linewidth=LINE,
             clip_on=False,
         )
     )
@@ -169,7 +178,7 @@ def _framed(axes: Axes, picture: np.ndarray, place: tuple[float, float], colour:
             picture.shape[0],
             fill=False,
             edgecolor=colour,
-            linewidth=1.8,
+            linewidth=LINE,
             clip_on=False,
         )
     )

@@ -62,6 +62,7 @@ STYLE = {
     "figure.facecolor": "none",
     "savefig.facecolor": "none",
     "figure.constrained_layout.use": True,
+    "figure.constrained_layout.h_pad": 0.07,
     "image.composite_image": False,
     "svg.fonttype": "none",  # text stays text: sharp, small, can be searched and copied
     "svg.hashsalt": "ddcnn",  # the same ids for the same figure
@@ -106,7 +107,7 @@ def direct_title(axes: Axes, title: str, note: str = "") -> None:
             color=MUTED,
             fontsize=8.5,
             va="bottom",
-        )
+        ).set_in_layout(False)  # a long note must not push the panels apart
 
 
 def bare(axes: Axes) -> None:

@@ -1,39 +1,34 @@
-"""The figures of a study: what goes into each, its caption and its text alternative."""
+"""The figures of a study, drawn and saved."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
-
 from ddcnn import figures
-from ddcnn.report.statistics import binomial_error
-from ddcnn.report.study import Run, Study, coarse_view
-from ddcnn.tiles import VIEW
+from ddcnn.report.charts import sketch_curves, sketch_overlap, sketch_times
+from ddcnn.report.pictures import sketch_confusion, sketch_heat_map, sketch_tiles
+from ddcnn.report.sketch import Sketch
+from ddcnn.report.study import Study
 
-LINES = ("cnn-dnn", "mean", "vote")  # of the overlap chart; best-tile would spoil its scale
-MOST_TILINGS = 9  # that the heat map and the training curves show
+# Every figure by its name; None where the study has no data for it.
+SKETCHES: dict[str, Callable[[Study], Sketch | None]] = {
+    "tiles": sketch_tiles,
+    "overlap": sketch_overlap,
+    "times": sketch_times,
+    "heat-map": sketch_heat_map,
+    "curves": sketch_curves,
+    "confusion": sketch_confusion,
+}
 
 
 class Drawn(NamedTuple):
-    """One figure of the page: name (its file and anchor), texts, and where the SVG is."""
+    """One figure of the page: name (of its file and anchor), words, and where the SVG is."""
 
     name: str
     title: str
     caption: str
     alternative: str
     svg: Path
-
-
-class Sketch(NamedTuple):
-    """A figure before it is saved."""
-
-    title: str
-    caption: str
-    alternative: str
-    figure: Figure
 
 
 def draw_study(study: Study, folder: Path, several: bool) -> dict[str, Drawn]:
@@ -53,298 +48,3 @@ def draw_study(study: Study, folder: Path, several: bool) -> dict[str, Drawn]:
         svg, _ = figures.save(sketch.figure, folder / stem)
         drawn[name] = Drawn(stem, sketch.title, sketch.caption, sketch.alternative, svg)
     return drawn
-
-
-def example_run(study: Study) -> Run:
-    """The run whose tiles are pictured: with as much of the method as there is."""
-    runs = [runs[0] for runs in study.by_decomposition.values()]
-    return max(
-        runs,
-        key=lambda run: (
-            run.evaluation["kind"] == "blocks",
-            run.has_view,
-            max(run.evaluation["overlap"]) > 0,
-            run.evaluation["decomposition"] == study.best,
-        ),
-    )
-
-
-def sketch_tiles(study: Study) -> Sketch:
-    run, image = example_run(study), study.example_image()
-    boxes = study.boxes(run.tiling)
-    view = coarse_view(image, next(iter(boxes.values()))) if run.has_view else None
-    caption = (
-        f"The first test image of {study.card['title']}, cut as {run.label}. Frames of one colour "
-        "belong together. Every local net is trained on its own tile only; no tile's training "
-        "waits for another's."
-    )
-    if any(run.evaluation["overlap"]):
-        caption += " Shaded: pixels that belong to more than one tile."
-    if view is not None:
-        caption += (
-            " The coarse view is the whole image averaged down to the shape of a tile: one more "
-            "local net, and this project's own addition to the method."
-        )
-    alternative = (
-        f"An example image with the borders of its {len(boxes)} tiles drawn in, and the tiles cut "
-        "out beside it" + (", with the coarse view at the right." if view is not None else ".")
-    )
-    return Sketch(
-        "How an image is cut", caption, alternative, figures.tiles_picture(image, boxes, view)
-    )
-
-
-def sketch_overlap(study: Study) -> Sketch | None:
-    if not study.decomposed:
-        return None
-    panels: dict[str, list[dict]] = {}
-    for runs in study.decomposed.values():
-        panels.setdefault(_panel_title(runs[0]), []).extend(_overlap_points(study, runs))
-    tables = {title: pd.DataFrame(points) for title, points in panels.items()}
-    line = None
-    if study.whole:
-        row = study.mean_of("whole", "global")
-        line = (row["accuracy_test"], _standard_error(study, row))
-    caption = (
-        "Test accuracy of the three ways to combine the local nets"
-        + (", and of the global net as a dashed line." if line else ".")
-        + f" {_bars(study)} The best single tile is in the table, not here, to keep the scale readable."
-    )
-    alternative = "Line chart of test accuracy against overlap. " + " ".join(_lines_in_words(study))
-    return Sketch(
-        "Accuracy against overlap", caption, alternative, figures.accuracy_by_overlap(tables, line)
-    )
-
-
-def _panel_title(run: Run) -> str:
-    grid = "x".join(map(str, run.evaluation["grid"]))
-    title = f"interleaved {grid}" if run.evaluation["kind"] == "interleaved" else f"{grid} tiles"
-    return title + (" + coarse view" if run.has_view else "")
-
-
-def _overlap_points(study: Study, runs: list[Run]) -> Iterator[dict]:
-    for method in LINES:
-        if method in runs[0].evaluation["methods"]:
-            row = study.mean_of(runs[0].evaluation["decomposition"], method)
-            yield {
-                "method": method,
-                "overlap": row["overlap"],
-                "pixels": max(runs[0].evaluation["overlap"]),
-                "accuracy": row["accuracy_test"],
-                "error": _standard_error(study, row),
-            }
-
-
-def _standard_error(study: Study, row: pd.Series) -> float:
-    """Of one accuracy: chance of the test images and, with several seeds, of the training."""
-    images = binomial_error(row["accuracy_test"], len(study.runs[0].labels))
-    if row["seeds"] < 2:
-        return images
-    return float(np.hypot(images, row["accuracy_test_spread"] / np.sqrt(row["seeds"])))
-
-
-def _bars(study: Study) -> str:
-    seeds = " and the scatter between seeds" if len(study.seeds) > 1 else ""
-    return (
-        f"Bars and band: one standard error, from the {len(study.runs[0].labels):,} test "
-        f"images{seeds}. All methods decide on the same images, so a difference between two of "
-        "them is surer than the bars suggest: the summary gives its interval."
-    )
-
-
-def _lines_in_words(study: Study) -> Iterator[str]:
-    for slug, runs in study.by_decomposition.items():
-        method = "global" if slug == "whole" else "cnn-dnn"
-        yield f"{runs[0].label}: {study.mean_of(slug, method)['accuracy_test']:.4f} ({method})."
-
-
-def sketch_times(study: Study) -> Sketch:
-    rows = [_time_row(study, runs) for runs in study.by_decomposition.values()]
-    caption = (
-        "In parallel, training takes as long as the slowest local net plus the coarse net; the "
-        "thin bar is the time of all of them one after another. Overhead is what the trainings "
-        "do not count: start of the process, loading, and for decompositions cutting the tiles and "
-        "computing the local probabilities."
-    )
-    if any(row.speedup for row in rows):
-        caption += (
-            " Ideal speed-up: multiply-adds per image of the global net over those of one local "
-            "net. It counts less work per net as well as parallel work."
-        )
-    alternative = "Bar chart of training times in seconds. " + " ".join(map(_time_in_words, rows))
-    return Sketch("Times", caption, alternative, figures.times(rows))
-
-
-def _time_row(study: Study, runs: list[Run]) -> figures.TimeRow:
-    evaluations = [run.evaluation for run in runs]
-    method = "global" if runs[0].tiling == "whole" else "cnn-dnn"
-    row = study.mean_of(evaluations[0]["decomposition"], method)
-    slowest = np.mean(
-        [max(net["train_seconds"] for net in e["local"].values()) for e in evaluations]
-    )
-    coarse = [e["coarse"]["train_seconds"] for e in evaluations if e["coarse"]]
-    overhead = np.mean([sum(v for v in e["overhead"].values() if v) for e in evaluations])
-    is_global = method == "global"
-    return figures.TimeRow(
-        label="global net" if is_global else runs[0].label,
-        slowest=float(slowest),
-        coarse=None if is_global else float(np.mean(coarse or [0])),
-        overhead=float(overhead),
-        serial=None if is_global else float(row["serial_seconds"]),
-        speedup=None if is_global or pd.isna(row["speedup"]) else float(row["speedup"]),
-        ideal=None if is_global or pd.isna(row["flop_ratio"]) else float(row["flop_ratio"]),
-    )
-
-
-def _time_in_words(row: figures.TimeRow) -> str:
-    text = f"{row.label}: {row.slowest + (row.coarse or 0):.1f} s"
-    if row.serial is not None:
-        text += f" in parallel, {row.serial:.1f} s one after another"
-    if row.speedup and row.ideal:
-        text += f", {row.speedup:.1f} times as fast as the global net, ideal {row.ideal:.1f}"
-    return text + "."
-
-
-def sketch_heat_map(study: Study) -> Sketch | None:
-    tilings = [slug for slug in study.by_tiling if slug != "whole"]
-    if not tilings:
-        return None
-    maps = [_tile_map(study, slug) for slug in tilings[:MOST_TILINGS]]
-    caption = (
-        "Test accuracy of every local net alone, laid over the mean training image; where tiles "
-        "overlap, the mean of the tiles that cover the pixel."
-        + (f" Means over {len(study.seeds)} seeds." if len(study.seeds) > 1 else "")
-        + _left_out(tilings)
-    )
-    alternative = "Heat maps of local accuracies. " + " ".join(
-        f"{each.title}: from {min(each.accuracies.values()):.3f} to "
-        f"{max(each.accuracies.values()):.3f}."
-        for each in maps
-    )
-    return Sketch(
-        "Where the local nets decide well",
-        caption,
-        alternative,
-        figures.heat_map(study.mean_image(), maps),
-    )
-
-
-def _tile_map(study: Study, tiling: str) -> figures.TileMap:
-    accuracies = study.local_accuracies(tiling)
-    view = accuracies.pop(VIEW, None)
-    note = f"{min(accuracies.values()):.3f} to {max(accuracies.values()):.3f}"
-    if view is not None:
-        note += f"; coarse view {view:.3f}"
-    title = study.by_tiling[tiling][0].tiling_label
-    return figures.TileMap(title, note, study.boxes(tiling), accuracies)
-
-
-def _left_out(tilings: list[str]) -> str:
-    return (
-        f" The first {MOST_TILINGS} of {len(tilings)} tilings."
-        if len(tilings) > MOST_TILINGS
-        else ""
-    )
-
-
-def sketch_curves(study: Study) -> Sketch | None:
-    tilings = list(study.by_tiling)
-    groups = [_local_curves(study, slug) for slug in tilings[:MOST_TILINGS]]
-    groups.append(_coarse_curves(study))
-    groups = [group for group in groups if group.histories]
-    if not groups:
-        return None
-    caption = (
-        f"Seed {study.seeds[0]}. Left: accuracy on the validation split. Right: loss on the "
-        "validation split (solid) and on the training split (dashed); a dashed line that goes on "
-        "falling while the solid one rises means overfitting." + _left_out(tilings)
-    )
-    alternative = "Training curves. " + " ".join(
-        f"{group.title}: {len(group.histories)} nets, last validation accuracy "
-        f"{min(_last(group)):.3f} to {max(_last(group)):.3f}."
-        for group in groups
-    )
-    return Sketch("Training curves", caption, alternative, figures.training_curves(groups))
-
-
-def _last(group: figures.CurveGroup) -> list[float]:
-    return [float(history["accuracy_val"].iloc[-1]) for _, history in group.histories]
-
-
-def _local_curves(study: Study, tiling: str) -> figures.CurveGroup:
-    run = next(run for run in study.by_tiling[tiling] if run.seed == study.seeds[0])
-    if tiling == "whole":
-        title, labels = "Global net", {run.tiles[0]: "global net"}
-    else:
-        title = f"Local nets, {run.tiling_label}"
-        labels = {name: "tiles" for name in run.tiles} | {VIEW: "coarse view"}
-    folders = [(labels[name], study.local_folder(run, name)) for name in run.evaluation["tiles"]]
-    return figures.CurveGroup(title, _histories(folders))
-
-
-def _coarse_curves(study: Study) -> figures.CurveGroup:
-    runs = [run for runs in study.decomposed.values() for run in runs if run.seed == study.seeds[0]]
-    return figures.CurveGroup(
-        "Coarse nets", _histories([(run.label, run.folder / "coarse") for run in runs])
-    )
-
-
-def _histories(folders: list[tuple[str, Path]]) -> list[tuple[str, pd.DataFrame]]:
-    """Histories that exist and are not empty: a coarse net solved directly has no epochs."""
-    found = [
-        (label, pd.read_csv(folder / "history.csv"))
-        for label, folder in folders
-        if (folder / "history.csv").is_file()
-    ]
-    return [(label, history) for label, history in found if len(history)]
-
-
-def sketch_confusion(study: Study) -> Sketch:
-    matrices = {}
-    if study.best:
-        runs = study.decomposed[study.best]
-        matrices[f"CNN-DNN ({runs[0].label})"] = _confusion(runs, "cnn-dnn")
-    if study.whole:
-        matrices["Global net"] = _confusion(study.whole, "global")
-    caption = (
-        "Rows: the true class; columns: the decision; percent of the test images of the row. The "
-        "shade grows with the square root, so that rare confusions show."
-        + (" Decomposition: the best one on the validation split." if study.best else "")
-        + (f" All {len(study.seeds)} seeds together." if len(study.seeds) > 1 else "")
-    )
-    classes = study.runs[0].evaluation["classes"]
-    alternative = "Confusion matrices. " + " ".join(
-        f"{title}: {_worst_confusion(counts, classes)}" for title, counts in matrices.items()
-    )
-    return Sketch(
-        "Which classes are confused", caption, alternative, figures.confusion(matrices, classes)
-    )
-
-
-def _confusion(runs: list[Run], method: str) -> np.ndarray:
-    num_classes = len(runs[0].evaluation["classes"])
-    counts = np.zeros((num_classes, num_classes), dtype=int)
-    for run in runs:
-        np.add.at(counts, (run.labels, run.decisions(method)), 1)
-    return counts
-
-
-def _worst_confusion(counts: np.ndarray, classes: list[str]) -> str:
-    wrong = counts * (1 - np.eye(len(counts), dtype=int))
-    if not wrong.any():
-        return "no image is decided wrongly."
-    true, decided = np.unravel_index(wrong.argmax(), wrong.shape)
-    share = counts[true, decided] / counts[true].sum()
-    return (
-        f"most often {classes[true]} is taken for {classes[decided]} ({share:.0%} of its images)."
-    )
-
-
-SKETCHES: dict[str, Callable[[Study], Sketch | None]] = {
-    "tiles": sketch_tiles,
-    "overlap": sketch_overlap,
-    "times": sketch_times,
-    "heat-map": sketch_heat_map,
-    "curves": sketch_curves,
-    "confusion": sketch_confusion,
-}

@@ -1,5 +1,6 @@
 """The page: one HTML file with everything in it, no script and no network."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -37,7 +38,8 @@ def render_page(
         "seconds": _or_dash(words.seconds),
         "accuracy": _or_dash("{:.4f}".format),
         "loss": _or_dash("{:.3f}".format),
-        "times": _or_dash("{:.1f}×".format),
+        "times": _or_dash(lambda value: f"{value:.1f}×" if value < 100 else f"{value:,.0f}×"),
+        "deviation": _or_dash("{:.3f}".format),
         "thousands": _or_dash("{:,.0f}".format),
         "mebibytes": _or_dash(_mebibytes),
     }
@@ -102,22 +104,33 @@ def _jobs(study: Study) -> dict[str, Any]:
     return {
         "count": len(metrics),
         "resumed": sum(bool(each.get("resumed")) for each in metrics),
-        "started": min((each["started"] for each in metrics), default=""),
-        "finished": max((each["finished"] for each in metrics), default=""),
+        "started": _moment(min((each["started"] for each in metrics), default="")),
+        "finished": _moment(max((each["finished"] for each in metrics), default="")),
         "devices": _distinct(
-            f"{m['device_name']} ({m['device']}, {m['threads']} thread(s))" for m in metrics
+            f"{each['device_name']} ({each['device']}), "
+            f"{words.count(each['threads'], 'thread')} a job"
+            for each in metrics
         ),
-        "hardware": _distinct(_one_line(each["hardware"]) for each in metrics),
-        "versions": _distinct(_one_line(each["versions"]) for each in metrics),
+        "hardware": _distinct(_hardware(each["hardware"]) for each in metrics),
+        "versions": _distinct(
+            ", ".join(f"{name} {version}" for name, version in each["versions"].items())
+            for each in metrics
+        ),
     }
+
+
+def _moment(text: str) -> str:
+    """``2025-01-31T10:00:00.123+00:00`` as ``2025-01-31 10:00:00 UTC``."""
+    return f"{text[:10]} {text[11:19]} UTC" if text else "unknown"
+
+
+def _hardware(facts: Mapping[str, Any]) -> str:
+    cores = words.count(facts["cores"], "core")
+    return f"{facts['processor']}, {cores}, {facts['memory_gib']} GiB memory, {facts['system']}"
 
 
 def _distinct(texts: Iterator[str]) -> list[str]:
     return list(dict.fromkeys(texts))
-
-
-def _one_line(facts: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in facts.items())
 
 
 def _flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -125,10 +138,14 @@ def _flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[st
     for key, value in settings.items():
         if isinstance(value, Mapping) and value:
             yield from _flatten(value, f"{prefix}{key}.")
-        elif isinstance(value, list | tuple):
-            yield f"{prefix}{key}", ", ".join(map(str, value))
         else:
-            yield f"{prefix}{key}", str(value)
+            values = value if isinstance(value, list | tuple) else [value]
+            yield f"{prefix}{key}", ", ".join(map(_as_written, values))
+
+
+def _as_written(value: Any) -> str:
+    """Text as it stands, everything else as a configuration file has it: ``true``, ``null``."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _or_dash(write: Any) -> Any:
@@ -148,7 +165,9 @@ def inline_svg(text: str, name: str) -> Markup:
     """
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
-    text = re.sub(r'\bid="', f'id="{name}-', text)
+    used = set(re.findall(r'(?:href="|url\()#([^")]+)', text))
+    text = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", text)
+    text = re.sub(r' id="', f' id="{name}-', text)
     text = re.sub(r'(href="|url\()#', rf"\g<1>#{name}-", text)
     for role, colour in THEME_COLOURS.items():
         text = text.replace(colour, f"var(--{role})")

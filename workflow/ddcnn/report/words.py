@@ -7,6 +7,8 @@ import numpy as np
 from ddcnn.report.statistics import Difference, binomial_error, paired_difference
 from ddcnn.report.study import Run, Study
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
 
 def findings(study: Study) -> list[str]:
     """The summary at the top of the page: a sentence or two for each point."""
@@ -17,7 +19,8 @@ def findings(study: Study) -> list[str]:
 
 def _accuracy(study: Study) -> str:
     if not study.best:
-        return f"The global net decides {_percent(study, 'whole', 'global')} of the test images rightly."
+        percent = _percent(study, "whole", "global")
+        return f"The global net decides {percent} of the test images rightly."
     best = study.decomposed[study.best]
     text = (
         f"The CNN-DNN with the best validation accuracy ({best[0].label}) decides "
@@ -111,7 +114,10 @@ def compare(first: list[Run], method: str, second: list[Run], other: str) -> Dif
 def in_points(difference: Difference) -> str:
     """``+0.9 points (95 % interval -0.3 to +2.1)``, with real minus signs."""
     low, high = difference.value - difference.margin, difference.value + difference.margin
-    text = f"{100 * difference.value:+.1f} points (95 % interval {100 * low:+.1f} to {100 * high:+.1f})"
+    text = (
+        f"{100 * difference.value:+.1f} points "
+        f"(95{NO_BREAK}% interval {100 * low:+.1f} to {100 * high:+.1f})"
+    )
     return text.replace("-", "\N{MINUS SIGN}")
 
 
@@ -128,12 +134,12 @@ def _percent(study: Study, decomposition: str, method: str) -> str:
 
 
 def seconds(value: float) -> str:
-    """``0.42 s``, ``8.2 s``, ``48 s``, ``12.3 min``, ``3.4 h``."""
-    if value >= 5400:
-        return f"{value / 3600:.1f} h"
+    """``0.42 s``, ``8.2 s``, ``48 s``, ``12.3 min``, ``3.4 h``; the space does not break."""
+    number, unit = value, "s"
     if value >= 180:
-        return f"{value / 60:.1f} min"
-    return f"{value:.0f} s" if value >= 30 else f"{value:.1f} s" if value >= 1 else f"{value:.2f} s"
+        number, unit = (value / 3600, "h") if value >= 5400 else (value / 60, "min")
+    digits = 2 if value < 1 else 0 if 30 <= value < 180 else 1
+    return f"{number:.{digits}f}{NO_BREAK}{unit}"
 
 
 def count(number: int, noun: str) -> str:
@@ -154,8 +160,14 @@ def steps(study: Study) -> Iterator[str]:
         return
     labels = [runs[0].label for runs in study.decomposed.values()]
     yield f"Every image was cut in {count(len(labels), 'way')}: {'; '.join(labels)}."
-    yield "One small CNN per tile, the local net, was trained by a job of its own, with no communication."
-    yield "A small dense net, the coarse net, learned to turn all local probabilities into one decision."
+    yield (
+        "One small CNN per tile, the local net, was trained by a job of its own, without any "
+        "communication between the jobs."
+    )
+    yield (
+        "A small dense net, the coarse net, learned to turn all local probabilities into one "
+        "decision."
+    )
     if study.whole:
         yield (
             "The same architecture at full width was trained on the whole images: the global net, "

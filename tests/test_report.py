@@ -1,0 +1,317 @@
+"""The report: table, figures, page and sentences, on made-up results."""
+
+import itertools
+import re
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from ddcnn import figures
+from ddcnn.errors import InputError
+from ddcnn.figures.boxes import average_over_tiles, count_tiles, layers
+from ddcnn.report import headline, write_report
+from ddcnn.report.statistics import binomial_error, paired_difference, student_95
+from ddcnn.report.study import Run, Study, studies_of
+from ddcnn.report.summary import mean_over_seeds, summary_table
+from ddcnn.report.words import compare, findings, in_points, seconds
+from fake_results import FakeExperiment
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+COLUMNS = (
+    "dataset,model,decomposition,kind,grid,overlap,coarse_view,tiles,seed,method,accuracy_val,"
+    "accuracy_test,loss_val,loss_test,parallel_seconds,serial_seconds,speedup,flop_ratio,"
+    "parameters_largest,parameters_total,peak_memory_bytes"
+)
+ALL_FIGURES = {"tiles", "overlap", "times", "heat-map", "curves", "confusion"}
+SETTINGS = {
+    "experiment": "<i>odd & long</i>",
+    "grid": ["2x2"],
+    "coarse_view": [False, True],
+    "global_net": None,
+    "local": {"epochs": 8},
+}
+
+EXPERIMENTS = {
+    "quickstart": FakeExperiment(),
+    "one overlap": FakeExperiment(tilings=(("blocks", "2x2", 2, False),)),
+    "only whole": FakeExperiment(tilings=()),
+    "no global net": FakeExperiment(global_net=False, tilings=(("blocks", "2x2", 4, True),)),
+    "three seeds, colour": FakeExperiment(channels=3, seeds=(0, 1, 2)),
+    "volumes": FakeExperiment(
+        shape=(12, 16, 8),
+        tilings=(("blocks", "2x2x2", "4x4x2", True), ("blocks", "2x2x1", "4x4x0", False)),
+        classes=("normal", "findings"),
+    ),
+    "interleaved": FakeExperiment(
+        tilings=(("interleaved", "2x2", 0, False), ("blocks", "2x2", 0, False))
+    ),
+    "64 tiles": FakeExperiment(shape=(32, 32), tilings=(("blocks", "8x8", 2, True),)),
+    "100 classes": FakeExperiment(
+        classes=tuple(f"class {k}" for k in range(100)), tilings=(("blocks", "1x3", 0, False),)
+    ),
+}
+
+
+def report(experiment: FakeExperiment, root, name="fake"):
+    results = root / "results"
+    out = results / "reports" / name
+    write_report(name, experiment.write(results), results, SETTINGS, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory):
+    return report(EXPERIMENTS["quickstart"], tmp_path_factory.mktemp("quickstart"))
+
+
+def study_of(experiment: FakeExperiment, root) -> Study:
+    runs = [Run.read(folder) for folder in experiment.write(root)]
+    (study,) = studies_of(runs, root)
+    return study
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_kind_of_experiment_has_a_sound_page(name, tmp_path):
+    out = report(EXPERIMENTS[name], tmp_path)
+    expected = ALL_FIGURES - ({"overlap", "heat-map"} if name == "only whole" else set())
+    assert {path.stem for path in (out / "figures").glob("*.svg")} == expected
+    assert {path.stem for path in (out / "figures").glob("*.png")} == expected
+    for path in (out / "figures").glob("*.svg"):
+        ElementTree.parse(path)
+    assert_sound((out / "report.html").read_text(encoding="utf-8"), num_figures=len(expected))
+
+
+def assert_sound(page: str, num_figures: int) -> None:
+    """Nothing from outside, no script, ids unique, references met, every figure described."""
+    assert "<script" not in page
+    outside = re.findall(r'(?:src|href)="(?!#|data:)[^"]*"|url\((?!#)[^)]*\)|@import', page)
+    assert outside == []
+    ids = re.findall(r'\bid="([^"]*)"', page)
+    assert len(ids) == len(set(ids))
+    references = re.findall(r'(?:href="|url\()#([^")]*)', page)
+    assert set(references) <= set(ids)
+    labels = re.findall(r'<div class="drawing" role="img" aria-label="([^"]{40,})"', page)
+    assert len(labels) == num_figures
+    assert page.count("<figcaption>") == num_figures
+    assert re.search(r"\bnan\b", page) is None
+
+
+def test_names_from_data_and_configuration_are_escaped(quickstart):
+    page = (quickstart / "report.html").read_text(encoding="utf-8")
+    assert "two <b>" not in page
+    assert "two &lt;b&gt;" in page
+    assert "<i>odd" not in page
+    assert "cross &amp; bar" in page
+
+
+def test_same_results_give_the_same_bytes(quickstart, tmp_path):
+    again = report(EXPERIMENTS["quickstart"], tmp_path)
+    files = [path for path in sorted(quickstart.rglob("*")) if path.is_file()]
+    assert len(files) == 2 + 2 * len(ALL_FIGURES)
+    for path in files:
+        assert (again / path.relative_to(quickstart)).read_bytes() == path.read_bytes(), path
+
+
+def test_two_studies_share_a_page(tmp_path):
+    results = tmp_path / "results"
+    runs = FakeExperiment().write(results) + FakeExperiment(dataset="others").write(results)
+    write_report("both", runs, results, SETTINGS, tmp_path / "out")
+    page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    assert_sound(page, num_figures=2 * len(ALL_FIGURES))
+    assert (tmp_path / "out/figures/others-vgg-w16-tiles.svg").is_file()
+    assert "others, vgg-w16: Test accuracy" in headline(tmp_path / "out/summary.csv")
+
+
+def test_settings_and_provenance_are_shown_as_people_write_them(quickstart):
+    page = (quickstart / "report.html").read_text(encoding="utf-8")
+    rows = re.findall(r"<code>([^<]*)</code></th><td>([^<]*)</td>", page)
+    assert ("local.epochs", "8") in rows
+    assert ("coarse_view", "false, true") in rows
+    assert ("global_net", "null") in rows
+    assert "Made-up CPU, 2 cores, 24.0 GiB memory, Linux" in page
+    assert "first started 2025-01-01 10:00:00 UTC" in page
+
+
+def test_synthetic_data_is_called_synthetic(quickstart):
+    assert "Synthetic data" in (quickstart / "report.html").read_text(encoding="utf-8")
+
+
+def test_summary_has_the_columns_and_a_row_per_run_and_method(quickstart):
+    lines = (quickstart / "summary.csv").read_text().splitlines()
+    assert lines[0] == COLUMNS
+    table = pd.read_csv(quickstart / "summary.csv")
+    assert list(table["method"]) == ["global"] + 3 * ["cnn-dnn", "mean", "vote", "best-tile"]
+    assert list(table["decomposition"].unique()) == [
+        "whole", "blocks-2x2-overlap0", "blocks-2x2-overlap4", "blocks-2x2-overlap4-view",
+    ]  # fmt: skip
+    assert list(table["overlap"].unique()) == [0, 4]
+    assert list(table["tiles"].unique()) == [1, 4, 5]
+
+
+def test_summary_holds_what_the_runs_say(tmp_path):
+    runs = [Run.read(folder) for folder in EXPERIMENTS["volumes"].write(tmp_path)]
+    table = summary_table(run.evaluation for run in runs)
+    assert list(table["overlap"].unique()) == ["0", "4x4x2", "4"]
+    for run in runs:
+        for method, values in run.evaluation["methods"].items():
+            row = table[
+                (table["decomposition"] == run.evaluation["decomposition"])
+                & (table["method"] == method)
+            ].iloc[0]
+            assert row["accuracy_test"] == values["accuracy_test"]
+            assert row["accuracy_test"] == (run.decisions(method) == run.labels).mean()
+            assert row["peak_memory_bytes"] == values["peak_memory_bytes"]
+
+
+def test_means_over_seeds(tmp_path):
+    runs = EXPERIMENTS["three seeds, colour"].write(tmp_path)
+    table = summary_table(Run.read(folder).evaluation for folder in runs)
+    means = mean_over_seeds(table)
+    assert set(means["seeds"]) == {3}
+    chosen = table[(table["decomposition"] == "whole")]["accuracy_test"]
+    assert means.loc[0, "accuracy_test"] == pytest.approx(chosen.mean())
+    assert means.loc[0, "accuracy_test_spread"] == pytest.approx(np.std(chosen, ddof=1))
+
+
+def test_headline_says_where_and_the_three_figures(quickstart):
+    text = headline(quickstart / "summary.csv")
+    table = pd.read_csv(quickstart / "summary.csv").set_index(["decomposition", "method"])
+    candidates = table.xs("cnn-dnn", level="method")
+    best = candidates["accuracy_val"].idxmax()
+    assert str(quickstart / "report.html") in text
+    assert f"{candidates.loc[best, 'accuracy_test']:.4f}" in text
+    assert f"{table.loc[('whole', 'global'), 'accuracy_test']:.4f} of the global net" in text
+    assert f"{candidates.loc[best, 'speedup']:.1f} times as fast" in text
+    assert f"ideal {candidates.loc[best, 'flop_ratio']:.1f}" in text
+    assert best in text
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize("name", ["only whole", "no global net"])
+def test_headline_without_a_comparison(name, tmp_path):
+    text = headline(report(EXPERIMENTS[name], tmp_path) / "summary.csv")
+    assert "nan" not in text
+    assert ("of the global net" in text) == (name == "only whole")
+
+
+def test_paired_difference_of_one_seed_is_the_interval_of_discordant_pairs():
+    first = np.array([[1, 1, 1, 1, 0, 0, 1, 1, 1, 0]], dtype=bool)
+    second = np.array([[1, 0, 1, 0, 0, 1, 1, 0, 1, 0]], dtype=bool)
+    gained, lost, n = 3, 1, 10
+    difference = paired_difference(first, second)
+    error = np.sqrt(gained + lost - (gained - lost) ** 2 / n) / n
+    assert difference.value == pytest.approx(0.2)
+    assert difference.margin == pytest.approx(1.96 * error, rel=1e-3)
+    assert not difference.is_clear
+
+
+def test_paired_difference_of_seeds_grows_with_their_scatter():
+    random = np.random.default_rng(0)
+    second = random.random((4, 500)) < 0.8
+    steady = paired_difference(random.random((4, 500)) < 0.8, second)
+    scattered = second.copy()
+    scattered[0, :150] = True
+    scattered[1, :150] = False
+    wide = paired_difference(scattered, second)
+    assert wide.margin > 3 * steady.margin
+    assert not wide.is_clear
+
+
+def test_students_quantiles_agree_with_scipy():
+    for degrees in range(1, 60):
+        assert student_95(degrees) == pytest.approx(stats.t.ppf(0.975, degrees), rel=2e-3)
+
+
+def test_binomial_error():
+    assert binomial_error(0.9, 2000) == pytest.approx(0.006708, abs=1e-6)
+
+
+def test_no_difference_is_claimed_inside_its_interval(tmp_path):
+    study = study_of(FakeExperiment(), tmp_path)
+    runs = study.decomposed["blocks-2x2-overlap4"]
+    assert compare(runs, "cnn-dnn", runs, "cnn-dnn").value == 0
+    for text in findings(study):
+        found = re.search(r"interval ([+−]\d+\.\d) to ([+−]\d+\.\d)", text)
+        if found:
+            low, high = (float(part.replace("−", "-")) for part in found.groups())
+            assert ("no difference is claimed" in text) == (low <= 0 <= high)
+            assert ("is better" in text) == (low > 0 or high < 0)
+
+
+def test_one_seed_is_qualified_and_several_are_not(tmp_path):
+    one = " ".join(findings(study_of(FakeExperiment(), tmp_path / "one")))
+    three = " ".join(findings(study_of(FakeExperiment(seeds=(0, 1, 2)), tmp_path / "three")))
+    assert "1 seed." in one
+    assert "run several seeds" in one
+    assert "3 seeds." in three
+    assert "run several seeds" not in three
+
+
+def test_seeds_are_paired_and_missing_ones_left_out(tmp_path):
+    runs = FakeExperiment(seeds=(0, 1, 2)).write(tmp_path)
+    kept = [Run.read(folder) for folder in runs if folder.parts[-2:] != ("whole", "seed1")]
+    (study,) = studies_of(kept, tmp_path)
+    best = study.decomposed[study.best]
+    assert compare(best, "cnn-dnn", study.whole, "global").num_seeds == 2
+    assert compare(best, "cnn-dnn", [], "global").num_seeds == 0
+    assert findings(study)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.42, "0.42 s"), (8.21, "8.2 s"), (48.4, "48 s"), (738, "12.3 min"), (12240, "3.4 h")],
+)
+def test_seconds_for_people(value, text):
+    assert seconds(value).replace("\N{NO-BREAK SPACE}", " ") == text
+
+
+def test_points_have_real_minus_signs():
+    first, second = np.zeros((1, 4), dtype=bool), np.ones((1, 4), dtype=bool)
+    assert in_points(paired_difference(first, second)).startswith("−100.0 points")
+
+
+BOXES = {
+    "0-0": {"start": [0, 0], "stop": [4, 3], "step": [1, 1]},
+    "0-1": {"start": [0, 2], "stop": [4, 5], "step": [1, 1]},
+}
+
+
+def test_accuracies_are_averaged_where_tiles_overlap():
+    found = average_over_tiles((4, 5), BOXES, {"0-0": 0.5, "0-1": 0.7})
+    assert found.tolist() == 4 * [[0.5, 0.5, pytest.approx(0.6), 0.7, 0.7]]
+    assert count_tiles((4, 5), BOXES).tolist() == 4 * [[1, 1, 2, 1, 1]]
+
+
+def test_every_layer_of_a_volume_shows_its_own_slice_and_tiles():
+    starts = list(itertools.product((0, 2), (0, 2), (0, 3)))
+    boxes = {
+        f"{r // 2}-{c // 2}-{s // 3}": {
+            "start": [r, c, s], "stop": [r + 2, c + 2, s + 3], "step": [1, 1, 1],
+        }
+        for r, c, s in starts
+    }  # fmt: skip
+    found = layers(boxes)
+    assert [index for index, _ in found] == [1, 4]
+    assert [name[-1] for name in found[1][1]] == ["1"] * 4
+
+
+def test_picture_shows_the_tiles_as_they_are_cut():
+    image = np.arange(20, dtype=np.uint8).reshape(4, 5, 1)
+    drawn = figures.tiles_picture(image, BOXES, view=image[:, :3])
+    shown = [np.asarray(each.get_array()) for each in drawn.axes[0].get_images()]
+    assert any(np.array_equal(each, image[:, 2:5, 0]) for each in shown)
+    assert any(np.array_equal(each, image[:, :3, 0]) for each in shown)
+
+
+def test_no_run_and_broken_results_are_named(tmp_path):
+    with pytest.raises(InputError, match="no run"):
+        write_report("empty", [], tmp_path, {}, tmp_path / "out")
+    runs = FakeExperiment().write(tmp_path)
+    (runs[1] / "predictions.npz").write_bytes(b"not an archive")
+    with pytest.raises(InputError, match=r"predictions\.npz"):
+        write_report("broken", runs, tmp_path, {}, tmp_path / "out")
+    assert not (tmp_path / "out/report.html").exists()
