@@ -1,6 +1,5 @@
-"""What the benchmarks share: variants measured in turn, and tables that say where they come from."""
+"""What the benchmarks share: variants measured in turn, tables that name their origin."""
 
-import json
 import statistics
 import sys
 import time

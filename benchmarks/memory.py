@@ -80,7 +80,9 @@ def main() -> None:
         for kind, write in (("folder of PNG", write_png_folder), (".npz", write_npz)):
             peaks = []
             for num_images in (options.images, 10 * options.images):
-                path = write(folder / f"{kind[-3:]}-{num_images}{kind if kind[0] == '.' else ''}", num_images)
+                path = write(
+                    folder / f"{kind[-3:]}-{num_images}{kind if kind[0] == '.' else ''}", num_images
+                )
                 own, child = measure(path, folder / f"out-{kind[-3:]}-{num_images}")
                 peaks.append(own)
                 rows.append(
@@ -104,7 +106,9 @@ def main() -> None:
                 "times the smaller": round(own / peaks[0], 3),
             }
         )
-    text = f"{__doc__}\n\nImages of {SIDE} x {SIDE} x 3 random pixels (synthetic); limit: RLIMIT_DATA."
+    text = (
+        f"{__doc__}\n\nImages of {SIDE} x {SIDE} x 3 random pixels (synthetic); limit: RLIMIT_DATA."
+    )
     write_theme("memory-of-preparation", rows, text)
 
 

@@ -1,4 +1,4 @@
-"""Cutting 50,000 images of 32 x 32 x 3 pixels into 2 x 2 tiles, against a copy of the same bytes."""
+"""Cutting 50,000 images of 32 x 32 x 3 pixels into 2 x 2 tiles, against a plain copy."""
 
 import argparse
 import os
@@ -49,7 +49,9 @@ def main() -> None:
             source = Path(folder) / f"{tiling.slug}.npy"
             np.save(source, np.resize(np.load(x), (num_copied, 32, 32, 3)))
             variants = {
-                "copy": seconds_of(lambda s=source, n=num_copied: copy(s, s.with_suffix(".copy"), n)),
+                "copy": seconds_of(
+                    lambda s=source, n=num_copied: copy(s, s.with_suffix(".copy"), n)
+                ),
                 "tile": seconds_of(
                     lambda t=tiling: write_shards(t, {"train": x}, x.parent / t.slug / "plan.json")
                 ),

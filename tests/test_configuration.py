@@ -255,7 +255,7 @@ def own(**changes):
         ({"experiment": None}, ["experiment", "None", "string"]),
         ({"dataset": "fashion"}, ["dataset", "'fashion'", "fashion-mnist-10k", "name and path"]),
         ({"dataset": ["fashion-mnist-10k"] * 2}, ["dataset", "same name"]),
-        ({"dataset": {"name": "a"}}, ["dataset.path", "missing"]),
+        ({"dataset": {"name": "a"}}, ["dataset", "'a' is not one of", "path"]),
         ({"dataset": {"name": "a", "path": "/no.npz"}}, ["dataset", "'/no.npz'"]),
         ({"dataset": {"name": "a", "path": "~nobody-here/a.npz"}}, ["dataset", "nobody-here"]),
         ({"dataset": {"name": "a", "path": "a" * 5000}}, ["dataset", "aaaa"]),
@@ -326,7 +326,7 @@ def test_a_required_key_that_is_missing_is_named_with_its_meaning(missing):
 
 def test_mirroring_along_an_axis_that_the_images_lack_is_refused(tmp_path):
     entry = write_images(tmp_path / "mine.npz", (12, 16)) | {"flip": ["column", "slice"]}
-    with pytest.raises(InputError, match=r"flip.*'slice'.*12x16.*row, column"):
+    with pytest.raises(InputError, match=r"flip.*'slice'.*row, column"):
         load(dataset=entry)
 
 

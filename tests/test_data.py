@@ -8,7 +8,7 @@ import pytest
 
 from ddcnn.data import REGISTRY, dataset_of, download, prepare
 from ddcnn.errors import InputError
-from ddcnn.sources import SourceFile, fetch, file_sha256
+from ddcnn.sources import file_sha256
 
 SPLITS = ("train", "val", "test")
 SHAPES = [(10, 12), (10, 12, 3), (6, 8, 9), (6, 8, 9, 2)]  # gray, colour, 3D, 3D with channels
@@ -51,7 +51,7 @@ def fashion(tmp_path_factory):
 
 def test_the_embedded_data_are_prepared_as_they_are(fashion):
     _, card, arrays = fashion
-    with np.load(REGISTRY["fashion-mnist-10k"].file.path) as published:
+    with np.load(REGISTRY["fashion-mnist-10k"].path) as published:
         for name, array in arrays.items():
             expected = published[name][..., None] if name[0] == "x" else published[name]
             np.testing.assert_array_equal(array, expected)
@@ -89,7 +89,7 @@ def test_checksums_are_those_of_the_files(fashion):
     for name, checksum in card["checksums"].items():
         assert checksum == f"sha256:{file_sha256(folder / name)}"
     (file,) = json.loads((folder / "raw" / "manifest.json").read_text())["files"]
-    assert file["sha256"] == REGISTRY["fashion-mnist-10k"].file.sha256
+    assert f"sha256:{file['sha256']}" == REGISTRY["fashion-mnist-10k"].files[0].checksum
     assert (folder / "raw" / file["path"]).stat().st_size == file["bytes"]
 
 
@@ -213,17 +213,16 @@ X, Y = make_images((4, 4), 30)
         ({"a": X}, ["x_train", "y_train"]),
         ({"x": X}, ["lacks", "y"]),
         ({k: v for k, v in GOOD.items() if k != "y_val"}, ["lacks", "y_val"]),
-        ({"x": X.astype(np.float32), "y": Y}, ["x", "float32", "uint8"]),
+        ({"x": X.astype(np.float32), "y": Y}, ["x", "float32", "window"]),
         ({"x": X[:, 0], "y": Y}, ["x", "(30, 4)", "rows, columns"]),
         ({"x": X[:, :, :, None, None, None], "y": Y}, ["x", "(30, 4, 4, 1, 1, 1)"]),
         ({"x": X, "y": Y[:-1]}, ["30 images", "(29,)"]),
-        ({"x": X, "y": Y[:, None]}, ["y", "(30, 1)"]),
         ({"x": X, "y": Y - 1}, ["y", "integers from 0"]),
         ({"x": X, "y": Y + 0.5}, ["y", "integers from 0"]),
         ({"x": X[:0], "y": Y[:0]}, ["y", "at least one"]),
-        ({"x": X, "y": Y, "classes": np.array(["a", "b"])}, ["label 2", "2 classes"]),
-        (GOOD | {"x_val": GOOD["x_val"][:, :3]}, ["x_val (3, 4", "x_train (4, 4"]),
-        (GOOD | {"x_test": GOOD["x_test"][..., None].repeat(3, -1)}, ["x_test (4, 4, 3)"]),
+        ({"x": X, "y": Y, "classes": np.array(["a", "b"])}, ["label 2", "2 names"]),
+        (GOOD | {"x_val": GOOD["x_val"][:, :3]}, ["x_val 3 x 4", "x_train 4 x 4"]),
+        (GOOD | {"x_test": GOOD["x_test"][..., None].repeat(3, -1)}, ["x_test 4 x 4 x 3"]),
     ],
     ids=lambda value: "" if isinstance(value, dict) else " ".join(value),
 )
@@ -239,8 +238,8 @@ def test_arrays_that_do_not_fit_are_refused_with_the_file_s_name(tmp_path, array
     ("arrays", "words"),
     [
         ({"x": X, "y": Y * 0}, ["one class only"]),
-        ({"x": X, "y": Y * 2}, ["class '1' has no image in the split train"]),
-        ({"x": X[:4], "y": np.array([0, 0, 1, 1])}, ["empty"]),
+        ({"x": X, "y": Y * 2}, ["label 1 does not occur"]),
+        ({"x": X[:4], "y": np.array([0, 0, 1, 1])}, ["too few images"]),
     ],
 )
 def test_data_that_cannot_be_learned_from_are_refused_with_the_data_set_s_name(
@@ -273,47 +272,3 @@ def test_a_cut_off_file_is_refused_with_its_name(tmp_path, share):
     for ask in (lambda: dataset_of(entry).shape, lambda: run(entry, tmp_path / "out")):
         with pytest.raises(InputError, match=r"own\.npz"):
             ask()
-
-
-# Published files
-
-
-def source(folder: Path, content: bytes, sha256: str | None = None) -> SourceFile:
-    (folder / "published").write_bytes(content)
-    return SourceFile("file.bin", folder / "published", sha256)
-
-
-SHA256_OF_ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-
-
-def test_a_published_file_is_fetched_and_listed_with_its_checksum(tmp_path):
-    entry = fetch(source(tmp_path, b"abc", SHA256_OF_ABC), tmp_path / "raw")
-    assert entry == {"path": "file.bin", "bytes": 3, "sha256": SHA256_OF_ABC}
-    assert (tmp_path / "raw" / "file.bin").read_bytes() == b"abc"
-
-
-def test_a_file_that_is_there_is_not_fetched_again(tmp_path):
-    published = source(tmp_path, b"abc", SHA256_OF_ABC)
-    fetch(published, tmp_path / "raw")
-    published.path.unlink()
-    assert fetch(published, tmp_path / "raw")["sha256"] == SHA256_OF_ABC
-
-
-def test_a_damaged_copy_is_replaced(tmp_path):
-    (tmp_path / "raw").mkdir()
-    (tmp_path / "raw" / "file.bin").write_bytes(b"ab")
-    fetch(source(tmp_path, b"abc", SHA256_OF_ABC), tmp_path / "raw")
-    assert (tmp_path / "raw" / "file.bin").read_bytes() == b"abc"
-
-
-def test_a_wrong_checksum_is_refused_and_nothing_is_kept(tmp_path):
-    with pytest.raises(InputError, match="damaged or another version"):
-        fetch(source(tmp_path, b"abd", SHA256_OF_ABC), tmp_path / "raw")
-    assert not (tmp_path / "raw" / "file.bin").exists()
-
-
-def test_a_missing_published_file_is_named(tmp_path):
-    published = source(tmp_path, b"abc")
-    published.path.unlink()
-    with pytest.raises(InputError, match=r"published does not exist"):
-        fetch(published, tmp_path / "raw")

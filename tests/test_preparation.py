@@ -1,4 +1,4 @@
-"""Preparation as a stream: splits, left-out files, duplicates, checks; readers have their own tests."""
+"""Preparation as a stream: splits, left-out files, duplicates and checks."""
 
 from functools import partial
 from pathlib import Path

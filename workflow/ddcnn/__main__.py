@@ -75,11 +75,16 @@ def list_datasets() -> None:
 def describe_dataset(name: str) -> None:
     """Print what is known of a data set, and its card where it is prepared."""
     dataset = dataset_of(name)
-    print(yaml.safe_dump(dataset.description(), sort_keys=False, allow_unicode=True, width=100), end="")
+    print(
+        yaml.safe_dump(dataset.description(), sort_keys=False, allow_unicode=True, width=100),
+        end="",
+    )
     card = Path("results/data") / name / "card.json"
     if card.is_file():
         print(f"\nprepared, see {card}:")
-        print(yaml.safe_dump(read_json(card), sort_keys=False, allow_unicode=True, width=100), end="")
+        print(
+            yaml.safe_dump(read_json(card), sort_keys=False, allow_unicode=True, width=100), end=""
+        )
     else:
         print("\nnot prepared yet; its card will be", card)
 

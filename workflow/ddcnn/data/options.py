@@ -1,7 +1,6 @@
-"""How the files of a data set become images of one shape; keys of ``dataset`` in the configuration."""
+"""How files become images of one shape: keys of ``dataset`` in the configuration."""
 
 from dataclasses import dataclass
-
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,12 @@ MOST_UNREADABLE = 0.1
 
 def download(entry: str | dict[str, Any], manifest: str | Path) -> None:
     """Bring a data set's files beside ``manifest``, verified, and list them there."""
-    dataset = dataset_of(entry)
-    files = fetch_all(dataset.files, Path(manifest).parent)
+    dataset, folder = dataset_of(entry), Path(manifest).parent
+    if dataset.phantoms is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        files = [{"path": path.name} for path in dataset.phantoms.write(folder)]
+    else:
+        files = fetch_all(dataset.files, folder)
     write_json(manifest, {"dataset": dataset.name, "source": dataset.source, "files": files})
 
 
@@ -102,8 +106,8 @@ class SplitWriter:
             self._write_header(0)
         if images.shape[1:] != self.shape:
             raise InputError(
-                f"{samples.name(int(index[0]))} has the shape {images.shape[1:]}, the images before it {self.shape}; "
-                "give the data set a shape"
+                f"{samples.name(int(index[0]))} has the shape {images.shape[1:]}, the images "
+                f"before it {self.shape}; give the data set a shape"
             )
         images = np.ascontiguousarray(images)
         with self.path.open("ab") as file:
@@ -224,7 +228,9 @@ def _divide(labels: np.ndarray, shares: tuple[float, ...], seed: int) -> np.ndar
 
 def _check_classes(name: str, classes: list[str], written: dict[str, SplitWriter]) -> None:
     if len(classes) < 2:
-        raise InputError(f"dataset {name}: one class only ({classes[0]!r}); at least two are needed")
+        raise InputError(
+            f"dataset {name}: one class only ({classes[0]!r}); at least two are needed"
+        )
     for split, writer in written.items():
         labels = writer.labels()
         if not len(labels):

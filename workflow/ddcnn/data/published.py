@@ -1,0 +1,204 @@
+"""Readers of data sets as they are published.
+
+A reader gets the files of ``raw``, the options, and an empty folder for what it unpacks, and
+returns a :class:`~ddcnn.data.samples.Collection`.
+"""
+
+import struct
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from ddcnn.data import arrays, folders, own
+from ddcnn.data.labelled import LabelledFiles
+from ddcnn.data.options import ReadOptions
+from ddcnn.data.samples import ArraySamples, Collection
+from ddcnn.errors import InputError
+from ddcnn.sources.archives import open_gzip, unpack
+
+BLOCK_IMAGES = 5_000
+MOST_IDX_BYTES = 2**30
+
+
+def read_own(raw: list[Path], options: ReadOptions, scratch: Path) -> Collection:
+    """People's own data, whatever kind the path is of."""
+    return own.reader(own.recognise(raw[0]))(raw, options)
+
+
+def read_arrays(raw: list[Path], options: ReadOptions, scratch: Path) -> Collection:
+    """One archive of arrays, as MedMNIST and the embedded data set come."""
+    return arrays.read_arrays(raw, options)
+
+
+def read_idx(raw: list[Path], options: ReadOptions, scratch: Path) -> Collection:
+    """MNIST's format: images and labels of train, then of test, each a compressed ``idx`` file."""
+    splits = {}
+    for split, (x, y) in {"train": raw[:2], "test": raw[2:]}.items():
+        labels = np.concatenate(list(_idx_blocks(y, axes=1))).astype(np.int64)
+        splits[split] = ArraySamples(labels, partial(_idx_blocks, x, axes=3), x.name)
+    highest = max(int(samples.labels.max()) for samples in splits.values())
+    return Collection([str(k) for k in range(highest + 1)], splits)
+
+
+def _idx_blocks(path: Path, axes: int) -> Iterator[np.ndarray]:
+    """Blocks of an idx file of bytes; images get a channel axis."""
+    with open_gzip(path, MOST_IDX_BYTES) as file:
+        header = file.read(4 + 4 * axes)
+        if len(header) < 4 + 4 * axes or header[:4] != bytes([0, 0, 8, axes]):
+            raise InputError(f"{path} is no idx file of bytes with {axes} axes; get it again")
+        num_items, *shape = struct.unpack(f">{axes}I", header[4:])
+        shape += [1] if axes > 1 else []
+        for first in range(0, num_items, BLOCK_IMAGES):
+            count = min(BLOCK_IMAGES, num_items - first)
+            yield _exactly(path, file, count * int(np.prod(shape))).reshape(count, *shape)
+        if file.read(1):
+            raise InputError(f"{path} is longer than its header says; get it again")
+
+
+def _exactly(path: Path, file: IO[bytes], num_bytes: int) -> np.ndarray:
+    content = file.read(num_bytes)
+    if len(content) != num_bytes:
+        raise InputError(f"{path} is shorter than its header says; get it again")
+    return np.frombuffer(content, np.uint8)
+
+
+def read_cifar(
+    raw: list[Path], options: ReadOptions, scratch: Path, label_bytes: int, classes_file: str
+) -> Collection:
+    """CIFAR's binary version: rows of label bytes (the last counts) and three 32 x 32 planes.
+
+    Args:
+        label_bytes: 1 for CIFAR-10; 2 for CIFAR-100, coarse and fine.
+        classes_file: text file of the class names in the archive.
+    """
+    folder = unpack(raw[0], scratch / "cifar")
+    found = {path.name: path for path in folder.rglob("*") if path.is_file()}
+    if classes_file not in found:
+        raise InputError(f"{raw[0]} lacks the file {classes_file}; it is not the binary version")
+    classes = found[classes_file].read_text(encoding="utf-8").split()
+    parts = {
+        "train": sorted(n for n in found if n.startswith(("data_batch_", "train")) and _is_bin(n)),
+        "test": sorted(n for n in found if n.startswith("test") and _is_bin(n)),
+    }
+    splits = {}
+    for split, names in parts.items():
+        if not names:
+            raise InputError(f"{raw[0]} has no .bin file of the {split} split")
+        rows = [_cifar_rows(found[name], label_bytes) for name in names]
+        labels = np.concatenate([part[:, label_bytes - 1] for part in rows]).astype(np.int64)
+        if labels.max() >= len(classes):
+            raise InputError(
+                f"{raw[0]}: label {labels.max()}, but {len(classes)} classes are named"
+            )
+        splits[split] = ArraySamples(labels, partial(_cifar_blocks, rows, label_bytes), raw[0].name)
+    return Collection(classes, splits)
+
+
+def _is_bin(name: str) -> bool:
+    return name.endswith(".bin")
+
+
+def _cifar_rows(path: Path, label_bytes: int) -> np.ndarray:
+    row = label_bytes + 3072
+    if path.stat().st_size == 0 or path.stat().st_size % row:
+        raise InputError(f"{path.name} has {path.stat().st_size} bytes, no multiple of {row}")
+    return np.memmap(path, np.uint8, "r").reshape(-1, row)
+
+
+def _cifar_blocks(rows: list[np.ndarray], label_bytes: int) -> Iterator[np.ndarray]:
+    for part in rows:
+        for first in range(0, len(part), BLOCK_IMAGES):
+            planes = part[first : first + BLOCK_IMAGES, label_bytes:].reshape(-1, 3, 32, 32)
+            yield np.moveaxis(planes, 1, -1)
+
+
+def read_flowers(raw: list[Path], options: ReadOptions, scratch: Path) -> Collection:
+    """TF-Flowers: ``flower_photos/<class>/*.jpg``, without a split."""
+    return folders.read_folder([unpack(raw[0], scratch / "flowers") / "flower_photos"], options)
+
+
+def read_yale(
+    raw: list[Path],
+    options: ReadOptions,
+    scratch: Path,
+    expected: tuple[int, int] | None = (38, 2414),
+) -> Collection:
+    """Extended Yale B, cropped: a folder per person; ``*_Ambient.pgm`` and ``*.bad`` are dropped.
+
+    Args:
+        expected: people and images that must be there; the published archive has 38 and 2,414.
+    """
+    folder = unpack(raw[0], scratch / "yale")
+    files = LabelledFiles(folder, raw[0])
+    people, count = set(), 0
+    for path in sorted(folder.rglob("yaleB*/*.pgm")):
+        if not path.name.endswith("_Ambient.pgm"):
+            files.add("all", str(path.relative_to(folder)), path.parent.name)
+            people.add(path.parent.name)
+            count += 1
+    _check_expected(raw[0], "people and images", (len(people), count), expected)
+    return files.collection(options)
+
+
+def read_scans(
+    raw: list[Path],
+    options: ReadOptions,
+    scratch: Path,
+    names: tuple[str, str] = ("normal", "findings"),
+    expected: tuple[int, int] | None = (100, 100),
+) -> Collection:
+    """The chest CT subset: two archives, CT-0 (normal) and CT-23 (with findings), of NIfTI scans.
+
+    The Keras example trains on the first 70 scans of each class and validates on the last 30. We
+    keep its training scans and divide the others at random, with the recorded seed, into
+    validation and test, half of each.
+
+    Args:
+        names: of the two classes.
+        expected: scans of each class that must be there.
+    """
+    rng = np.random.default_rng(options.split_seed)
+    files = LabelledFiles(scratch, raw[0].parent)
+    counts = []
+    for archive, name in zip(raw, names, strict=True):
+        folder = unpack(archive, scratch / name)
+        scans = sorted(folder.rglob("*.nii*"))
+        counts.append(len(scans))
+        num_train = round(0.7 * len(scans))
+        later = rng.permutation(len(scans) - num_train) % 2
+        for index, path in enumerate(scans):
+            split = "train" if index < num_train else ("val", "test")[later[index - num_train]]
+            files.add(split, str(path.relative_to(scratch)), name)
+    _check_expected(raw[0], "scans per class", tuple(counts), expected)
+    return files.collection(options)
+
+
+def read_orl(
+    raw: list[Path],
+    options: ReadOptions,
+    scratch: Path,
+    expected: tuple[int, int] | None = (40, 400),
+) -> Collection:
+    """ORL faces: ``sN/M.pgm`` below a folder, a folder per person."""
+    people = sorted(raw[0].glob("s[0-9]*"), key=lambda path: int(path.name[1:]))
+    files = LabelledFiles(raw[0], raw[0])
+    count = 0
+    for person in people:
+        for path in sorted(person.glob("*.pgm")):
+            files.add("all", str(path.relative_to(raw[0])), person.name)
+            count += 1
+    _check_expected(raw[0], "people and images", (len(people), count), expected)
+    return files.collection(options)
+
+
+def _check_expected(
+    source: Path, what: str, found: tuple[int, ...], expected: tuple[int, ...] | None
+) -> None:
+    if expected not in (None, found):
+        raise InputError(
+            f"{source} has {found} {what}, expected {expected}; the file is another version or "
+            "incomplete, get it again"
+        )
