@@ -15,6 +15,7 @@ import pytest
 from workflow_runs import (
     command,
     make_project,
+    picture_folder,
     planned_jobs,
     small_fashion,
     snakemake,
@@ -257,6 +258,25 @@ def test_the_same_rules_serve_three_dimensions(tmp_path):
     shard = np.load(project / "results/tiles/volumes/blocks-2x2x1-overlap2/1-0-0/x_train.npy")
     whole = np.load(project / "results/data/volumes/x_train.npy")
     np.testing.assert_array_equal(shard, whole[:, 5:12, 0:9])
+
+
+def test_a_folder_of_pictures_is_one_entry_of_the_configuration(tmp_path):
+    project = make_project(tmp_path / "project")
+    pictures = picture_folder(tmp_path / "my pictures")
+    before = sorted((p, p.stat().st_mtime_ns) for p in pictures.rglob("*"))
+    entry = {"name": "mine", "path": str(pictures), "shape": [20, 24]}
+    config = write_config(project / "mine.yaml", experiment="mine", dataset=entry)
+    snakemake(project, config, "--until", "prepare")
+    card = json.loads((project / "results/data/mine/card.json").read_text())
+    assert card["classes"] == ["<b>bold<∕b>", "Möwe"]
+    assert card["shape"] == [20, 24]
+    assert card["left_out"]["examples"] == ["Möwe/broken.png"]
+    assert not (project / "results/tiles").exists()
+    assert before == sorted((p, p.stat().st_mtime_ns) for p in pictures.rglob("*"))
+
+    assert planned_jobs(project, config, "--until", "prepare") == {}
+    (pictures / "Möwe/new.png").write_bytes((pictures / "Möwe/0.png").read_bytes())
+    assert "prepare" in planned_jobs(project, config, "--until", "prepare")
 
 
 @pytest.mark.parametrize(

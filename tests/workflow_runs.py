@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from PIL import Image
 
 PROJECT = Path(__file__).parents[1]
 EMBEDDED = PROJECT / "workflow/ddcnn/data/embedded/fashion-mnist-10k.npz"
@@ -58,6 +59,17 @@ def synthetic_volumes(path: Path, num_images: int = 120) -> Path:
     return path
 
 
+def picture_folder(folder: Path) -> Path:
+    """Real images of two classes with awkward names, as PNG of several sizes; one is broken."""
+    with np.load(EMBEDDED) as data:
+        for label, name in enumerate(("Möwe", "<b>bold</b>".replace("/", "\N{DIVISION SLASH}"))):
+            (folder / name).mkdir(parents=True)
+            for i, pixels in enumerate(data["x_train"][data["y_train"] == label][:12]):
+                Image.fromarray(pixels).resize((28 + i, 30)).save(folder / name / f"{i}.png")
+    (folder / "Möwe/broken.png").write_bytes(b"no picture")
+    return folder
+
+
 def write_config(path: Path, **changes) -> Path:
     """The tiny configuration with changes, ``local`` and ``coarse`` key by key."""
     config = {**TINY, **changes}
@@ -94,8 +106,5 @@ def snakemake(
 def planned_jobs(project: Path, config: Path, *arguments: str) -> dict[str, int]:
     """Number of jobs by rule that a dry run announces."""
     output = snakemake(project, config, "--dry-run", *arguments).stdout
-    if "Nothing to be done" in output:
-        return {}
-    table = re.search(r"Job stats:\n.*?\n-[- ]+\n(.*?)\ntotal", output, re.DOTALL)
-    rows = [line.split() for line in table.group(1).splitlines()]
-    return {rule: int(count) for rule, count in rows if rule != "all"}
+    rows = re.findall(r"^(\w+) +(\d+)$", output, re.MULTILINE)
+    return {rule: int(count) for rule, count in rows if rule not in ("all", "total")}

@@ -49,16 +49,12 @@ def dataset_entry(wildcards):
     return EXPERIMENT.entries[wildcards.dataset]
 
 
-def own_inputs(wildcards):
-    """The user's own data, so that changed ones are prepared again.
+def own_state(wildcards):
+    """Changes when the user's own data do, so that they are prepared again.
 
-    A folder's time changes with its entries, so all folders below count, not only the first.
+    A parameter and no input: paths of users may hold signs that mean something to Snakemake.
     """
-    dataset = EXPERIMENT.datasets[wildcards.dataset]
-    if not dataset.own:
-        return []
-    path = dataset.path
-    return [str(path), *sorted(str(p) for p in path.glob("**/") if p != path)] if path.is_dir() else [str(path)]
+    return EXPERIMENT.datasets[wildcards.dataset].state()
 
 
 def tiling_parameters(wildcards):

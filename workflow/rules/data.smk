@@ -2,8 +2,6 @@
 
 
 rule download:
-    input:
-        own_inputs,
     output:
         manifest="results/data/{dataset}/raw/manifest.json",
     log:
@@ -14,6 +12,7 @@ rule download:
         CONDA_ENVIRONMENT
     params:
         dataset=dataset_entry,
+        state=own_state,
         code=code_digest("data.preparation"),
     message:
         "Getting the files of {wildcards.dataset} and verifying their checksums"

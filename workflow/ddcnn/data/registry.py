@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
+from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,18 @@ class Dataset:
     def path(self) -> Path:
         """Where a user's own data lie."""
         return Path(self.files[0].urls[0])
+
+    def state(self) -> str:
+        """Another text when a user's own data have changed; the same for published ones.
+
+        Of a file its size and time; of a folder the times of all folders below it, which change
+        with their entries.
+        """
+        if not self.own:
+            return ""
+        places = sorted({self.path, *self.path.glob("**/")})
+        facts = [(str(p), p.stat().st_mtime_ns, p.is_file() and p.stat().st_size) for p in places]
+        return sha256(repr(facts).encode()).hexdigest()[:16]
 
     @cached_property
     def image_shape(self) -> tuple[int, ...]:
