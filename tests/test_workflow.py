@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from workflow_runs import (
+    PROJECT,
     command,
     make_project,
     picture_folder,
@@ -277,6 +278,15 @@ def test_a_folder_of_pictures_is_one_entry_of_the_configuration(tmp_path):
     assert planned_jobs(project, config, "--until", "prepare") == {}
     (pictures / "Möwe/new.png").write_bytes((pictures / "Möwe/0.png").read_bytes())
     assert "prepare" in planned_jobs(project, config, "--until", "prepare")
+
+
+EXPERIMENTS = sorted((PROJECT / "config").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("config", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_experiment_of_the_repository_can_be_planned(tmp_path, config):
+    jobs = planned_jobs(make_project(tmp_path / "project"), config)
+    assert {"download", "prepare", "tile", "train_local", "train_coarse", "report"} <= set(jobs)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from ddcnn.tiles import VIEW, Tiling, resample
 
 log = logging.getLogger(__name__)
 
-CHUNK_BYTES = 64 * 2**20
+CHUNK_BYTES = 8 * 2**20
 
 
 def write_shards(tiling: Tiling, images: dict[str, Path], plan: str | Path) -> None:
@@ -27,13 +27,12 @@ def write_shards(tiling: Tiling, images: dict[str, Path], plan: str | Path) -> N
     """
     start = time.perf_counter()
     folder = Path(plan).parent
-    arrays = {split: np.load(path, mmap_mode="r") for split, path in images.items()}
-    shape = arrays["train"].shape[1:-1]
+    shape = np.load(images["train"], mmap_mode="r").shape[1:-1]
     shards = {}
     for tile, box in tiling.tiles(shape).items():
-        for split, array in arrays.items():
+        for split, source in images.items():
             path = folder / tile / f"x_{split}.npy"
-            _write_array(path, array, tiling.tile_shape(shape), lambda x, box=box: x[:, *box])
+            _write_array(path, source, tiling.tile_shape(shape), lambda x, box=box: x[:, *box])
             shards[f"{tile}/{path.name}"] = {"bytes": path.stat().st_size}
         log.info("tile %s of %s", tile, tiling.slug)
     write_json(plan, _plan(tiling, shape, shards, time.perf_counter() - start))
@@ -42,10 +41,9 @@ def write_shards(tiling: Tiling, images: dict[str, Path], plan: str | Path) -> N
 def write_view(images: dict[str, Path], plan: str | Path) -> None:
     """Write ``view/x_{split}.npy`` beside ``plan``: whole images resampled to the tile's shape."""
     tile_shape = tuple(read_json(plan)["tile_shape"])
-    for split, path in images.items():
-        array = np.load(path, mmap_mode="r")
+    for split, source in images.items():
         target = Path(plan).parent / VIEW / f"x_{split}.npy"
-        _write_array(target, array, tile_shape, lambda x: resample(x, tile_shape))
+        _write_array(target, source, tile_shape, lambda x: resample(x, tile_shape))
     log.info("coarse view of %s", "x".join(map(str, tile_shape)))
 
 
@@ -77,20 +75,24 @@ def shards_complete(plan: str | Path) -> bool:
 
 def _write_array(
     path: Path,
-    images: np.ndarray,
+    source: Path,
     tile_shape: tuple[int, ...],
     cut: Callable[[np.ndarray], np.ndarray],
 ) -> None:
     """Stream ``cut(images)`` into an ``.npy`` file, a bounded number of images at a time."""
-    shape = (len(images), *tile_shape, images.shape[-1])
-    chunk = max(1, CHUNK_BYTES // max(1, images[:1].nbytes))
+    images = np.load(source, mmap_mode="r")
+    num_images, image = len(images), images[:1]
+    chunk = max(1, CHUNK_BYTES // max(1, image.nbytes))
     with write_aside(path) as aside, aside.open("wb") as file:
+        shape = (num_images, *tile_shape, image.shape[-1])
         np.lib.format.write_array_header_1_0(
             file, {"descr": "|u1", "fortran_order": False, "shape": shape}
         )
-        for first in range(0, len(images), chunk):
+        for first in range(0, num_images, chunk):
+            # Mapped anew for every chunk, or the pages of the whole file would count as ours.
+            images = np.load(source, mmap_mode="r")[first : first + chunk]
             # A contiguous copy in memory, then one write: np.save of a slice is far slower.
-            file.write(np.ascontiguousarray(cut(images[first : first + chunk])).data)
+            file.write(np.ascontiguousarray(cut(images)).data)
 
 
 def _plan(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-BLOCK_PIXELS = 2**20
+BLOCK_PIXELS = 2**18
 MOST_NAMES = 20
 
 

@@ -65,7 +65,7 @@ class ArrayStore:
             return self._read_header(key, file, size)
 
     def blocks(self, key: str) -> Iterator[np.ndarray]:
-        """The array along its first axis, about 16 MB at a time, in its stored type."""
+        """The array along its first axis, about 4 MB at a time, in its stored type."""
         with self._opened(key) as (file, size):
             shape, dtype = self._read_header(key, file, size)
             rows = max(1, CHUNK_BYTES // max(1, prod(shape[1:]) * dtype.itemsize))

@@ -17,7 +17,7 @@ import numpy as np
 
 from ddcnn.errors import InputError
 
-CHUNK_BYTES = 16 * 2**20
+CHUNK_BYTES = 4 * 2**20
 FILES_PER_TASK = 8
 
 
