@@ -51,7 +51,7 @@ def fashion(tmp_path_factory):
 
 def test_the_embedded_data_are_prepared_as_they_are(fashion):
     _, card, arrays = fashion
-    with np.load(REGISTRY["fashion-mnist-10k"].path) as published:
+    with np.load(REGISTRY["fashion-mnist-10k"].files[0].urls[0]) as published:
         for name, array in arrays.items():
             expected = published[name][..., None] if name[0] == "x" else published[name]
             np.testing.assert_array_equal(array, expected)

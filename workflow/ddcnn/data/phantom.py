@@ -11,6 +11,7 @@ Coordinates ``x, y, z`` are millimetres in a standard body, towards its left, it
 """
 
 import gzip
+import logging
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ import numpy as np
 
 from ddcnn.errors import InputError
 from ddcnn.files import write_aside
+from ddcnn.sources.disk import disk_errors
+
+log = logging.getLogger(__name__)
 
 ARCHIVES = ("CT-0.zip", "CT-23.zip")  # without and with findings, as in the MosMedData subset
 
@@ -62,16 +66,25 @@ class Phantoms:
             )
 
     def write(self, folder: Path) -> list[Path]:
-        """Write the two archives, one for each class, into ``folder``."""
+        """Write the two archives, one for each class, into ``folder``.
+
+        Raises:
+            InputError: the disk is full.
+        """
+        log.info("computing %d phantoms", self.count)
         paths = []
         for label, name in enumerate(ARCHIVES):
             paths.append(folder / name)
-            with write_aside(paths[-1]) as aside, zipfile.ZipFile(aside, "w") as archive:
-                for index in range(label, self.count, 2):
-                    member = f"{paths[-1].stem}/study_{index + 1:04}.nii.gz"
-                    # A fixed date, so that the same phantoms are the same bytes.
-                    archive.writestr(zipfile.ZipInfo(member), self._nifti(index))
+            with disk_errors(paths[-1]), write_aside(paths[-1]) as aside:
+                self._write_archive(aside, folder_name=paths[-1].stem, label=label)
         return paths
+
+    def _write_archive(self, path: Path, folder_name: str, label: int) -> None:
+        with zipfile.ZipFile(path, "w") as archive:
+            for index in range(label, self.count, 2):
+                # A fixed date, so that the same phantoms are the same bytes.
+                member = zipfile.ZipInfo(f"{folder_name}/study_{index + 1:04}.nii.gz")
+                archive.writestr(member, self._nifti(index))
 
     def scan(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Values int16 HU ``i, j, k`` and affine ``4, 4`` (voxel to RAS mm) of a scan.
@@ -128,6 +141,7 @@ class _Chest:
         self.to_body = (turn / size[:, None]).astype(np.float32)
         self.shift = rng.uniform(-12, 12, 3).astype(np.float32)
         self.to_index = np.linalg.inv(self.to_body) / spacing[:, None]
+        self.voxels_per_mm = np.linalg.norm(self.to_index, axis=1)
         self.voxel = float(spacing.max())
         x, y, z = np.ix_(*self.world)
         self.x, self.y, self.z = (a * x + b * y + (c * z + d) for (a, b, c), d in self._affine())
@@ -200,7 +214,7 @@ class _Chest:
     def _box(self, centre: np.ndarray, reach: float) -> tuple[slice, ...]:
         """The voxels that may lie within ``reach`` mm of a point of the body."""
         middle = self.to_index @ (centre - self.shift) + (np.array(self.shape) - 1) / 2
-        margin = np.linalg.norm(self.to_index, axis=1) * (reach + self.voxel) + 1
+        margin = self.voxels_per_mm * (reach + self.voxel) + 1
         lower = np.maximum(np.floor(middle - margin), 0).astype(int)
         upper = np.maximum(np.ceil(middle + margin) + 1, 0).astype(int)
         return tuple(slice(a, b) for a, b in zip(lower, upper, strict=True))

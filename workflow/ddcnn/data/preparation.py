@@ -42,7 +42,10 @@ def download(entry: str | dict[str, Any], manifest: str | Path) -> None:
     dataset, folder = dataset_of(entry), Path(manifest).parent
     if dataset.phantoms is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        files = [{"path": path.name} for path in dataset.phantoms.write(folder)]
+        files = [
+            {"path": path.name, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
+            for path in dataset.phantoms.write(folder)
+        ]
     else:
         files = fetch_all(dataset.files, folder)
     write_json(manifest, {"dataset": dataset.name, "source": dataset.source, "files": files})
@@ -283,7 +286,7 @@ def _card(
         "mean": mean,
         "std": std,
         "augment": {"flip": list(dataset.flip), "shift": dataset.shift},
-        "split_seed": dataset.options.split_seed if "test" not in collection.splits else None,
+        "split_seed": dataset.options.split_seed if "val" not in collection.splits else None,
         "notes": collection.notes,
         "duplicates_across_splits": duplicates,
         **collection.facts,
