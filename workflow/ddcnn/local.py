@@ -27,12 +27,15 @@ from ddcnn.training import (
     Images,
     Settings,
     fit,
+    num_steps_per_epoch,
     predict_logits,
     training_metrics,
     write_history,
 )
 
 log = logging.getLogger(__name__)
+
+FEW_STEPS = 100
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ def train_local(
     }
     device.synchronize()
     clock.loaded()
+    _warn_of_few_steps(len(samples["train"]), settings)
     shape, classes = tuple(samples["train"].pixels.shape[1:]), len(facts["classes"])
     net = subdomain.build(shape, classes).to(device.torch)
     fingerprint = _fingerprint(subdomain, settings, facts["checksums"], code)
@@ -128,6 +132,17 @@ def train_local(
     )
     save_weights(net, out / "model.safetensors")
     checkpoint.remove()
+
+
+def _warn_of_few_steps(num_images: int, settings: Settings) -> None:
+    steps = settings.epochs * num_steps_per_epoch(num_images, settings.batch_size)
+    if steps < FEW_STEPS:
+        log.warning(
+            "warning: only %d training steps on %d images; with more epochs or a smaller "
+            "batch_size the nets learn more",
+            steps,
+            num_images,
+        )
 
 
 def load_images(

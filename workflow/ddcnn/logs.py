@@ -21,8 +21,13 @@ def log_to(path: str | Path) -> Iterator[None]:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    # Warnings are for the person before the terminal, too.
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setLevel(logging.WARNING)
+    terminal.addFilter(lambda record: record.levelno == logging.WARNING)
     logger = logging.getLogger("ddcnn")
     logger.addHandler(handler)
+    logger.addHandler(terminal)
     logger.setLevel(logging.INFO)
     try:
         yield
@@ -34,5 +39,6 @@ def log_to(path: str | Path) -> Iterator[None]:
         logger.error("%s", traceback.format_exc())
         raise
     finally:
+        logger.removeHandler(terminal)
         logger.removeHandler(handler)
         handler.close()
