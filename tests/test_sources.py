@@ -192,7 +192,14 @@ print(fetch_all([SourceFile("a.zip", (url,), checksum)], Path(folder)))
 
 def start_fetch(url: str, folder: Path, **keys: object) -> subprocess.Popen:
     command = [sys.executable, "-c", FETCH, url, f"sha256:{SHA256}", str(folder)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **keys)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        # A shell lets its background jobs ignore Ctrl-C, and they hand that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        **keys,
+    )
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
