@@ -6,14 +6,11 @@ import io
 import lzma
 import os
 import random
-import resource
 import shutil
 import stat
 import struct
 import tarfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +18,7 @@ import pytest
 from ddcnn.errors import InputError
 from ddcnn.sources import disk
 from ddcnn.sources.archives import open_gzip, unpack
+from full_disk import largest_file
 
 FILES = {
     "flowers/daisy/1.jpg": b"\xff\xd8daisy",
@@ -338,17 +336,6 @@ def test_random_damage_never_escapes_as_another_error(tmp_path):
 
 
 # Disk
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """The kernel refuses files above ``size`` bytes, as it does on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("write", [write_tar, write_zip])

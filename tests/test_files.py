@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ddcnn.errors import InputError
-from ddcnn.files import copy_file, read_json, read_npz, write_aside, write_json, write_npz
+from ddcnn.files import read_json, read_npz, write_aside, write_json, write_npz
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -140,9 +140,3 @@ def test_objects_are_not_unpickled(tmp_path):
 def test_a_missing_archive_is_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_npz(tmp_path / "a.npz")
-
-
-def test_a_copy_has_the_content_and_the_source_stays(tmp_path):
-    (tmp_path / "a").write_bytes(b"content")
-    copy_file(tmp_path / "a", tmp_path / "folder" / "b")
-    assert (tmp_path / "folder" / "b").read_bytes() == (tmp_path / "a").read_bytes() == b"content"

@@ -5,15 +5,14 @@ import logging
 import os
 import pty
 import random
-import resource
 import shutil
 import signal
 import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +21,7 @@ import pytest
 from ddcnn.errors import InputError
 from ddcnn.sources import SourceFile, disk, fetch_all, file_sha256, transfer
 from ddcnn.sources.transfer import Patience
+from full_disk import largest_file
 from http_server import PAGE, Fault, Server, serve
 
 CONTENT = random.Random(0).randbytes(1_000_000)
@@ -655,17 +655,6 @@ def test_without_locks_every_process_has_its_own_part(server, shared, raw, monke
 
 
 # Disk
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """The kernel refuses files above ``size`` bytes, as it does on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_is_told_and_the_part_is_continued(server, raw):

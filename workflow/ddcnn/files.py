@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,9 +79,3 @@ def read_npz(path: str | Path) -> dict[str, np.ndarray]:
         raise InputError(
             f"{path} is not a readable .npz ({error}); delete it and run again"
         ) from error
-
-
-def copy_file(source: str | Path, target: str | Path) -> None:
-    """Copy ``source`` to ``target``, complete or not at all."""
-    with write_aside(target) as aside:
-        shutil.copyfile(source, aside)

@@ -62,17 +62,6 @@ def read_shard(path: str | Path) -> np.ndarray:
         ) from error
 
 
-def shards_complete(plan: str | Path) -> bool:
-    """True if every shard of an existing plan is there in its full size.
-
-    The shards are too many and too dependent on the grid to be declared outputs of a rule; the
-    workflow asks this instead and cuts the tiles anew where it is not so.
-    """
-    sizes = read_json(plan)["shards"]
-    paths = {Path(plan).parent / name: entry["bytes"] for name, entry in sizes.items()}
-    return all(path.is_file() and path.stat().st_size == size for path, size in paths.items())
-
-
 def _write_array(
     path: Path,
     source: Path,
