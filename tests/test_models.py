@@ -132,8 +132,8 @@ def test_a_model_s_name_holds_its_width():
     [
         ("vgg", (3, 28, 1), ["vgg", "at least 4 pixels", "3x28"]),
         ("vgg", (4, 4, 3, 1), ["vgg", "at least 4 pixels", "4x4x3"]),
-        ("vgg", (28, 1), ["vgg", "2 or 3 axes", "28"]),
-        ("vgg", (8, 8, 8, 8, 1), ["vgg", "2 or 3 axes", "8x8x8x8"]),
+        ("vgg", (1,), ["vgg", "1 or 2 or 3 axes", "not 0"]),
+        ("vgg", (8, 8, 8, 8, 1), ["vgg", "1 or 2 or 3 axes", "8x8x8x8"]),
         ("vggg", (28, 28, 1), ["'vggg'", "vgg"]),
     ],
 )

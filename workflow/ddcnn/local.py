@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from ddcnn import models
 from ddcnn.checkpoint import Checkpoint, load_weights, save_weights
 from ddcnn.device import Device, JobClock, choose_device
 from ddcnn.files import read_json, write_json, write_npz
 from ddcnn.shards import read_shard
+from ddcnn.tasks import task_of
 from ddcnn.training import (
     Images,
     Settings,
@@ -109,8 +109,8 @@ def train_local(
     device.synchronize()
     clock.loaded()
     _warn_of_few_steps(len(samples["train"]), settings)
-    shape, classes = tuple(samples["train"].pixels.shape[1:]), len(facts["classes"])
-    net = subdomain.build(shape, classes).to(device.torch)
+    shape, task = tuple(samples["train"].pixels.shape[1:]), task_of(facts)
+    net = subdomain.build(shape, task.num_outputs).to(device.torch)
     fingerprint = _fingerprint(subdomain, settings, facts["checksums"], code)
     checkpoint = Checkpoint(out / "checkpoint.pt", fingerprint, settings.checkpoint_seconds)
     clock.ready()
@@ -121,9 +121,11 @@ def train_local(
         seed=subdomain.own_seed,
         device=device,
         checkpoint=checkpoint,
+        task=task,
     )
     write_history(progress.history, out / "history.csv")
-    description = asdict(subdomain) | {"input_shape": list(shape), "classes": classes}
+    # "classes": outputs of the net, also where they are targets.
+    description = asdict(subdomain) | {"input_shape": list(shape), "classes": task.num_outputs}
     write_json(
         out / "metrics.json",
         description
@@ -156,7 +158,8 @@ def load_images(
     axes, allowed = card["axes"], card["augment"] if augment else {"flip": [], "shift": 0}
     return Images(
         pixels=torch.from_numpy(read_shard(shard)).to(device.torch),
-        labels=labels and torch.from_numpy(np.load(labels)).to(device.torch),
+        labels=labels
+        and torch.from_numpy(task_of(card).load_targets(np.load(labels))).to(device.torch),
         mean=card["mean"],
         std=card["std"],
         flip=[axes.index(axis) for axis in allowed["flip"]],
@@ -182,16 +185,17 @@ def write_probabilities(
 ) -> None:
     """Write a local net's class probabilities, float32 ``N, K`` for every split, to ``out``.
 
-    The key ``seconds`` holds the time of the extraction.
+    For regression: the predicted targets in their own units, float32 ``N, M``. The key
+    ``seconds`` holds the time of the extraction.
     """
     facts, device = read_json(card), choose_device(gpus, threads)
     samples = {s: load_images(shard, None, facts, device) for s, shard in shards.items()}
     shape = tuple(samples["train"].pixels.shape[1:])
-    net = load_weights(subdomain.build(shape, len(facts["classes"])), weights).to(device.torch)
+    task = task_of(facts)
+    net = load_weights(subdomain.build(shape, task.num_outputs), weights).to(device.torch)
     start = time.perf_counter()
     probabilities = {
-        split: F.softmax(predict_logits(net, images), dim=1).cpu().numpy()
-        for split, images in samples.items()
+        split: task.predictions(predict_logits(net, images)) for split, images in samples.items()
     }
     seconds = time.perf_counter() - start
     log.info("probabilities of tile %s in %.1f s on %s", subdomain.tile, seconds, device.name)

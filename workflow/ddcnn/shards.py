@@ -22,7 +22,7 @@ def write_shards(tiling: Tiling, images: dict[str, Path], plan: str | Path) -> N
 
     Args:
         tiling: how to cut.
-        images: for each split a file of uint8 images ``N, *spatial, C``.
+        images: for each split a file of images ``N, *spatial, C``, whose type the shards keep.
         plan: the path of ``plan.json``; it is written last, so that it stands for complete shards.
     """
     start = time.perf_counter()
@@ -48,7 +48,7 @@ def write_view(images: dict[str, Path], plan: str | Path) -> None:
 
 
 def read_shard(path: str | Path) -> np.ndarray:
-    """A shard's images, uint8 ``N, *tile_shape, C``, in memory.
+    """A shard's images, uint8 (signals: float32) ``N, *tile_shape, C``, in memory.
 
     Raises:
         InputError: the file is missing or damaged.
@@ -74,8 +74,9 @@ def _write_array(
     chunk = max(1, CHUNK_BYTES // max(1, image.nbytes))
     with write_aside(path) as aside, aside.open("wb") as file:
         shape = (num_images, *tile_shape, image.shape[-1])
+        descr = np.lib.format.dtype_to_descr(images.dtype)
         np.lib.format.write_array_header_1_0(
-            file, {"descr": "|u1", "fortran_order": False, "shape": shape}
+            file, {"descr": descr, "fortran_order": False, "shape": shape}
         )
         for first in range(0, num_images, chunk):
             # Mapped anew for every chunk, or the pages of the whole file would count as ours.

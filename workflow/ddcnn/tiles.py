@@ -211,14 +211,14 @@ def resample(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Average images to another shape: the coarse view, or a coarse grid of any picture.
 
     Args:
-        images: uint8 ``N, *spatial, C``.
+        images: uint8 ``N, *spatial, C``, or float32 (signals).
         shape: pixels per spatial axis of the result.
 
     Returns:
-        uint8 ``N, *shape, C``, rounded to the nearest value.
+        ``N, *shape, C`` of the same type; uint8 rounded to the nearest value.
     """
     out = images.astype(np.float32)
     for axis, num_out in enumerate(shape, start=1):
         weights = area_weights(out.shape[axis], num_out)
         out = np.moveaxis(np.tensordot(out, weights, axes=(axis, 1)), -1, axis)
-    return np.clip(np.rint(out), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(out), 0, 255).astype(np.uint8) if images.dtype == np.uint8 else out

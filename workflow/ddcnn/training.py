@@ -1,6 +1,7 @@
 """The training loop, the same for local nets, the global net and the coarse net.
 
-The data of one job is small, so it stays on the device as uint8 and batches are gathered by index:
+The data of one job is small, so it stays on the device as stored (uint8 or, of signals, float32),
+and batches are gathered by index:
 no loader processes. Everything random is drawn from the seed, the epoch and the step, or from
 torch's generators, whose states a checkpoint holds: an interrupted training ends with the same
 bits as an undisturbed one.
@@ -17,7 +18,6 @@ from typing import Any, Protocol
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from ddcnn.checkpoint import Checkpoint, random_states, restore_random_states
 from ddcnn.device import Device
@@ -26,8 +26,11 @@ from ddcnn.files import write_aside
 from ddcnn.models.cost import multiply_adds, num_parameters
 from ddcnn.optimizers import AdamW, Sgd
 from ddcnn.provenance import hardware, versions
+from ddcnn.tasks import Classification, Task
 
 log = logging.getLogger(__name__)
+
+CLASSIFICATION = Classification()
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Settings:
     learning_rate: float  # the peak of the one-cycle schedule
     weight_decay: float
     momentum: float = 0.9  # sgd only
-    label_smoothing: float = 0.0
+    label_smoothing: float = 0.0  # classification only
     augment: bool = False  # flips and shifts that the data set's card allows
     checkpoint_seconds: float = 0.0  # least time between two checkpoints
 
@@ -48,7 +51,8 @@ class Settings:
 class Samples(Protocol):
     """Samples that live on the device."""
 
-    labels: torch.Tensor | None  # int64, N; none where only predictions are wanted
+    # int64 N, or standardised targets float32 N, M; none where only predictions are wanted
+    labels: torch.Tensor | None
 
     def __len__(self) -> int: ...
 
@@ -63,12 +67,12 @@ class Samples(Protocol):
 
 @dataclass
 class Images:
-    """uint8 images ``N, *spatial, C`` that become normalised float ``N, C, *spatial``.
+    """Images or signals ``N, *spatial, C`` that become normalised float ``N, C, *spatial``.
 
     Attributes:
-        pixels: uint8 ``N, *spatial, C`` on the device.
-        labels: int64 ``N`` on the device, or None.
-        mean, std: per channel, of pixels / 255.
+        pixels: uint8 (images) or float32 (signals) ``N, *spatial, C`` on the device.
+        labels: int64 ``N`` or standardised targets float32 ``N, M`` on the device, or None.
+        mean, std: per channel, of uint8 pixels / 255, of float values as they are.
         flip: spatial axes (0 = rows) along which an image may be mirrored.
         shift: largest random shift in pixels, edges repeated.
     """
@@ -82,9 +86,10 @@ class Images:
 
     def __post_init__(self) -> None:
         # (x / 255 - mean) / std as one multiplication and one addition.
+        white = 255 if self.pixels.dtype == torch.uint8 else 1
         std = torch.tensor(self.std, device=self.pixels.device)
         mean = torch.tensor(self.mean, device=self.pixels.device)
-        self._scale, self._offset = 1 / (255 * std), -mean / std
+        self._scale, self._offset = 1 / (white * std), -mean / std
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -144,7 +149,7 @@ class Progress:
     epoch: int = 0  # finished epochs
     step: int = 0  # finished steps of the epoch in hand
     loss_sum: float = 0.0  # of the epoch in hand
-    correct: int = 0  # of the epoch in hand
+    merit_sum: float = 0  # of the epoch in hand; what it counts is the task's business
     seconds: float = 0.0  # training steps alone, all epochs
     history: list[dict[str, float]] = field(default_factory=list)
     resumed: list[dict[str, int]] = field(default_factory=list)
@@ -194,11 +199,13 @@ def fit(
     seed: int,
     device: Device,
     checkpoint: Checkpoint | None = None,
+    task: Task = CLASSIFICATION,
 ) -> Progress:
-    """Train ``net`` in place by cross-entropy and return its history.
+    """Train ``net`` in place and return its history.
 
     Args:
-        net: maps inputs of ``train`` to logits ``N, K``; on the device already.
+        net: maps inputs of ``train`` to logits ``N, K`` or standardised targets ``N, M``; on the
+            device already.
         train, val: samples to learn from, and to measure after every epoch.
         settings: see :class:`Settings`.
         seed: fixes the order of samples and the augmentation; weights and dropout come from
@@ -206,19 +213,20 @@ def fit(
         device: where everything lives.
         checkpoint: saves the state after every epoch, at most once in ``every_seconds`` (then
             also between two steps), and gives it back when the training starts anew.
+        task: says what is minimised and which score the history holds.
     """
     optimizer = make_optimizer(net, settings)
     progress = _resume(net, optimizer, checkpoint, device) or Progress()
     steps = num_steps_per_epoch(len(train), settings.batch_size)
     while progress.epoch < settings.epochs:
-        _train_epoch(net, optimizer, train, settings, seed, device, progress, checkpoint)
-        progress.history.append(_measure(net, train, val, settings, steps, progress))
+        _train_epoch(net, optimizer, train, settings, seed, device, progress, checkpoint, task)
+        progress.history.append(_measure(net, train, val, settings, steps, progress, task))
         _refuse_divergence(progress.history[-1], settings)
         progress.epoch += 1
-        progress.step, progress.loss_sum, progress.correct = 0, 0.0, 0
+        progress.step, progress.loss_sum, progress.merit_sum = 0, 0.0, 0
         if checkpoint and checkpoint.due():
             _save(net, optimizer, checkpoint, progress, device)
-        log.info(_epoch_line(progress.history[-1], settings.epochs))
+        log.info(_epoch_line(progress.history[-1], settings.epochs, task))
     return progress
 
 
@@ -231,6 +239,7 @@ def _train_epoch(
     device: Device,
     progress: Progress,
     checkpoint: Checkpoint | None,
+    task: Task,
 ) -> None:
     """Steps from ``progress.step`` to the end of the epoch."""
     num_samples = len(train)
@@ -239,7 +248,7 @@ def _train_epoch(
     order = order.to(device.torch)
     # Sums stay on the device: reading them in every step would make the device wait.
     loss_sum = torch.tensor(progress.loss_sum, dtype=torch.float64, device=device.torch)
-    correct = torch.tensor(progress.correct, device=device.torch)
+    merit_sum = torch.tensor(progress.merit_sum, device=device.torch)
     net.train()
     device.synchronize()
     start = time.perf_counter()
@@ -249,44 +258,50 @@ def _train_epoch(
         labels = train.labels[index]
         done = progress.epoch * steps + step
 
-        logits = net(inputs)
-        loss = F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
+        outputs = net(inputs)
+        loss = task.loss(outputs, labels, settings.label_smoothing)
         net.zero_grad()
         loss.backward()
         optimizer.step(one_cycle(done, settings.epochs * steps, settings.learning_rate))
 
         loss_sum += loss.detach() * len(index)
-        correct += (logits.detach().argmax(1) == labels).sum()
+        merit_sum = merit_sum + task.merits(outputs.detach(), labels).sum()
         # By the clock also in mid-epoch: an epoch of a large scan can take hours.
         if checkpoint and checkpoint.every_seconds > 0 and checkpoint.due():
             progress.seconds += time.perf_counter() - start
-            progress.step, progress.loss_sum, progress.correct = (
+            progress.step, progress.loss_sum, progress.merit_sum = (
                 step + 1,
                 loss_sum.item(),
-                int(correct),
+                merit_sum.item(),
             )
             _save(net, optimizer, checkpoint, progress, device)
             start = time.perf_counter()
     device.synchronize()
     progress.seconds += time.perf_counter() - start
-    progress.step, progress.loss_sum, progress.correct = steps, loss_sum.item(), int(correct)
+    progress.step, progress.loss_sum, progress.merit_sum = steps, loss_sum.item(), merit_sum.item()
 
 
 def _measure(
-    net: nn.Module, train: Samples, val: Samples, settings: Settings, steps: int, progress: Progress
+    net: nn.Module,
+    train: Samples,
+    val: Samples,
+    settings: Settings,
+    steps: int,
+    progress: Progress,
+    task: Task,
 ) -> dict[str, float]:
     """One row of ``history.csv``: the epoch's running means and the validation split."""
     seen = min(steps * settings.batch_size, len(train))
     done = (progress.epoch + 1) * steps
-    loss_val, accuracy_val = evaluate(net, val)
+    loss_val, score_val = evaluate(net, val, task)
     return {
         "epoch": progress.epoch + 1,
         "step": done,
         "learning_rate": one_cycle(done - 1, settings.epochs * steps, settings.learning_rate),
         "loss_train": progress.loss_sum / seen,
-        "accuracy_train": progress.correct / seen,
+        f"{task.score}_train": task.score_of(progress.merit_sum / seen, train.labels),
         "loss_val": loss_val,
-        "accuracy_val": accuracy_val,
+        f"{task.score}_val": score_val,
         "seconds": progress.seconds,
     }
 
@@ -300,27 +315,28 @@ def _refuse_divergence(row: dict[str, float], settings: Settings) -> None:
         )
 
 
-def _epoch_line(row: dict[str, float], epochs: int) -> str:
+def _epoch_line(row: dict[str, float], epochs: int, task: Task) -> str:
     return (
         f"epoch {row['epoch']}/{epochs}: loss {row['loss_train']:.4f}, "
-        f"accuracy {row['accuracy_train']:.4f}; validation loss {row['loss_val']:.4f}, "
-        f"accuracy {row['accuracy_val']:.4f}; {row['seconds']:.1f} s"
+        f"{task.score} {row[f'{task.score}_train']:.4f}; validation loss {row['loss_val']:.4f}, "
+        f"{task.score} {row[f'{task.score}_val']:.4f}; {row['seconds']:.1f} s"
     )
 
 
 @torch.no_grad()
 def predict_logits(net: nn.Module, samples: Samples, batch_size: int = 1024) -> torch.Tensor:
-    """Logits ``N, K`` of all samples, in evaluation mode, without augmentation."""
+    """Outputs ``N, K`` of all samples, in evaluation mode, without augmentation."""
     net.eval()
     index = torch.arange(len(samples), device=next(net.parameters()).device)
     return torch.cat([net(samples.inputs(part)) for part in index.split(batch_size)])
 
 
-def evaluate(net: nn.Module, samples: Samples) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy over all samples."""
-    logits = predict_logits(net, samples)
-    loss = F.cross_entropy(logits, samples.labels).item()
-    return loss, (logits.argmax(1) == samples.labels).double().mean().item()
+def evaluate(net: nn.Module, samples: Samples, task: Task = CLASSIFICATION) -> tuple[float, float]:
+    """Mean loss and score (accuracy or R²) over all samples."""
+    outputs = predict_logits(net, samples)
+    merit = task.merits(outputs, samples.labels).double().mean().item()
+    loss = task.loss(outputs, samples.labels).item()
+    return loss, task.score_of(merit, samples.labels)
 
 
 def write_history(history: list[dict[str, float]], path: str | Path) -> None:
@@ -348,7 +364,7 @@ def training_metrics(
         "epochs": last["epoch"],
         "steps": last["step"],
         "images": num_images,
-        **{key: last[key] for key in ("loss_train", "accuracy_train", "loss_val", "accuracy_val")},
+        **{key: last[key] for key in last if key.endswith(("_train", "_val"))},  # loss and score
         "train_seconds": round(progress.seconds, 4),
         "images_per_second": round(num_images * settings.epochs / progress.seconds, 2),
         "peak_memory_bytes": device.peak_memory_bytes(),

@@ -8,7 +8,9 @@
 | ``classes`` | optional: names of the classes, text |
 
 Images are ``N, *spatial`` (gray) or ``N, *spatial, C``, uint8, or with a window any real numbers.
-Labels are integers from 0, ``N`` or ``N, 1``.
+With a ``shape`` of one number, ``[150]``, they are signals ``N, T`` or ``N, T, C`` of any real
+numbers, which stay what they are, as float32. Labels are integers from 0, ``N`` or ``N, 1``; with
+``task: regression`` targets ``N`` or ``N, M`` of any real numbers, named by ``targets`` (text).
 """
 
 from collections.abc import Iterator
@@ -19,11 +21,18 @@ import numpy as np
 from PIL import Image
 
 from ddcnn.data.images import fit_image
-from ddcnn.data.labels import SPLITS, check_classes, check_splits
+from ddcnn.data.labels import SPLITS, check_classes, check_splits, check_targets
 from ddcnn.data.npy import ArrayStore, open_store
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.samples import ArraySamples, Collection
-from ddcnn.data.scaling import resample, to_uint8, windowed, with_channels
+from ddcnn.data.scaling import (
+    check_finite,
+    resample,
+    resample_axis,
+    to_uint8,
+    windowed,
+    with_channels,
+)
 from ddcnn.data.survey import check_axes, size_text, window_missing
 from ddcnn.errors import InputError
 
@@ -57,14 +66,20 @@ def read_arrays(raw: list[Path], options: ReadOptions) -> Collection:
     if len({shape[1:] for shape in shapes.values()}) > 1:
         sizes = ", ".join(f"{key} {size_text(shape[1:])}" for key, shape in shapes.items())
         raise InputError(f"{path}: images of different shapes: {sizes}; save them with one shape")
-    labels = {split: _labels(store, y, shapes[x][0]) for split, (x, y) in keys.items()}
-    classes = _classes(store, labels)
-    notes = check_classes(classes, labels, path)
+    if options.task == "regression":
+        labels = {split: _targets(store, y, shapes[x][0]) for split, (x, y) in keys.items()}
+        classes, targets = [], _target_names(store, labels)
+        check_targets(labels, targets, path)
+        notes = []
+    else:
+        labels = {split: _labels(store, y, shapes[x][0]) for split, (x, y) in keys.items()}
+        classes, targets = _classes(store, labels), []
+        notes = check_classes(classes, labels, path)
     samples = {
         split: ArraySamples(labels[split], partial(_images, store, x, options), store.source(x))
         for split, (x, _) in keys.items()
     }
-    return Collection(classes, samples, notes)
+    return Collection(classes, samples, notes, targets=targets)
 
 
 def image_shape(path: Path, options: ReadOptions) -> tuple[int, ...]:
@@ -99,6 +114,13 @@ def _checked_shape(store: ArrayStore, key: str, options: ReadOptions) -> tuple[i
     """``N, *spatial, C`` of images, from the header."""
     shape, dtype = store.header(key)
     source = store.source(key)
+    if is_signals(options):
+        return _checked_signals(source, shape, dtype, options)
+    if len(shape) == 2:
+        raise InputError(
+            f"{source} has the shape {shape}; for signals (one row each) add shape: [{shape[1]}] "
+            "to dataset; accepted for images: N, rows, columns(, slices)(, channels)"
+        )
     if dtype.kind not in "uif":
         raise InputError(f"{source} has the type {dtype}; accepted: uint8, or numbers and a window")
     if dtype != np.uint8 and options.window is None:
@@ -128,6 +150,35 @@ def _checked_shape(store: ArrayStore, key: str, options: ReadOptions) -> tuple[i
     return result
 
 
+def is_signals(options: ReadOptions) -> bool:
+    """Whether a target shape of one number says so; the array alone could be gray images."""
+    return options.shape is not None and len(options.shape) == 1
+
+
+def _checked_signals(
+    source: str, shape: tuple[int, ...], dtype: np.dtype, options: ReadOptions
+) -> tuple[int, ...]:
+    """``N, T, C`` of signals, from the header."""
+    result = (*shape, 1) if len(shape) == 2 else shape
+    if dtype.kind not in "uif" or len(result) != 3 or min(shape) < 1:
+        raise InputError(
+            f"{source} has the shape {shape} of {dtype}; accepted with shape: "
+            f"{list(options.shape)}: signals N, time or N, time, channels of real numbers (images "
+            "have a shape of two numbers or more)"
+        )
+    if np.prod(result[1:], dtype=float) > options.most_pixels:
+        raise InputError(
+            f"{source} has signals of {size_text(result[1:])} values, more than most_megapixels: "
+            f"{options.most_megapixels:g}; make them shorter, or raise most_megapixels in dataset"
+        )
+    for key, value in {"channels": options.channels, "window": options.window}.items():
+        if value is not None:
+            raise InputError(
+                f"dataset.{key}: signals do not take this key, they stay as they are; remove it"
+            )
+    return result
+
+
 def shape_with_channels(shape: tuple[int, ...], options: ReadOptions) -> tuple[int, ...]:
     """Shape of images with the channel axis that gray images may lack.
 
@@ -154,7 +205,10 @@ def _labels(store: ArrayStore, key: str, num_images: int) -> np.ndarray:
             f"image, ({num_images},) or ({num_images}, 1)"
         )
     if dtype.kind not in "ui":
-        raise InputError(f"{source} has the type {dtype}; accepted: integers from 0")
+        raise InputError(
+            f"{source} has the type {dtype}; accepted: integers from 0, one for each class; for "
+            "numbers to be predicted add task: regression to dataset"
+        )
     labels = store.read(key).reshape(-1)
     wrong = np.flatnonzero((labels < 0) | (labels >= 2**31))
     if len(wrong):
@@ -163,6 +217,39 @@ def _labels(store: ArrayStore, key: str, num_images: int) -> np.ndarray:
             "of classes minus 1"
         )
     return labels.astype(np.int64)
+
+
+def _targets(store: ArrayStore, key: str, num_images: int) -> np.ndarray:
+    """float32 ``N, M``."""
+    shape, dtype = store.header(key)
+    source = store.source(key)
+    if len(shape) not in (1, 2) or shape[0] != num_images or 0 in shape:
+        raise InputError(
+            f"{source} has the shape {shape} for {num_images} images; accepted: one number or "
+            f"several for each image, ({num_images},) or ({num_images}, M)"
+        )
+    if dtype.kind not in "uif":
+        raise InputError(f"{source} has the type {dtype}; accepted for regression: numbers")
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, which the check names
+        return store.read(key).reshape(num_images, -1).astype(np.float32)
+
+
+def _target_names(store: ArrayStore, targets: dict[str, np.ndarray]) -> list[str]:
+    """The names in the file, or ``target`` and a number."""
+    widths = {values.shape[1] for values in targets.values()}
+    if len(widths) > 1:
+        raise InputError(f"{store.path}: splits with different numbers of targets: {widths}")
+    (num_targets,) = widths
+    if "targets" not in store.keys:
+        numbered = [f"target {number}" for number in range(1, num_targets + 1)]
+        return numbered if num_targets > 1 else ["target"]
+    shape, dtype = store.header("targets")
+    if shape != (num_targets,) or dtype.kind != "U":
+        raise InputError(
+            f"{store.source('targets')} has the shape {shape} of {dtype}; accepted: a list of "
+            f"text, a name for each of {num_targets} targets"
+        )
+    return [str(name) for name in store.read("targets")]
 
 
 def _classes(store: ArrayStore, labels: dict[str, np.ndarray]) -> list[str]:
@@ -193,13 +280,17 @@ def _classes(store: ArrayStore, labels: dict[str, np.ndarray]) -> list[str]:
 
 
 def _images(store: ArrayStore, key: str, options: ReadOptions) -> Iterator[np.ndarray]:
-    """Blocks uint8 ``n, *spatial, C`` as the options ask for."""
+    """Blocks ``n, *spatial, C``, uint8 (signals: float32), as the options ask for."""
     shape = _checked_shape(store, key, options)
     first = 0
     for block in store.blocks(key):
         source = f"{store.source(key)}[{first}:{first + len(block)}]"
         first += len(block)
         values = block.reshape(len(block), *shape[1:])
+        if is_signals(options):
+            check_finite(values, source)
+            yield resample_axis(values.astype(np.float32), 1, options.shape[0])
+            continue
         if options.window is not None:
             values = to_uint8(windowed(values, options.window, source))
         values = with_channels(values, options.channels or shape[-1])

@@ -36,6 +36,41 @@ class PixelStatistics:
         return means.tolist(), [float(v**0.5) or 1.0 for v in variances]
 
 
+@dataclass
+class ValueStatistics:
+    """Count, mean and sum of squared deviations per channel of real values, chunk by chunk.
+
+    Chunks are joined by the formula of Chan, Golub and LeVeque (1979), which loses no digits
+    where the mean is large against the spread.
+    """
+
+    count: int = 0
+    mean: np.ndarray | float = 0.0
+    squares: np.ndarray | float = 0.0
+
+    def add(self, signals: np.ndarray) -> None:
+        """Take in float signals ``n, *spatial, C``."""
+        values = signals.reshape(-1, signals.shape[-1]).astype(np.float64)
+        total, mean = self.count + len(values), values.mean(axis=0)
+        step = mean - self.mean
+        self.squares = (
+            self.squares
+            + ((values - mean) ** 2).sum(axis=0)
+            + step**2 * self.count * len(values) / total
+        )
+        self.mean, self.count = self.mean + step * len(values) / total, total
+
+    def mean_and_std(self) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation per channel of the values as they are."""
+        spread = np.sqrt(self.squares / self.count)
+        return self.mean.tolist(), [float(each) or 1.0 for each in spread]
+
+
+def statistics_of(dtype: np.dtype) -> PixelStatistics | ValueStatistics:
+    """What collects mean and standard deviation of images or signals of this type."""
+    return PixelStatistics() if dtype == np.uint8 else ValueStatistics()
+
+
 def count_classes(labels: np.ndarray, classes: Sequence[str]) -> dict[str, int]:
     """Images per class."""
     return dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))

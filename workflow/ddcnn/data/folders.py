@@ -31,6 +31,11 @@ def read_folder(raw: list[Path], options: ReadOptions) -> Collection:
             lacks, links that leave the folder, images of different sizes without a shape.
     """
     (folder,) = raw
+    if options.task == "regression":
+        raise InputError(
+            f"{folder}: folders are classes, which task: regression does not have; accepted: a CSV "
+            "with the columns file,target, or arrays"
+        )
     found, others = LabelledFiles(folder, folder), Counter()
     for split, label, place in _class_folders(folder):
         others_before, usable = others.total(), 0

@@ -12,7 +12,7 @@ from unicodedata import normalize
 import numpy as np
 
 from ddcnn.data import images, volumes
-from ddcnn.data.labels import SPLITS, check_classes, check_splits, class_order
+from ddcnn.data.labels import SPLITS, check_classes, check_splits, check_targets, class_order
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.samples import Collection, FileSamples
 from ddcnn.data.survey import check_axes
@@ -56,18 +56,20 @@ class LabelledFiles:
         folder: what the names are relative to.
         source: what messages call the whole.
         notes: what was left out.
+        targets: names of the targets of a regression; none for classification.
     """
 
     folder: Path
     source: Path
     notes: list[str] = field(default_factory=list)
+    targets: list[str] = field(default_factory=list)
     _paths: dict[str, Paths] = field(default_factory=dict)
     _labels: dict[str, array] = field(default_factory=dict)
     _classes: dict[str, int] = field(default_factory=dict)
     _kinds: dict[str, str] = field(default_factory=dict)
 
-    def add(self, split: str, name: str, label: str) -> None:
-        """Add one file, which must be of the kind of those before it."""
+    def add(self, split: str, name: str, label: str | tuple[float, ...]) -> None:
+        """Add one file with its class or targets; it must be of the kind of those before it."""
         kind = kind_of(name)
         self._kinds.setdefault(kind, name)
         if len(self._kinds) > 1:
@@ -76,7 +78,10 @@ class LabelledFiles:
                 f"({self._kinds['volumes']}); keep one kind and move the others elsewhere"
             )
         self._paths.setdefault(split, Paths(self.folder)).append(name)
-        labels = self._labels.setdefault(split, array("q"))
+        labels = self._labels.setdefault(split, array("d" if self.targets else "q"))
+        if self.targets:
+            labels.extend(label)
+            return
         # macOS writes an accent as a character of its own, other systems do not.
         labels.append(self._classes.setdefault(normalize("NFC", label), len(self._classes)))
 
@@ -87,12 +92,8 @@ class LabelledFiles:
             InputError: what is checked is not as it should be.
         """
         check_splits(self._paths, self.source)
-        classes = class_order(self._classes)
-        rank = np.empty(len(classes), np.int64)
-        rank[[self._classes[name] for name in classes]] = np.arange(len(classes))
         splits = [split for split in ("all", *SPLITS) if split in self._paths]
-        labels = {split: rank[np.frombuffer(self._labels[split], np.int64)] for split in splits}
-        notes = self.notes + check_classes(classes, labels, self.source)
+        classes, labels, notes = self._checked_labels(splits)
         kind = KINDS[next(iter(self._kinds))]
         survey = kind.survey(_Joined([self._paths[split] for split in splits]), options)
         decode = kind.decoder(survey, options)
@@ -100,7 +101,24 @@ class LabelledFiles:
             split: FileSamples(labels[split], self._paths[split], decode, self.folder)
             for split in splits
         }
-        return Collection(classes, samples, notes + survey.notes, dict(survey.facts))
+        notes = self.notes + notes + survey.notes
+        return Collection(classes, samples, notes, dict(survey.facts), self.targets)
+
+    def _checked_labels(
+        self, splits: Sequence[str]
+    ) -> tuple[list[str], dict[str, np.ndarray], list[str]]:
+        """Classes, labels (or targets) of every split, and notes on them."""
+        if self.targets:
+            values = {split: np.frombuffer(self._labels[split]) for split in splits}
+            shape = (-1, len(self.targets))
+            targets = {s: v.reshape(shape).astype(np.float32) for s, v in values.items()}
+            check_targets(targets, self.targets, self.source)
+            return [], targets, []
+        classes = class_order(self._classes)
+        rank = np.empty(len(classes), np.int64)
+        rank[[self._classes[name] for name in classes]] = np.arange(len(classes))
+        labels = {split: rank[np.frombuffer(self._labels[split], np.int64)] for split in splits}
+        return classes, labels, check_classes(classes, labels, self.source)
 
 
 class _Joined(Sequence[Path]):

@@ -1,5 +1,6 @@
-"""Classes and splits: what readers check of them before any image is read."""
+"""Classes, targets and splits: what readers check of them before any image is read."""
 
+import re
 from collections.abc import Collection as Names
 from collections.abc import Mapping, Sequence
 
@@ -85,8 +86,48 @@ def _check_enough(classes: Sequence[str], counts: Mapping[str, np.ndarray], sour
         raise InputError(
             f"{source}: too few {number}, in class {', '.join(sizes)}"
             f"{', ...' if few.sum() > 5 else ''}; at least {fewest} are needed: add images, or "
-            "remove the class"
+            f"remove the class{_NUMBERS if all(map(_is_fraction, classes)) else ''}"
         )
+
+
+_NUMBERS = " (if these are numbers to be predicted, name the table's column target)"
+
+
+def _is_fraction(name: str) -> bool:
+    return bool(re.fullmatch(r"[-+]?\d*[.,]?\d+([eE][-+]?\d+)?", name))
+
+
+def check_targets(targets: Mapping[str, np.ndarray], names: Sequence[str], source: object) -> None:
+    """Check that every target of a regression can be learned.
+
+    Args:
+        targets: float ``N, M`` of every split.
+        names: of the M targets.
+        source: file or folder, for messages.
+
+    Raises:
+        InputError: NaN or infinite targets, too few samples, or a target that never changes.
+    """
+    for split, values in targets.items():
+        wrong = np.argwhere(~np.isfinite(values))
+        if len(wrong):
+            row, column = wrong[0]
+            raise InputError(
+                f"{source}: {names[column]} of sample {row} of the split {split} is "
+                f"{values[row, column]}; accepted: finite numbers; remove such samples"
+            )
+    fewest = FEWEST.get(tuple(sorted(targets)), 2)
+    learned = targets["all" if "all" in targets else "train"]
+    if len(learned) < fewest:
+        raise InputError(
+            f"{source} has {len(learned)} training samples; at least {fewest} are needed"
+        )
+    for name, values in zip(names, learned.T, strict=True):
+        if np.ptp(values) == 0:
+            raise InputError(
+                f"{source}: the target {name} is {values[0]:g} for every training sample, there is "
+                "nothing to learn; remove it"
+            )
 
 
 def _listed(classes: Sequence[str], chosen: np.ndarray) -> str:

@@ -8,8 +8,10 @@ class ReadOptions:
     """What a reader may do with the images it finds.
 
     Attributes:
-        shape: spatial axes of the result (rows, columns(, slices)); None: as the files are, which
-            must then all be alike.
+        task: ``classification`` or ``regression``; None: regression where a table has target
+            columns, else classification.
+        shape: spatial axes of the result (rows, columns(, slices)); one number: signals along
+            time; None: as the files are, which must then all be alike.
         channels: 1 (gray) or 3 (RGB); None: 1 if every file is gray, else 3.
         fit: how a 2D image of another aspect ratio becomes ``shape``: ``crop`` its middle, ``pad``
             with black, or ``stretch``.
@@ -20,6 +22,7 @@ class ReadOptions:
         split_shares: of train, val and test.
     """
 
+    task: str | None = None
     shape: tuple[int, ...] | None = None
     channels: int | None = None
     fit: str = "crop"

@@ -15,8 +15,8 @@ READERS = {
     "arrays": arrays.read_arrays,
 }
 ACCEPTED = (
-    "a folder with one folder per class, a .csv with the columns file,label[,split], or arrays "
-    "(.npz, .npy)"
+    "a folder with one folder per class, a .csv with the columns file,label[,split] (or "
+    "file,target[,split]), or arrays (.npz, .npy)"
 )
 
 
@@ -55,6 +55,13 @@ def _kind_of_folder(path: Path) -> str:
             f"dataset: path {str(path)!r} has no folders; for its table give path: {path / table}"
         )
     raise InputError(f"dataset: path {str(path)!r} has no folders in it; accepted: {ACCEPTED}")
+
+
+def task(path: Path, wanted: str | None) -> str:
+    """``classification`` or ``regression``: what is wanted, else what a table's columns say."""
+    if recognise(path) == "table" and wanted is None and tables.target_columns(path):
+        return "regression"
+    return wanted or "classification"
 
 
 def reader(kind: str) -> Callable[[list[Path], ReadOptions], Collection]:

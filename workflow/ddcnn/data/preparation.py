@@ -20,9 +20,12 @@ import numpy as np
 from ddcnn.data.card import (
     MOST_NAMES,
     PixelStatistics,
+    ValueStatistics,
     count_classes,
     duplicates_across,
+    statistics_of,
 )
+from ddcnn.data.labels import check_targets
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.registry import AXES, Dataset, dataset_of
 from ddcnn.data.samples import Chunk, Collection, Samples, Unreadable
@@ -54,7 +57,8 @@ def download(entry: str | dict[str, Any], manifest: str | Path) -> None:
 def prepare(entry: str | dict[str, Any], manifest: str | Path, card: str | Path) -> None:
     """Write ``x_{split}.npy``, ``y_{split}.npy`` and ``card.json`` beside ``card``.
 
-    Images are uint8 ``N, *spatial, C``, labels int64 ``N``.
+    Images are uint8 ``N, *spatial, C`` (signals: float32), labels int64 ``N``, or for regression
+    targets float32 ``N, M``.
 
     Raises:
         InputError: files that do not hold what the data set promises; nothing is written then.
@@ -66,7 +70,11 @@ def prepare(entry: str | dict[str, Any], manifest: str | Path, card: str | Path)
         for note in collection.notes:
             log.info("note: %s", note)
         written = _write_splits(collection, dataset.options, dataset.unreadable, scratch)
-        _check_classes(dataset.name, collection.classes, written)
+        _check_splits(dataset.name, written)
+        if collection.task == "classification":
+            _check_classes(dataset.name, collection.classes, written)
+        else:
+            _check_targets(dataset.name, collection.targets, written)
         content = _card(dataset, collection, written)
         for split, arrays in written.items():
             os.replace(arrays.path, folder / f"x_{split}.npy")
@@ -98,13 +106,15 @@ class SplitWriter:
     path: Path
     parts: list[tuple[Samples, np.ndarray]] = field(default_factory=list)
     hash_parts: list[np.ndarray] = field(default_factory=list)
-    statistics: PixelStatistics = field(default_factory=PixelStatistics)
+    statistics: PixelStatistics | ValueStatistics | None = None
     shape: tuple[int, ...] = ()
+    dtype: np.dtype = np.dtype(np.uint8)  # noqa: RUF009, a type cannot be changed
 
     def append(self, images: np.ndarray, samples: Samples, index: np.ndarray) -> None:
-        """Add uint8 images ``n, *spatial, C``, which are ``samples[index]``."""
+        """Add images ``n, *spatial, C``, uint8 or float32, which are ``samples[index]``."""
         if not self.shape:
-            self.shape = images.shape[1:]
+            self.shape, self.dtype = images.shape[1:], images.dtype
+            self.statistics = statistics_of(images.dtype)
             self.path.write_bytes(b"")
             self._write_header(0)
         if images.shape[1:] != self.shape:
@@ -125,9 +135,9 @@ class SplitWriter:
             self._write_header(len(self.labels()))
 
     def labels(self) -> np.ndarray:
-        """int64 ``N``."""
+        """int64 ``N``, or targets float32 ``N, M``."""
         parts = [samples.labels[index] for samples, index in self.parts]
-        return np.concatenate([np.empty(0, np.int64), *parts])
+        return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
     def hashes(self) -> np.ndarray:
         """uint64 ``N``, of every image's pixels."""
@@ -146,7 +156,11 @@ class SplitWriter:
         with self.path.open("r+b") as file:
             np.lib.format.write_array_header_1_0(
                 file,
-                {"descr": "|u1", "fortran_order": False, "shape": (num_images, *self.shape)},
+                {
+                    "descr": np.lib.format.dtype_to_descr(self.dtype),
+                    "fortran_order": False,
+                    "shape": (num_images, *self.shape),
+                },
             )
 
 
@@ -205,9 +219,11 @@ def choose_splits(
     """For every image of a source's split, the index in :data:`SPLITS` where it goes.
 
     ``all`` is divided at random, class by class, in the shares of the options. A ``train``
-    without a ``val`` beside it gives its share of validation images. Others stay.
+    without a ``val`` beside it gives its share of validation images. Others stay. Samples with
+    targets (float ``N, M``) are divided as if they were one class.
     """
     train, val, test = options.split_shares
+    labels = labels if labels.ndim == 1 else np.zeros(len(labels), np.int64)
     if source == "all":
         return _divide(labels, (train, val, test), options.split_seed)
     if source == "train" and not has_val:
@@ -229,27 +245,35 @@ def _divide(labels: np.ndarray, shares: tuple[float, ...], seed: int) -> np.ndar
     return choice
 
 
-def _check_classes(name: str, classes: list[str], written: dict[str, SplitWriter]) -> None:
-    if len(classes) < 2:
-        raise InputError(
-            f"dataset {name}: one class only ({classes[0]!r}); at least two are needed"
-        )
+def _check_splits(name: str, written: dict[str, SplitWriter]) -> None:
     for split, writer in written.items():
-        labels = writer.labels()
-        if not len(labels):
+        if not writer.shape:
             raise InputError(f"dataset {name}: no image for the split {split}; add images")
-        counts = np.bincount(labels, minlength=len(classes))
-        if split == "train" and counts.min() < 2:
-            few = classes[int(counts.argmin())]
-            raise InputError(
-                f"dataset {name}: class {few!r} has {counts.min()} training images, at least 2 are "
-                "needed; add images or remove the class"
-            )
         if writer.shape != written["train"].shape:
             raise InputError(
                 f"dataset {name}: images of {split} have the shape {writer.shape}, those of train "
                 f"{written['train'].shape}; give the data set a shape"
             )
+
+
+def _check_classes(name: str, classes: list[str], written: dict[str, SplitWriter]) -> None:
+    if len(classes) < 2:
+        raise InputError(
+            f"dataset {name}: one class only ({classes[0]!r}); at least two are needed"
+        )
+    counts = np.bincount(written["train"].labels(), minlength=len(classes))
+    if counts.min() < 2:
+        few = classes[int(counts.argmin())]
+        raise InputError(
+            f"dataset {name}: class {few!r} has {counts.min()} training images, at least 2 are "
+            "needed; add images or remove the class"
+        )
+
+
+def _check_targets(name: str, targets: list[str], written: dict[str, SplitWriter]) -> None:
+    """Again after the random split, and after unreadable files were left out."""
+    labels = {split: writer.labels() for split, writer in written.items()}
+    check_targets(labels, targets, f"dataset {name}")
 
 
 def _card(
@@ -275,13 +299,18 @@ def _card(
         "licence": dataset.licence,
         "citation": dataset.citation,
         "synthetic": dataset.synthetic,
+        "task": collection.task,
         "classes": collection.classes,
+        **_facts_of_targets(collection.targets, written["train"].labels()),
         "shape": list(shape[:-1]),
         "channels": shape[-1],
         "axes": AXES[len(shape) - 1],
+        "dtype": str(written["train"].dtype),
         "counts": {
-            split: count_classes(writer.labels(), collection.classes)
-            for split, writer in written.items()
+            split: count_classes(labels, collection.classes)
+            if collection.task == "classification"
+            else {"samples": len(labels)}
+            for split, labels in ((split, writer.labels()) for split, writer in written.items())
         },
         "mean": mean,
         "std": std,
@@ -290,4 +319,16 @@ def _card(
         "notes": collection.notes,
         "duplicates_across_splits": duplicates,
         **collection.facts,
+    }
+
+
+def _facts_of_targets(names: list[str], train: np.ndarray) -> dict[str, Any]:
+    """Names, means and standard deviations (of the train split) of a regression's targets."""
+    if not names:
+        return {}
+    values = train.astype(np.float64)
+    return {
+        "targets": names,
+        "target_mean": values.mean(axis=0).tolist(),
+        "target_std": values.std(axis=0).tolist(),
     }

@@ -35,7 +35,7 @@ class Chunk:
 
     Attributes:
         index: int64 ``n``, places of the images in the stream; unreadable ones are missing.
-        images: uint8 ``n, *spatial, C``.
+        images: uint8 ``n, *spatial, C``, or float32 (signals).
         unreadable: what was left out between them.
     """
 
@@ -48,7 +48,7 @@ class Samples(Protocol):
     """A stream of labelled images.
 
     Attributes:
-        labels: int64 ``N``.
+        labels: classes, int64 ``N``, or targets of a regression, float32 ``N, M``.
     """
 
     labels: np.ndarray
@@ -67,8 +67,8 @@ class ArraySamples:
     """Images that come as blocks of an array.
 
     Attributes:
-        labels: int64 ``N``.
-        blocks: gives blocks uint8 ``n, *spatial, C`` of bounded size, N images in all.
+        labels: int64 ``N``, or float32 ``N, M``.
+        blocks: gives blocks ``n, *spatial, C``, uint8 or float32, of bounded size, N in all.
         source: the file, for messages.
     """
 
@@ -93,7 +93,7 @@ class FileSamples:
     """Images that are a file each, decoded by all cores.
 
     Attributes:
-        labels: int64 ``N``.
+        labels: int64 ``N``, or float32 ``N, M``.
         paths: the files.
         decode: a module-level function or a ``partial`` of one (it travels to other processes)
             that gives uint8 ``*spatial, C``, the same shape for every file, or raises
@@ -182,14 +182,21 @@ class Collection:
     """What a reader found.
 
     Attributes:
-        classes: names, in the order of the labels.
+        classes: names, in the order of the labels; none for regression.
         splits: ``train``, ``val`` and ``test``; or ``train`` and ``test``, of which ``val`` is
             split off; or ``all``.
         notes: what a person should know (conversions, spacings), for the log and the card.
         facts: further entries of the card, for example the spacings of scans.
+        targets: names of the M targets of a regression; none for classification.
     """
 
     classes: list[str]
     splits: dict[str, Samples]
     notes: list[str] = field(default_factory=list)
     facts: dict[str, object] = field(default_factory=dict)
+    targets: list[str] = field(default_factory=list)
+
+    @property
+    def task(self) -> str:
+        """``regression`` where there are targets, else ``classification``."""
+        return "regression" if self.targets else "classification"

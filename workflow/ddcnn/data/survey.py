@@ -21,7 +21,7 @@ FEWEST_FOR_PROCESSES = 400  # below, starting processes takes longer than readin
 BATCH = 4096
 NAMES_SHOWN = 3
 MOST_REASON = 200  # characters
-AXES_TEXT = {2: "rows, columns", 3: "rows, columns, slices"}
+AXES_TEXT = {1: "time", 2: "rows, columns", 3: "rows, columns, slices"}
 
 
 class Header(NamedTuple):
@@ -154,8 +154,9 @@ def common_shape(groups: Sequence[HeaderGroup], options: ReadOptions) -> tuple[i
 def check_axes(source: object, axes: int, options: ReadOptions) -> None:
     """Refuse a target shape with another number of axes than the images have."""
     if options.shape is not None and len(options.shape) != axes:
+        given = f"{len(options.shape)} number{'s' if len(options.shape) > 1 else ''}"
         raise InputError(
-            f"shape: {list(options.shape)} has {len(options.shape)} numbers, but {source} is "
+            f"shape: {list(options.shape)} has {given}, but {source} is "
             f"{axes}D; accepted: [{AXES_TEXT[axes]}]"
         )
 

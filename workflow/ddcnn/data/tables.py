@@ -1,9 +1,14 @@
-"""A CSV with the columns ``file``, ``label`` and optionally ``split``, beside its images."""
+"""A CSV beside its images: ``file,label[,split]``, or for regression ``file,target[,split]``.
+
+Several targets have columns ``target_NAME`` each.
+"""
 
 import csv
+import math
 import os
+import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +22,11 @@ from ddcnn.data.survey import check_regular
 from ddcnn.errors import InputError
 
 COLUMNS = ("file", "label", "split")
+TARGET = re.compile(r"target(_.+)?")
+COLUMNS_TEXT = (
+    "file, label and optionally split (for regression target, or several target_NAME, in place of "
+    "label)"
+)
 SEPARATORS = ",;\t"
 MOST_LINE = 2**16  # bytes; a longer one is no line of a table
 MISSING_SHOWN = 3
@@ -27,7 +37,7 @@ class Row(NamedTuple):
 
     line: int
     file: str
-    label: str
+    label: str | tuple[float, ...]  # the class, or the targets
     split: str
 
 
@@ -43,7 +53,10 @@ def read_table(raw: list[Path], options: ReadOptions) -> Collection:
             label, an unknown split, a path that leaves the folder; and as for folders.
     """
     (table,) = raw
-    found, places = LabelledFiles(table.parent, table), _Places(table)
+    targets = target_columns(table)
+    _check_task(table, targets, options)
+    found = LabelledFiles(table.parent, table, targets=[_target_name(name) for name in targets])
+    places = _Places(table)
     for row in rows(table):
         name = places.checked(row)
         found.add(row.split, name, row.label)
@@ -59,13 +72,33 @@ def first_files(table: Path) -> Iterator[Path]:
     places.finish()
 
 
+def target_columns(table: Path) -> list[str]:
+    """The columns with targets, in their order; none: the table has classes."""
+    columns, _ = _columns(table, _header(table, _lines(table)))
+    return [name for name in columns if TARGET.fullmatch(name)]
+
+
+def _target_name(column: str) -> str:
+    return column.removeprefix("target_")
+
+
+def _check_task(table: Path, targets: Sequence[str], options: ReadOptions) -> None:
+    if targets and options.task == "classification":
+        raise InputError(
+            f"{table} has the column {targets[0]!r}, but task: classification; remove task from "
+            "dataset to predict numbers, or name the column label"
+        )
+    if not targets and options.task == "regression":
+        raise InputError(
+            f"{table} has classes (the column 'label'), but task: regression; name the column with "
+            "the numbers target"
+        )
+
+
 def rows(table: Path) -> Iterator[Row]:
     """The lines of a table, each checked by itself."""
     lines = _lines(table)
-    header = next(lines, None)
-    if header is None:
-        raise InputError(f"{table} is empty; accepted: the columns file,label[,split] and rows")
-    columns, separator = _columns(table, header)
+    columns, separator = _columns(table, _header(table, lines))
     reader = csv.reader(lines, delimiter=separator, strict=True)
     try:
         for fields in reader:
@@ -73,6 +106,13 @@ def rows(table: Path) -> Iterator[Row]:
                 yield _row(table, reader.line_num + 1, columns, fields)
     except csv.Error as error:
         raise InputError(f"{table}, line {reader.line_num + 1}: no valid CSV ({error})") from error
+
+
+def _header(table: Path, lines: Iterator[str]) -> str:
+    header = next(lines, None)
+    if header is None:
+        raise InputError(f"{table} is empty; accepted: the columns file,label[,split] and rows")
+    return header
 
 
 def _lines(table: Path) -> Iterator[str]:
@@ -99,14 +139,21 @@ def _columns(table: Path, header: str) -> tuple[dict[str, int], str]:
     """The place of every column, and the separator."""
     separator = max(SEPARATORS, key=header.count)
     names = [name.strip() for name in next(csv.reader([header], delimiter=separator), [])]
-    unknown = [name for name in names if name not in COLUMNS]
-    missing = [name for name in COLUMNS[:2] if name not in names]
+    targets = [name for name in names if TARGET.fullmatch(name)]
+    unknown = [name for name in names if name not in (*COLUMNS, *targets)]
+    needed = ("file",) if targets else ("file", "label")
+    missing = [name for name in needed if name not in names]
+    if targets and "label" in names:
+        raise InputError(
+            f"{table}, line 1: both label and {targets[0]}; keep label for classes, or "
+            f"{targets[0]} for numbers to be predicted"
+        )
     if unknown or missing or len(set(names)) < len(names):
         problem = f"unknown column {unknown[0][:80]!r}" if unknown else "a column twice"
         problem = f"no column {missing[0]!r}" if missing and not unknown else problem
         raise InputError(
-            f"{table}, line 1: {problem}; accepted: file, label and optionally split, separated "
-            "by comma, semicolon or tab"
+            f"{table}, line 1: {problem}; accepted: {COLUMNS_TEXT}, separated by comma, "
+            "semicolon or tab"
         )
     return {name: place for place, name in enumerate(names)}, separator
 
@@ -129,7 +176,22 @@ def _row(table: Path, line: int, columns: dict[str, int], fields: list[str]) -> 
         raise InputError(
             f"{table}, line {line}: unknown split {word!r}; accepted: {', '.join(SPLIT_WORDS)}"
         )
-    return Row(line, values["file"], values["label"], SPLIT_WORDS[word] if word else "all")
+    targets = {name: value for name, value in values.items() if TARGET.fullmatch(name)}
+    label = values.get("label") or tuple(_number(table, line, *item) for item in targets.items())
+    return Row(line, values["file"], label, SPLIT_WORDS[word] if word else "all")
+
+
+def _number(table: Path, line: int, column: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(
+            f"{table}, line {line}: {column} is {text[:80]!r}; accepted: finite numbers, with a "
+            "decimal point"
+        )
+    return value
 
 
 class _Places:

@@ -32,7 +32,7 @@ class Architecture:
 ARCHITECTURES = {
     "vgg": Architecture(
         smallest_input=4,
-        num_axes=(2, 3),
+        num_axes=(1, 2, 3),
         description="3 stages of 2 x [convolution 3, batch norm, ReLU], pooling between stages",
     ),
 }

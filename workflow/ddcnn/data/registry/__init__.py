@@ -21,7 +21,7 @@ PHANTOM_KEYS = ("count", "seed", "spacing", "shape")
 ALWAYS = ("name", "flip", "shift")
 OWN_KEYS = (
     *("path", "title", "licence", "synthetic", "unreadable", "shape", "channels", "fit"),
-    *("window", "most_megapixels", "split_seed"),
+    *("window", "most_megapixels", "split_seed", "task"),
 )
 
 
@@ -65,7 +65,7 @@ def _own_dataset(entry: dict[str, Any]) -> Dataset:
     _check_keys(entry, OWN_KEYS)
     try:
         path = Path(entry["path"]).expanduser().absolute()
-        own.recognise(path)
+        task = own.task(path, entry.get("task"))
     except (OSError, RuntimeError) as error:
         raise InputError(f"dataset: path {entry['path']!r} cannot be read ({error})") from error
     dataset = Dataset(
@@ -76,9 +76,12 @@ def _own_dataset(entry: dict[str, Any]) -> Dataset:
         public_files=(SourceFile(path.name, (str(path),), in_place=True),),
         reader="read_own",
         path=path,
+        task=task,
         unreadable="skip",
         synthetic=entry.get("synthetic", False),
-        split_rule="as given, or 70/15/15 % of every class at random with the seed below",
+        split_rule="as given, or 70/15/15 % of "
+        + ("all samples" if task == "regression" else "every class")
+        + " at random with the seed below",
     )
     return _with_options(dataset, entry)
 

@@ -15,7 +15,7 @@ from ddcnn.data.samples import Collection
 from ddcnn.errors import InputError
 from ddcnn.sources import SourceFile
 
-AXES = {2: ("row", "column"), 3: ("row", "column", "slice")}
+AXES = {1: ("time",), 2: ("row", "column"), 3: ("row", "column", "slice")}
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Dataset:
         reader_options: further arguments of the reader.
         path: where a user's own data lie; None for registered ones.
         prepared_shape: spatial axes and channels after preparation; None: found in the files.
+        task: ``classification`` or ``regression``.
         classes: names, in the order of the labels; empty: the reader's.
         counts: images that each split must have as the reader gives it; a tuple counts by class.
         options: how files become images of one shape.
@@ -55,6 +56,7 @@ class Dataset:
     prepared_shape: tuple[int, ...] | None = None
     licence: str = "not stated"
     citation: str = ""
+    task: str = "classification"
     classes: tuple[str, ...] = ()
     counts: Mapping[str, int | tuple[int, ...]] = field(default_factory=dict)
     options: ReadOptions = field(default_factory=ReadOptions)
@@ -131,12 +133,13 @@ class Dataset:
             self._refuse(f"{len(found)} classes", f"{len(self.classes)} ({', '.join(others[:5])})")
         for split, expected in self.counts.items():
             labels = collection.splits[split].labels if split in collection.splits else []
-            by_class = np.bincount(np.asarray(labels, np.int64), minlength=len(found))
             if isinstance(expected, int):
                 if len(labels) != expected:
                     self._refuse(f"{len(labels)} images in {split}", str(expected))
-            elif by_class.tolist() != list(expected):
-                self._refuse(f"{by_class.tolist()} images of the classes in {split}", str(expected))
+                continue
+            by_class = np.bincount(np.asarray(labels, np.int64), minlength=len(found)).tolist()
+            if by_class != list(expected):
+                self._refuse(f"{by_class} images of the classes in {split}", str(expected))
 
     def _refuse(self, found: str, expected: str) -> None:
         names = ", ".join(file.name for file in self.public_files) or self.source
@@ -155,8 +158,11 @@ class Dataset:
             "licence": self.licence,
             "citation": self.citation,
             "synthetic": self.synthetic,
+            "task": self.task,
             "shape": list(self.image_shape),
-            "classes": list(self.classes) or "named in the files",
+            "classes": []
+            if self.task == "regression"
+            else list(self.classes) or "named in the files",
             "images": counts or "as many as asked for",
             "split": self.split_rule,
             "augmentation": {"flip": list(self.flip), "shift": self.shift},
