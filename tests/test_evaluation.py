@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from ddcnn import evaluation
-from ddcnn.coarse import log_probabilities
-from ddcnn.runs import compare_costs, evaluate_run
+from ddcnn.runs import Trained, costs, evaluate_run
 
 
 @st.composite
@@ -94,15 +93,33 @@ def test_the_loss_of_a_probability_zero_is_finite():
     assert 10 < loss < 100
 
 
-def test_the_coarse_net_sees_tile_after_tile_the_logarithms():
-    p_NTK = np.array([[[0.5, 0.5], [1.0, 0.0]]], dtype=np.float32)
-    x = log_probabilities(p_NTK).numpy()
-    np.testing.assert_allclose(x[0, :3], [np.log(0.5), np.log(0.5), 0], rtol=1e-6)
-    assert np.isfinite(x).all()
-    assert x[0, 3] < -10
+def test_a_weighted_average_is_the_plain_sum_to_a_power():
+    p_NTK = np.array([[[0.8, 0.2], [0.4, 0.6]]])
+    # 3/4 of (0.8, 0.2) and 1/4 of (0.4, 0.6) are (0.7, 0.3); squared and divided by their sum.
+    expected = np.array([[0.49, 0.09]]) / 0.58
+    np.testing.assert_allclose(
+        evaluation.weighted(p_NTK, np.array([0.75, 0.25]), exponent=2.0), expected, rtol=1e-6
+    )
 
 
-def costs(seconds: float, parameters: int, work: int, memory: int) -> dict:
+def test_logistic_regression_by_hand():
+    p_NTK = np.array([[[0.5, 0.5], [0.9, 0.1]]])
+    # It looks at the second tile alone, with the logarithms as logits: its own probabilities.
+    weights = np.zeros((5, 2))
+    weights[2, 0] = weights[3, 1] = 1
+    np.testing.assert_allclose(evaluation.logistic(p_NTK, weights), [[0.9, 0.1]], rtol=1e-6)
+    weights[4, 1] = np.log(9)  # a bias makes up for it
+    np.testing.assert_allclose(evaluation.logistic(p_NTK, weights), [[0.5, 0.5]], rtol=1e-6)
+
+
+def test_regression_has_no_methods_that_need_classes():
+    assert set(evaluation.METHODS) - set(evaluation.methods_of("regression")) == {
+        *("logistic", "weighted", "vote")
+    }
+    assert evaluation.methods_of("classification") == evaluation.METHODS
+
+
+def net(seconds: float, parameters: int, work: int, memory: int) -> dict:
     return {
         "train_seconds": seconds,
         "parameters": parameters,
@@ -111,10 +128,10 @@ def costs(seconds: float, parameters: int, work: int, memory: int) -> dict:
     }
 
 
-def test_times_in_parallel_are_the_slowest_local_net_and_the_coarse_net():
-    local = {"0-0": costs(3.0, 10, 100, 7), "0-1": costs(4.0, 10, 100, 8)}
-    table = compare_costs(local, coarse=costs(1.0, 30, 5, 9), global_net=costs(20.0, 50, 1600, 5))
-    assert table["coarse"] == {
+def test_times_in_parallel_are_the_slowest_net_of_every_step():
+    local, coarse = [net(3.0, 10, 100, 7), net(4.0, 10, 100, 8)], net(1.0, 30, 25, 9)
+    reference = net(20.0, 50, 2000, 5)
+    assert costs([local, [coarse]], [*local, coarse], reference) == {
         "parallel_seconds": 5.0,
         "serial_seconds": 8.0,
         "speedup": 4.0,
@@ -124,11 +141,11 @@ def test_times_in_parallel_are_the_slowest_local_net_and_the_coarse_net():
         "peak_memory_bytes": 9,
     }
     # The mean and the vote need no coarse net.
-    assert table["local"] == {
+    assert costs([local], local, reference) == {
         "parallel_seconds": 4.0,
         "serial_seconds": 7.0,
         "speedup": 5.0,
-        "flop_ratio": 16.0,
+        "flop_ratio": 20.0,
         "parameters_largest": 10,
         "parameters_total": 20,
         "peak_memory_bytes": 8,
@@ -136,9 +153,10 @@ def test_times_in_parallel_are_the_slowest_local_net_and_the_coarse_net():
 
 
 def test_without_a_global_net_there_is_no_speedup():
-    table = compare_costs({"0-0": costs(3.0, 10, 100, 7)}, coarse=None, global_net=None)
-    assert table["local"]["speedup"] is None
-    assert table["local"]["flop_ratio"] is None
+    only = [net(3.0, 10, 100, 7)]
+    found = costs([only], only, None)
+    assert found["speedup"] is None
+    assert found["flop_ratio"] is None
 
 
 class Stored:
@@ -148,7 +166,7 @@ class Stored:
 
     def __init__(self, folder: Path):
         self.folder, rng = folder, np.random.default_rng(0)
-        self.labels = {split: rng.integers(0, 3, 20) for split in ("val", "test")}
+        self.labels = {split: rng.integers(0, 3, 20) for split in ("train", "val", "test")}
         self.local = {tile: self._net(folder / tile, rng) for tile in ("0-0", "0-1")}
         self.coarse = self._net(folder / "coarse", rng)
         plan = {"tiling": "blocks-1x2-overlap0", "kind": "blocks", "grid": [1, 2]}
@@ -159,8 +177,9 @@ class Stored:
 
     def _net(self, folder: Path, rng: np.random.Generator) -> Path:
         folder.mkdir()
-        metrics = costs(2.0, 10, 100, 7) | {"start_seconds": 1.0, "load_seconds": 0.1}
+        metrics = net(2.0, 10, 100, 7) | {"start_seconds": 1.0, "load_seconds": 0.1}
         metrics |= {"accuracy_train": 0.9, "images_per_second": 50.0, "fit_on": "train"}
+        metrics |= {"solver": "linear", "input": "log-probabilities", "strength": 10.0}
         (folder / "metrics.json").write_text(json.dumps(metrics))
         p = {s: rng.dirichlet(np.ones(3), 20).astype(np.float32) for s in ("train", "val", "test")}
         if folder.name == "0-1":  # the best tile
@@ -171,13 +190,13 @@ class Stored:
     def _json(self, name: str, content: dict) -> None:
         (self.folder / name).write_text(json.dumps(content))
 
-    def evaluate(self, local: dict[str, Path], coarse: Path | None) -> tuple[dict, dict]:
+    def evaluate(self, trained: Trained, methods: list[str]) -> tuple[dict, dict]:
         out = self.folder / "out"
         evaluate_run(
             {"dataset": "pets", "seed": 0},
-            local,
-            coarse,
-            global_net=None,
+            methods,
+            "train",
+            trained,
             plan=self.folder / "plan.json",
             labels={split: self.folder / f"y_{split}.npy" for split in self.labels},
             card=self.folder / "card.json",
@@ -189,11 +208,27 @@ class Stored:
 
 def test_an_evaluation_holds_every_method_with_what_the_predictions_give(tmp_path):
     stored = Stored(tmp_path)
-    report, predictions = stored.evaluate(stored.local, stored.coarse)
-    assert list(report["methods"]) == ["cnn-dnn", "mean", "vote", "best-tile"]
+    rng = np.random.default_rng(1)
+    others = {
+        name: stored._net(tmp_path / name, rng)
+        for name in ("small", "ensemble", "member-1", "coherent", "transfer")
+    }
+    trained = Trained(
+        local=stored.local,
+        coarse=stored.coarse,
+        global_net=others["small"],
+        small=others["small"],
+        members=[others["small"], others["member-1"]],
+        ensemble=others["ensemble"],
+        joint={name: others[name] for name in ("coherent", "transfer")},
+    )
+    cheap = ["mean", "vote", "best-tile", "weighted", "logistic"]
+    report, predictions = stored.evaluate(trained, cheap)
+    assert list(report["methods"]) == list(evaluation.METHODS[1:])
     for method, split in [(m, s) for m in report["methods"] for s in ("val", "test")]:
         p_NK, labels = predictions[f"{split}_{method}"], stored.labels[split]
         np.testing.assert_array_equal(predictions[f"{split}_labels"], labels)
+        np.testing.assert_allclose(p_NK.sum(axis=1), 1, rtol=1e-5)
         expected = sklearn.metrics.accuracy_score(labels, p_NK.argmax(axis=1))
         assert report["methods"][method][f"accuracy_{split}"] == pytest.approx(expected)
     by_tile = {tile: local["accuracy_val"] for tile, local in report["local"].items()}
@@ -201,12 +236,25 @@ def test_an_evaluation_holds_every_method_with_what_the_predictions_give(tmp_pat
     assert best["tile"] == "0-1"
     assert best["accuracy_val"] == by_tile[best["tile"]] == max(by_tile.values())
     assert report["overhead"]["probabilities_seconds"] == 0.25
+    # Every net took two seconds: which of them follow each other?
+    parallel = {name: round(m["parallel_seconds"]) for name, m in report["methods"].items()}
+    assert parallel["small"] == parallel["coherent"] == parallel["mean"] == 2
+    assert parallel["cnn-dnn"] == parallel["ensemble"] == 4
+    assert parallel["transfer"] == 6
+    assert report["methods"]["transfer"]["serial_seconds"] == 8
+
+
+def test_only_the_methods_that_were_asked_for_are_computed(tmp_path):
+    stored = Stored(tmp_path)
+    report, _ = stored.evaluate(Trained(stored.local, coarse=stored.coarse), ["mean"])
+    assert list(report["methods"]) == ["cnn-dnn", "mean"]
 
 
 def test_the_run_of_one_tile_is_the_global_net(tmp_path):
     stored = Stored(tmp_path)
-    report, predictions = stored.evaluate({"0-0": stored.local["0-0"]}, coarse=None)
+    report, predictions = stored.evaluate(Trained({"0-0": stored.local["0-0"]}), ["mean"])
     assert list(report["methods"]) == ["global"]
     assert report["coarse"] is None
+    assert "diagnosis" not in report
     with np.load(stored.local["0-0"] / "probabilities.npz") as p:
         np.testing.assert_array_equal(predictions["test_global"], p["test"])

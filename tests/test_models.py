@@ -11,7 +11,6 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from ddcnn import models
-from ddcnn.coarse import CoarseNet
 from ddcnn.errors import InputError
 from ddcnn.local import Subdomain
 from ddcnn.models.cost import multiply_adds, num_parameters
@@ -73,11 +72,6 @@ def test_multiply_adds_are_half_of_the_operations_that_torch_counts(shape):
     with FlopCounterMode(display=False) as counter:
         net(images_like(shape, num_images=1))
     assert multiply_adds(net, shape) == counter.get_total_flops() / 2
-
-
-def test_multiply_adds_of_the_coarse_net_are_its_weights():
-    net = CoarseNet(num_tiles=4, classes=3, hidden=[8], dropout=0.5)
-    assert multiply_adds(net, (12,)) == 12 * 8 + 8 * 3
 
 
 def test_counting_leaves_the_net_as_it_was():
@@ -151,11 +145,3 @@ def test_nets_of_different_tiles_and_seeds_start_from_different_weights():
     assert torch.equal(weights(), weights())
     assert not torch.equal(weights(), weights(tile="0-1"))
     assert not torch.equal(weights(), weights(seed=1))
-
-
-def test_a_coarse_net_without_hidden_layers_is_linear():
-    net = CoarseNet(num_tiles=2, classes=3, hidden=[], dropout=0.5)
-    x, y = torch.randn(4, 6), torch.randn(4, 6)
-    bias = net(torch.zeros(4, 6))
-    torch.testing.assert_close(net(x + y) - bias, net(x) - bias + net(y) - bias)
-    assert num_parameters(net) == 6 * 3 + 3

@@ -1,7 +1,6 @@
 """The training loop: against a plain loop, and interrupted in every way."""
 
 import contextlib
-import copy
 import csv
 import json
 import logging
@@ -17,7 +16,6 @@ from torch.nn import functional as F
 
 from ddcnn import models
 from ddcnn.checkpoint import Checkpoint
-from ddcnn.coarse import train_coarse
 from ddcnn.device import choose_device
 from ddcnn.errors import InputError
 from ddcnn.local import Subdomain, train_local, write_probabilities
@@ -537,53 +535,6 @@ def test_local_probabilities_are_the_softmax_of_the_trained_net(tmp_path):
             np.testing.assert_allclose(p[split], expected, atol=1e-5)
         accuracy = (p["val"].argmax(1) == np.arange(12) % 3).mean()
     assert metrics(out)["accuracy_val"] == pytest.approx(accuracy)
-
-
-def two_tiles(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
-    """Local probabilities that only together name the class, and the labels."""
-    rng = np.random.default_rng(0)
-    labels = {split: rng.integers(0, 4, 400) for split in ("train", "val", "test")}
-    nets = {}
-    for tile, decides in (("0-0", lambda y: y // 2), ("0-1", lambda y: y % 2)):
-        one_hot = {s: np.eye(4, dtype=np.float32)[decides(y)] for s, y in labels.items()}
-        nets[tile] = folder / f"{tile}.npz"
-        np.savez(nets[tile], **{s: 0.96 * p + 0.01 for s, p in one_hot.items()})
-    files = {split: folder / f"y_{split}.npy" for split in labels}
-    for split, file in files.items():
-        np.save(file, labels[split])
-    return nets, files
-
-
-@pytest.mark.parametrize("fit_on", ["train", "validation"])
-def test_the_coarse_net_decides_what_no_tile_can_alone(tmp_path, fit_on):
-    nets, labels = two_tiles(tmp_path)
-    settings = replace(SETTINGS, epochs=10, batch_size=32, optimizer="adamw", learning_rate=0.01)
-    for out in ("one", "two"):
-        train_coarse(nets, labels, settings, [16], 0.1, fit_on, 0, tmp_path / out)
-    with np.load(tmp_path / "one/probabilities.npz") as p:
-        np.testing.assert_allclose(p["test"].sum(axis=1), 1, rtol=1e-5)
-        assert (p["test"].argmax(axis=1) == np.load(labels["test"])).mean() > 0.95
-    assert metrics(tmp_path / "one")["fit_on"] == fit_on
-    one, two = (tmp_path / out / "probabilities.npz" for out in ("one", "two"))
-    assert one.read_bytes() == two.read_bytes()
-
-
-def test_the_coarse_net_does_not_see_the_split_it_is_not_fitted_on(tmp_path):
-    nets, labels = two_tiles(tmp_path)
-    weights = {}
-    for fit_on in ("train", "validation"):
-        others = copy.copy(labels)
-        unseen = "val" if fit_on == "train" else "train"
-        for shuffled in (False, True):
-            if shuffled:
-                others[unseen] = tmp_path / "shuffled.npy"
-                np.save(others[unseen], np.load(labels[unseen])[::-1])
-            out = tmp_path / f"{fit_on}-{shuffled}"
-            train_coarse(nets, others, SETTINGS, [4], 0.0, fit_on, 0, out)
-            weights[fit_on, shuffled] = (out / "model.safetensors").read_bytes()
-    assert weights["train", False] == weights["train", True]
-    assert weights["validation", False] == weights["validation", True]
-    assert weights["train", False] != weights["validation", False]
 
 
 def test_a_training_that_diverges_is_said_with_what_to_do(tmp_path):

@@ -19,7 +19,11 @@ import yaml
 from ddcnn import models
 from ddcnn.data.registry import AXES, Dataset, dataset_of
 from ddcnn.errors import InputError
+from ddcnn.evaluation import methods_of
 from ddcnn.tiles import Decomposition, Tiling
+
+# Members of an ensemble take seeds that nobody writes into a configuration.
+ENSEMBLE_SEED_STEP = 1_000_000
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 
@@ -66,8 +70,24 @@ class Run:
 
     def global_run(self) -> "Run":
         """The run of the global net that this one is compared with; it has no local width."""
+        return self._on_whole_images(self.width, self.seed)
+
+    def small_run(self) -> "Run":
+        """The control ``small``: a net of a local net's width on the whole image."""
+        return self._on_whole_images(self.local_width, self.seed)
+
+    def ensemble_runs(self) -> list["Run"]:
+        """The control ``ensemble``: as many such nets as subdomains, each with a seed of its own.
+
+        The first one is that of the control ``small``.
+        """
+        num_members = len(self.decomposition.subdomains)
+        seeds = [self.seed + ENSEMBLE_SEED_STEP * member for member in range(num_members)]
+        return [self._on_whole_images(self.local_width, seed) for seed in seeds]
+
+    def _on_whole_images(self, width: int, seed: int) -> "Run":
         whole = Decomposition(Tiling.whole(len(self.tiling.grid)))
-        return Run(self.dataset, self.architecture, self.width, None, whole, self.seed)
+        return Run(self.dataset, self.architecture, width, None, whole, seed)
 
 
 @dataclass(frozen=True)
@@ -79,6 +99,7 @@ class Experiment:
         settings: the configuration with all defaults.
         datasets: by name; ``entries`` holds what the configuration wrote for each.
         runs: every run once, global nets first.
+        controls: runs whose nets are trained for a method of another run.
     """
 
     name: str
@@ -86,6 +107,12 @@ class Experiment:
     datasets: dict[str, Dataset]
     entries: dict[str, str | dict[str, Any]]
     runs: list[Run]
+    controls: list[Run]
+
+    def methods_of(self, run: Run) -> list[str]:
+        """Methods of a run beside ``cnn-dnn``; the global net's run has none."""
+        known = methods_of(self.datasets[run.dataset].task)
+        return [] if run.is_global else [m for m in self.settings["methods"] if m in known]
 
 
 def load_experiment(config: dict[str, Any]) -> Experiment:
@@ -105,7 +132,18 @@ def load_experiment(config: dict[str, Any]) -> Experiment:
     for run in runs:
         _check_run(run, datasets[run.dataset])
     runs.sort(key=lambda run: not run.is_global)
-    return Experiment(settings["experiment"], settings, datasets, entries, runs)
+    controls = list(dict.fromkeys(_controls(settings, runs)))
+    return Experiment(settings["experiment"], settings, datasets, entries, runs, controls)
+
+
+def _controls(settings: dict[str, Any], runs: list[Run]) -> Iterator[Run]:
+    for run in runs:
+        if run.is_global:
+            continue
+        if "small" in settings["methods"]:
+            yield run.small_run()
+        if "ensemble" in settings["methods"]:
+            yield from run.ensemble_runs()
 
 
 def _runs(settings: dict[str, Any], datasets: dict[str, Dataset]) -> Iterator[Run]:

@@ -1,21 +1,24 @@
-"""Methods that turn local probabilities into one decision, and how decisions are measured.
+"""Methods that turn local decisions into one, and how decisions are measured.
 
-Arrays are ``p_NTK``: N images, T tiles, K classes. numpy only.
+Arrays are ``p_NTK``: probabilities of N images, T tiles, K classes; for regression predictions of K
+targets. numpy only.
 """
-
-from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 
-from ddcnn.files import read_npz
+# In the order of every table.
+METHODS = (
+    *("global", "small", "ensemble"),
+    *("cnn-dnn", "coherent", "transfer", "logistic", "weighted", "mean", "vote", "best-tile"),
+)
+# Below it a probability says no more than "never", and its logarithm would drown the others.
+SMALLEST_PROBABILITY = 1e-6
 
-METHODS = ("global", "cnn-dnn", "mean", "vote", "best-tile")
 
-
-def stack_probabilities(paths: Iterable[str | Path], split: str) -> np.ndarray:
-    """``p_NTK`` of a split from the ``probabilities.npz`` of all tiles."""
-    return np.stack([read_npz(path)[split] for path in paths], axis=1)
+def methods_of(task: str) -> tuple[str, ...]:
+    """Methods that a task knows: regression has no classes to vote on."""
+    without = () if task == "classification" else ("logistic", "weighted", "vote")
+    return tuple(method for method in METHODS if method not in without)
 
 
 def mean(p_NTK: np.ndarray) -> np.ndarray:
@@ -34,9 +37,33 @@ def vote(p_NTK: np.ndarray) -> np.ndarray:
     return (votes_NK + mean(p_NTK)) / (num_tiles + 1)
 
 
-def best_tile(p_val_NTK: np.ndarray, labels_val: np.ndarray) -> int:
-    """Index of the tile with the best accuracy on the validation split, the first of equals."""
-    return int(np.argmax((p_val_NTK.argmax(axis=2) == labels_val[:, None]).mean(axis=0)))
+def weighted(p_NTK: np.ndarray, weights: np.ndarray, exponent: float) -> np.ndarray:
+    """Weighted average to a power, ``N, K`` of sum one; see :func:`ddcnn.solvers.fit_weighted`."""
+    average_NK = np.tensordot(p_NTK.astype(np.float64), weights, axes=(1, 0)) ** exponent
+    return (average_NK / average_NK.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def logistic(p_NTK: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Multinomial logistic regression on all log-probabilities: probabilities ``N, K``.
+
+    Args:
+        p_NTK: local probabilities.
+        weights: ``T * K + 1, K`` from :func:`ddcnn.solvers.fit_logistic`; the last row is the bias.
+    """
+    logits_NK = log_rows(p_NTK) @ weights[:-1] + weights[-1]
+    p_NK = np.exp(logits_NK - logits_NK.max(axis=1, keepdims=True))
+    return (p_NK / p_NK.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def log_rows(p_NTK: np.ndarray) -> np.ndarray:
+    """Log-probabilities of all tiles side by side, ``N, T * K``."""
+    return np.log(np.clip(p_NTK, SMALLEST_PROBABILITY, 1)).reshape(len(p_NTK), -1)
+
+
+def best_tile(p_val_NTK: np.ndarray, y_val: np.ndarray, task: str = "classification") -> int:
+    """Index of the tile with the best accuracy (R²) on the validation split, or the first one."""
+    score = accuracy if task == "classification" else r2
+    return int(np.argmax([score(p_val_NTK[:, t], y_val) for t in range(p_val_NTK.shape[1])]))
 
 
 def accuracy(p_NK: np.ndarray, labels: np.ndarray) -> float:
@@ -74,3 +101,10 @@ def r2_merits(predicted_NM: np.ndarray, targets_NM: np.ndarray) -> np.ndarray:
     """What R² is made of, float ``N``: their mean is R² - 1, so that differences can be paired."""
     targets = np.asarray(targets_NM, np.float64)
     return -((predicted_NM - targets) ** 2 / targets.var(axis=0)).mean(axis=1)
+
+
+# What is measured of every method, by task; the first is what methods are compared by.
+MEASURES = {
+    "classification": {"accuracy": accuracy, "loss": log_loss},
+    "regression": {"r2": r2, "rmse": rmse, "mae": mae},
+}

@@ -22,12 +22,15 @@ from ddcnn.checkpoint import Checkpoint, load_weights, save_weights
 from ddcnn.device import Device, JobClock, choose_device
 from ddcnn.files import read_json, write_json, write_npz
 from ddcnn.shards import read_shard
-from ddcnn.tasks import task_of
+from ddcnn.tasks import Task, task_of
 from ddcnn.training import (
     Images,
+    Progress,
     Settings,
     fit,
+    generator_of,
     num_steps_per_epoch,
+    predict_features,
     predict_logits,
     training_metrics,
     write_history,
@@ -102,16 +105,86 @@ def train_local(
     device = choose_device(gpus, threads)
     clock = JobClock()
     log.info("training %s, tile %s, on %s", subdomain.tiling, subdomain.tile, device.name)
-    samples = {
-        split: load_images(shards[split], labels[split], facts, device, settings.augment)
-        for split in ("train", "val")
-    }
-    device.synchronize()
+    samples = _load_training_images(shards, labels, facts, settings, device)
     clock.loaded()
     _warn_of_few_steps(len(samples["train"]), settings)
-    shape, task = tuple(samples["train"].pixels.shape[1:]), task_of(facts)
-    net = subdomain.build(shape, task.num_outputs).to(device.torch)
-    fingerprint = _fingerprint(subdomain, settings, facts["checksums"], code)
+    net, progress, checkpoint = _fit(subdomain, samples, settings, facts, out, device, clock, code)
+    write_history(progress.history, out / "history.csv")
+    write_json(
+        out / "metrics.json",
+        _metrics(subdomain, net, progress, samples, settings, device) | clock.metrics(),
+    )
+    save_weights(net, out / "model.safetensors")
+    checkpoint.remove()
+
+
+def train_fold(
+    subdomain: Subdomain,
+    fold: int,
+    num_folds: int,
+    shards: dict[str, Path],
+    labels: dict[str, Path],
+    card: str | Path,
+    settings: Settings,
+    coarse_input: str,
+    out: str | Path,
+    gpus: int = 0,
+    threads: int = 1,
+    code: str = "",
+) -> None:
+    """Train a local net without a part of the training split, and let it judge that part.
+
+    All folds together give every training image a local decision by a net that has not seen it:
+    what the coarse net learns from with ``fit_on: out-of-fold`` (stacking; Wolpert 1992).
+
+    Writes ``held_out.npz`` (``index``: int64 of the images left out; ``train``: float32
+    ``len(index), K``, and what else the coarse net sees) and ``metrics.json``.
+
+    Args:
+        subdomain: what to train.
+        fold: from 0: the part to leave out.
+        num_folds: into how many parts the images are dealt, at random but alike for all tiles.
+        coarse_input: what the coarse net sees of a tile.
+        shards, labels, card, settings, out, gpus, threads, code: as for :func:`train_local`.
+    """
+    out, facts = Path(out), read_json(card)
+    device = choose_device(gpus, threads)
+    clock = JobClock()
+    log.info("training %s, tile %s, without fold %d", subdomain.tiling, subdomain.tile, fold + 1)
+    samples = _load_training_images(shards, labels, facts, settings, device)
+    order = torch.randperm(len(samples["train"]), generator=generator_of(subdomain.seed))
+    index = order[fold::num_folds].sort().values
+    others = torch.cat([order[k::num_folds] for k in range(num_folds) if k != fold])
+    left_out = samples["train"].subset(index.to(device.torch))
+    samples["train"] = samples["train"].subset(others.sort().values.to(device.torch))
+    clock.loaded()
+    code = f"{code} fold {fold} of {num_folds}"
+    net, progress, checkpoint = _fit(subdomain, samples, settings, facts, out, device, clock, code)
+    held_out = local_outputs(net, left_out, task_of(facts), coarse_input, "train")
+    write_npz(out / "held_out.npz", index=index.numpy(), **held_out)
+    write_json(
+        out / "metrics.json",
+        _metrics(subdomain, net, progress, samples, settings, device)
+        | {"fold": fold, "folds": num_folds}
+        | clock.metrics(),
+    )
+    checkpoint.remove()
+
+
+def _fit(
+    subdomain: Subdomain,
+    samples: dict[str, Images],
+    settings: Settings,
+    card: dict[str, Any],
+    out: Path,
+    device: Device,
+    clock: JobClock,
+    code: str,
+) -> tuple[nn.Module, Progress, Checkpoint]:
+    """The trained net, what happened, and the checkpoint, to be removed when all is written."""
+    shape, task = samples["train"].pixels.shape[1:], task_of(card)
+    net = subdomain.build(tuple(shape), task.num_outputs).to(device.torch)
+    fingerprint = _fingerprint(subdomain, settings, card["checksums"], code)
     checkpoint = Checkpoint(out / "checkpoint.pt", fingerprint, settings.checkpoint_seconds)
     clock.ready()
     progress = fit(
@@ -123,17 +196,38 @@ def train_local(
         checkpoint=checkpoint,
         task=task,
     )
-    write_history(progress.history, out / "history.csv")
-    # "classes": outputs of the net, also where they are targets.
-    description = asdict(subdomain) | {"input_shape": list(shape), "classes": task.num_outputs}
-    write_json(
-        out / "metrics.json",
-        description
-        | training_metrics(net, shape, progress, settings, len(samples["train"].labels), device)
-        | clock.metrics(),
+    return net, progress, checkpoint
+
+
+def _metrics(
+    subdomain: Subdomain,
+    net: nn.Module,
+    progress: Progress,
+    samples: dict[str, Images],
+    settings: Settings,
+    device: Device,
+) -> dict[str, Any]:
+    shape = tuple(samples["train"].pixels.shape[1:])
+    return (
+        asdict(subdomain)
+        | {"input_shape": list(shape)}
+        | training_metrics(net, shape, progress, settings, len(samples["train"]), device)
     )
-    save_weights(net, out / "model.safetensors")
-    checkpoint.remove()
+
+
+def _load_training_images(
+    shards: dict[str, Path],
+    labels: dict[str, Path],
+    card: dict[str, Any],
+    settings: Settings,
+    device: Device,
+) -> dict[str, Images]:
+    samples = {
+        split: load_images(shards[split], labels[split], card, device, settings.augment)
+        for split in ("train", "val")
+    }
+    device.synchronize()
+    return samples
 
 
 def _warn_of_few_steps(num_images: int, settings: Settings) -> None:
@@ -153,6 +247,7 @@ def load_images(
     card: dict[str, Any],
     device: Device,
     augment: bool = False,
+    normalise: bool = True,
 ) -> Images:
     """A split of one tile on the device; ``augment`` as far as the card allows it."""
     axes, allowed = card["axes"], card["augment"] if augment else {"flip": [], "shift": 0}
@@ -164,6 +259,7 @@ def load_images(
         std=card["std"],
         flip=[axes.index(axis) for axis in allowed["flip"]],
         shift=allowed["shift"],
+        normalise=normalise,
     )
 
 
@@ -179,14 +275,16 @@ def write_probabilities(
     shards: dict[str, Path],
     card: str | Path,
     weights: str | Path,
+    coarse_input: str,
     out: str | Path,
     gpus: int = 0,
     threads: int = 1,
 ) -> None:
     """Write a local net's class probabilities, float32 ``N, K`` for every split, to ``out``.
 
-    For regression: the predicted targets in their own units, float32 ``N, M``. The key
-    ``seconds`` holds the time of the extraction.
+    For regression: the predicted targets in their own units, float32 ``N, M``. Where the coarse net
+    sees logits or features, these stand beside them as ``{split}_logits`` or ``{split}_features``.
+    The key ``seconds`` holds the time of the extraction.
     """
     facts, device = read_json(card), choose_device(gpus, threads)
     samples = {s: load_images(shard, None, facts, device) for s, shard in shards.items()}
@@ -194,9 +292,21 @@ def write_probabilities(
     task = task_of(facts)
     net = load_weights(subdomain.build(shape, task.num_outputs), weights).to(device.torch)
     start = time.perf_counter()
-    probabilities = {
-        split: task.predictions(predict_logits(net, images)) for split, images in samples.items()
-    }
+    outputs: dict[str, np.ndarray] = {}
+    for split, images in samples.items():
+        outputs |= local_outputs(net, images, task, coarse_input, split)
     seconds = time.perf_counter() - start
     log.info("probabilities of tile %s in %.1f s on %s", subdomain.tile, seconds, device.name)
-    write_npz(out, **probabilities, seconds=np.array(seconds))
+    write_npz(out, **outputs, seconds=np.array(seconds))
+
+
+def local_outputs(
+    net: nn.Module, images: Images, task: Task, coarse_input: str, split: str
+) -> dict[str, np.ndarray]:
+    """What a net says of all images of a split, with what the coarse net sees beside it."""
+    if coarse_input == "features":
+        features, outputs = predict_features(net, images)
+        return {split: task.predictions(outputs), f"{split}_features": features.cpu().numpy()}
+    outputs = predict_logits(net, images)
+    extra = {f"{split}_logits": outputs.cpu().numpy()} if coarse_input == "logits" else {}
+    return {split: task.predictions(outputs)} | extra

@@ -1,19 +1,22 @@
-"""The stage evaluate: every method's decisions, accuracies and times for one run."""
+"""The stage evaluate: every method's decisions, scores and times for one run."""
 
 import logging
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ddcnn import evaluation
+from ddcnn import diagnosis, evaluation
 from ddcnn.files import read_json, read_npz, write_json, write_npz
+from ddcnn.tasks import Task, task_of
 
 log = logging.getLogger(__name__)
 
 SPLITS = ("val", "test")
 LOCAL_KEYS = (
-    "accuracy_train",
     "train_seconds",
     "start_seconds",
     "load_seconds",
@@ -22,13 +25,70 @@ LOCAL_KEYS = (
     "multiply_adds",
     "peak_memory_bytes",
 )
+Metrics = dict[str, Any]  # of one training: what its metrics.json holds
+
+
+@dataclass
+class Trained:
+    """Folders of everything that was trained for a run, with ``metrics.json`` in each.
+
+    Attributes:
+        local: local nets by tile; of the global net's run the global net alone.
+        folds: local nets without a part of the training split, where the coarse net learns from
+            held-out decisions.
+        coarse: the coarse net; None for the global net's run.
+        global_net: the global net that times are compared with, or None.
+        small: the whole-image net of a local net's width, or None.
+        members: the nets of the ensemble.
+        ensemble: the coarse net of the ensemble, or None.
+        joint: ``coherent`` and ``transfer``.
+    """
+
+    local: dict[str, Path]
+    folds: list[Path] = field(default_factory=list)
+    coarse: Path | None = None
+    global_net: Path | None = None
+    small: Path | None = None
+    members: list[Path] = field(default_factory=list)
+    ensemble: Path | None = None
+    joint: dict[str, Path] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, folders: dict[str, Any]) -> "Trained":
+        """From texts, as a rule's parameters hold them."""
+        return cls(**{key: _as_paths(value) for key, value in folders.items()})
+
+
+def _as_paths(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: Path(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [Path(item) for item in value]
+    return value and Path(value)
+
+
+@dataclass
+class Decision:
+    """What one method says.
+
+    Attributes:
+        predictions: float32 ``N, K`` by split: probabilities, or predicted targets.
+        steps: trainings that must follow each other; those within a step can run in parallel.
+        kept: the nets that a prediction needs.
+        facts: what else is worth knowing.
+    """
+
+    predictions: dict[str, np.ndarray]
+    steps: list[list[Metrics]]
+    kept: list[Metrics]
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def evaluate_run(
     run: dict[str, Any],
-    local: dict[str, Path],
-    coarse: Path | None,
-    global_net: Path | None,
+    methods: Sequence[str],
+    fit_on: str,
+    trained: Trained,
     plan: str | Path,
     labels: dict[str, Path],
     card: str | Path,
@@ -38,130 +98,209 @@ def evaluate_run(
 
     Args:
         run: dataset, model, decomposition, coarse_view and seed, copied to the evaluation.
-        local: folder of every subdomain's net, by tile.
-        coarse: folder of the coarse net; None for the global net's run.
-        global_net: folder of the global net that times are compared with, or None.
+        methods: which methods beside ``cnn-dnn`` are computed.
+        fit_on: local decisions that ``logistic`` and ``weighted`` learn from: ``validation``, or
+            those of the training split.
+        trained: folders of the nets.
         plan: the tiling's ``plan.json``.
-        labels: ``y_{split}.npy`` of ``val`` and ``test``.
+        labels: ``y_{split}.npy`` of every split.
         card: the data set's ``card.json``.
         out: folder of the two files.
     """
-    out, tiling, classes = Path(out), read_json(plan), read_json(card)["classes"]
-    metrics = {tile: read_json(folder / "metrics.json") for tile, folder in local.items()}
-    probabilities = {tile: read_npz(f / "probabilities.npz") for tile, f in local.items()}
-    y = {split: np.load(labels[split]) for split in SPLITS}
-    decisions, best = decide(probabilities, coarse, y["val"])
-    costs = compare_costs(metrics, _metrics(coarse), _metrics(global_net))
-    methods = {
-        method: _accuracies(p, y) | costs["coarse" if method == "cnn-dnn" else "local"]
-        for method, p in decisions.items()
+    out, tiling, facts = Path(out), read_json(plan), read_json(card)
+    task = task_of(facts)
+    y = {split: np.load(path) for split, path in labels.items()}
+    nets = {tile: _metrics(folder) for tile, folder in trained.local.items()}
+    local = {tile: read_npz(f / "probabilities.npz") for tile, f in trained.local.items()}
+    decisions = decide(local, nets, trained, y, methods, fit_on, task)
+    reference = trained.global_net and _metrics(trained.global_net)
+    results = {
+        name: _scores(decision.predictions, y, task)
+        | costs(decision.steps, decision.kept, reference)
+        | decision.facts
+        for name, decision in in_order(decisions)
     }
-    if "best-tile" in methods:
-        methods["best-tile"]["tile"] = best
+    coarse = trained.coarse and _metrics(trained.coarse)
+    table = _local_table(nets, local, y, task)
     write_npz(
         out / "predictions.npz",
-        **{f"{split}_{m}": p[split] for m, p in decisions.items() for split in SPLITS},
+        **{f"{s}_{m}": d.predictions[s] for m, d in decisions.items() for s in SPLITS},
         **{f"{split}_labels": y[split] for split in SPLITS},
     )
-    write_json(
-        out / "evaluation.json",
+    report = (
         run
         | {key: tiling[key] for key in ("tiling", "kind", "grid", "overlap")}
-        | {"tiles": list(local), "classes": classes, "methods": methods}
-        | {"local": _local_table(metrics, probabilities, y)}
-        | {"coarse": _coarse_entry(_metrics(coarse))}
-        | {"overhead": _overhead(tiling, metrics, probabilities, _metrics(coarse))},
+        | {"task": task.name, "tiles": list(local), "classes": facts["classes"]}
+        | {"targets": facts.get("targets", []), "methods": results, "local": table}
+        | {"coarse": coarse and _coarse_entry(coarse, task)}
+        | {"overhead": _overhead(tiling, [*nets.values(), *([coarse] if coarse else [])], local)}
     )
-    for method, result in methods.items():
-        log.info("%s: test accuracy %.4f", method, result["accuracy_test"])
+    if coarse:
+        report["diagnosis"] = diagnosis.measure(report, local, y["test"], task.name)
+    write_json(out / "evaluation.json", report)
+    for method, result in results.items():
+        score = {key: result[key] for key in (f"{task.score}_val", f"{task.score}_test")}
+        log.info("%s: %s", method, ", ".join(f"{k} {v:.4f}" for k, v in score.items()))
+
+
+def in_order(decisions: dict[str, Decision]) -> list[tuple[str, Decision]]:
+    """Methods in the order of every table."""
+    return sorted(decisions.items(), key=lambda item: evaluation.METHODS.index(item[0]))
 
 
 def decide(
-    probabilities: dict[str, dict[str, np.ndarray]], coarse: Path | None, labels_val: np.ndarray
-) -> tuple[dict[str, dict[str, np.ndarray]], str]:
-    """Every method's probabilities ``N, K`` by split, and the name of the best tile."""
-    p_NTK = {s: np.stack([p[s] for p in probabilities.values()], axis=1) for s in SPLITS}
-    best = evaluation.best_tile(p_NTK["val"], labels_val)
-    tile = list(probabilities)[best]
-    if coarse is None:
-        return {"global": {s: p_NTK[s][:, 0] for s in SPLITS}}, tile
-    from_coarse = read_npz(coarse / "probabilities.npz")
-    return {
-        "cnn-dnn": {s: from_coarse[s] for s in SPLITS},
-        "mean": {s: evaluation.mean(p_NTK[s]) for s in SPLITS},
-        "vote": {s: evaluation.vote(p_NTK[s]) for s in SPLITS},
-        "best-tile": {s: p_NTK[s][:, best] for s in SPLITS},
-    }, tile
+    local: dict[str, dict[str, np.ndarray]],
+    nets: dict[str, Metrics],
+    trained: Trained,
+    y: dict[str, np.ndarray],
+    methods: Sequence[str],
+    fit_on: str,
+    task: Task,
+) -> dict[str, Decision]:
+    """Every method's decision.
 
-
-def compare_costs(
-    local: dict[str, dict[str, Any]],
-    coarse: dict[str, Any] | None,
-    global_net: dict[str, Any] | None,
-) -> dict[str, dict[str, float | int | None]]:
-    """Times, work and size of a decision by the local nets alone, and with the coarse net.
-
-    ``parallel_seconds`` is the slowest local net (plus the coarse net): one device per tile.
-    ``serial_seconds`` is the sum. ``speedup`` and ``flop_ratio`` compare with the global net.
+    Args:
+        local: ``probabilities.npz`` of every subdomain, by tile.
+        nets: metrics of every local net, by tile.
+        trained: folders of the other nets.
+        y: labels or targets of every split.
+        methods, fit_on: see :func:`evaluate_run`.
+        task: of the data set.
     """
-    seconds = [m["train_seconds"] for m in local.values()]
-    parameters = [m["parameters"] for m in local.values()]
-    work = max(m["multiply_adds"] for m in local.values())
-    costs = {}
-    for name, nets in (("local", []), ("coarse", [coarse] if coarse else [])):
-        extra = sum(net["train_seconds"] for net in nets)
-        parallel = max(seconds) + extra
-        sizes = parameters + [net["parameters"] for net in nets]
-        memory = [m["peak_memory_bytes"] for m in [*local.values(), *nets]]
-        costs[name] = {
-            "parallel_seconds": round(parallel, 4),
-            "serial_seconds": round(sum(seconds) + extra, 4),
-            "speedup": global_net and round(global_net["train_seconds"] / parallel, 4),
-            "flop_ratio": global_net and round(global_net["multiply_adds"] / work, 4),
-            "parameters_largest": max(sizes),
-            "parameters_total": sum(sizes),
-            "peak_memory_bytes": max(memory),
-        }
-    return costs
+    step = list(nets.values())
+    if trained.coarse is None:
+        (only,) = local.values()
+        return {"global": Decision({s: only[s] for s in SPLITS}, [step], step)}
+    p_NTK = {s: np.stack([p[s] for p in local.values()], axis=1) for s in ("train", *SPLITS)}
+    fitted = "val" if fit_on == "validation" else "train"
+    coarse = _metrics(trained.coarse)
+    both = [[*step, *map(_metrics, trained.folds)], [coarse]]
+    decisions = {"cnn-dnn": Decision(_probabilities(trained.coarse), both, [*step, coarse])}
+    for name in ("mean", "vote", "weighted", "logistic", "best-tile"):
+        if name in methods and name in evaluation.methods_of(task.name):
+            decisions[name] = _combine(name, p_NTK, y, fitted, nets, task)
+    for name, folder in trained.joint.items():
+        joint = _metrics(folder)
+        steps = [[joint]] if name == "coherent" else [*both, [joint]]
+        decisions[name] = Decision(_probabilities(folder), steps, [joint])
+    if trained.small:
+        small = [_metrics(trained.small)]
+        decisions["small"] = Decision(_probabilities(trained.small), [small], small)
+    if trained.ensemble:
+        members, last = [_metrics(f) for f in trained.members], _metrics(trained.ensemble)
+        decisions["ensemble"] = Decision(
+            _probabilities(trained.ensemble), [members, [last]], [*members, last]
+        )
+    return decisions
 
 
-def _metrics(folder: Path | None) -> dict[str, Any] | None:
-    return None if folder is None else read_json(folder / "metrics.json")
+def _combine(
+    name: str,
+    p_NTK: dict[str, np.ndarray],
+    y: dict[str, np.ndarray],
+    fitted: str,
+    nets: dict[str, Metrics],
+    task: Task,
+) -> Decision:
+    """A decision from the local nets alone; what it costs beside them is its own small solve."""
+    step = list(nets.values())
+    start = time.perf_counter()
+    facts: dict[str, Any] = {}
+    if name in ("mean", "vote"):
+        rule = getattr(evaluation, name)
+        return Decision({s: rule(p_NTK[s]) for s in SPLITS}, [step], step)
+    if name == "best-tile":
+        best = evaluation.best_tile(p_NTK["val"], y["val"], task.name)
+        facts = {"tile": list(nets)[best]}
+        return Decision({s: p_NTK[s][:, best] for s in SPLITS}, [step], [step[best]], facts)
+    from ddcnn import solvers
+
+    if name == "weighted":
+        weights, exponent = solvers.fit_weighted(p_NTK[fitted], y[fitted])
+        found = {s: evaluation.weighted(p_NTK[s], weights, exponent) for s in SPLITS}
+        facts = {"weights": dict(zip(nets, weights.round(4).tolist(), strict=True))}
+        num_parameters = weights.size + 1
+    else:
+        weights = solvers.fit_logistic(p_NTK[fitted], y[fitted])
+        found = {s: evaluation.logistic(p_NTK[s], weights) for s in SPLITS}
+        num_parameters = weights.size
+    own = {"train_seconds": time.perf_counter() - start, "parameters": num_parameters}
+    return Decision(found, [step, [own]], [*step, own], facts)
 
 
-def _accuracies(p: dict[str, np.ndarray], y: dict[str, np.ndarray]) -> dict[str, float]:
-    return {f"accuracy_{s}": evaluation.accuracy(p[s], y[s]) for s in SPLITS} | {
-        f"loss_{s}": evaluation.log_loss(p[s], y[s]) for s in SPLITS
+def costs(
+    steps: Iterable[Iterable[Metrics]], kept: Iterable[Metrics], global_net: Metrics | None
+) -> dict[str, float | int | None]:
+    """Times, work and size of a method.
+
+    Args:
+        steps: trainings that follow each other; those within a step run in parallel.
+        kept: the nets that a prediction needs.
+        global_net: what ``speedup`` and ``flop_ratio`` compare with.
+
+    Returns:
+        ``parallel_seconds``, the sum over the steps of the slowest training: one device for each
+        training of a step; ``serial_seconds``, the sum over all; ``flop_ratio`` of the work of one
+        image, with the steps added in the same way; and the rest of the columns.
+    """
+    steps = [list(step) for step in steps]
+    parallel = sum(max(net["train_seconds"] for net in step) for step in steps)
+    all_nets = [net for step in steps for net in step]
+    work = sum(max(net.get("multiply_adds", 0) for net in step) for step in steps)
+    sizes = [net["parameters"] for net in kept]
+    return {
+        "parallel_seconds": round(parallel, 4),
+        "serial_seconds": round(sum(net["train_seconds"] for net in all_nets), 4),
+        "speedup": global_net and round(global_net["train_seconds"] / parallel, 4),
+        "flop_ratio": global_net and round(global_net["multiply_adds"] / work, 4),
+        "parameters_largest": max(sizes),
+        "parameters_total": sum(sizes),
+        "peak_memory_bytes": max(net.get("peak_memory_bytes", 0) for net in all_nets),
+    }
+
+
+def _metrics(folder: Path) -> Metrics:
+    return read_json(folder / "metrics.json")
+
+
+def _probabilities(folder: Path) -> dict[str, np.ndarray]:
+    arrays = read_npz(folder / "probabilities.npz")
+    return {split: arrays[split] for split in SPLITS}
+
+
+def _scores(p: dict[str, np.ndarray], y: dict[str, np.ndarray], task: Task) -> dict[str, float]:
+    measures = evaluation.MEASURES[task.name]
+    return {
+        f"{name}_{s}": measure(p[s], y[s]) for name, measure in measures.items() for s in SPLITS
     }
 
 
 def _local_table(
-    metrics: dict[str, dict[str, Any]],
-    probabilities: dict[str, dict[str, np.ndarray]],
+    nets: dict[str, Metrics],
+    local: dict[str, dict[str, np.ndarray]],
     y: dict[str, np.ndarray],
+    task: Task,
 ) -> dict[str, dict[str, Any]]:
+    measure = evaluation.MEASURES[task.name][task.score]
     return {
-        tile: {key: metrics[tile][key] for key in LOCAL_KEYS}
-        | {f"accuracy_{s}": evaluation.accuracy(probabilities[tile][s], y[s]) for s in SPLITS}
-        for tile in metrics
+        tile: {key: nets[tile][key] for key in (*LOCAL_KEYS, f"{task.score}_train")}
+        | {f"{task.score}_{s}": measure(local[tile][s], y[s]) for s in SPLITS}
+        for tile in nets
     }
 
 
-def _coarse_entry(coarse: dict[str, Any] | None) -> dict[str, Any] | None:
-    return coarse and {key: coarse[key] for key in (*LOCAL_KEYS, "fit_on")}
+def _coarse_entry(coarse: Metrics, task: Task) -> dict[str, Any]:
+    keys = (*LOCAL_KEYS, f"{task.score}_train", "solver", "input", "fit_on", "strength")
+    return {key: coarse[key] for key in keys}
 
 
 def _overhead(
-    plan: dict[str, Any],
-    local: dict[str, dict[str, Any]],
-    probabilities: dict[str, dict[str, np.ndarray]],
-    coarse: dict[str, Any] | None,
+    plan: dict[str, Any], jobs: list[Metrics], local: dict[str, dict[str, np.ndarray]]
 ) -> dict[str, float]:
     """What the method pays beside training: seconds of the slowest job of each kind."""
-    jobs = [*local.values(), *([coarse] if coarse else [])]
     return {
         "tile_seconds": plan["seconds"],
         "start_seconds": max(job["start_seconds"] for job in jobs),
         "load_seconds": max(job["load_seconds"] for job in jobs),
-        "probabilities_seconds": round(max(float(p["seconds"]) for p in probabilities.values()), 4),
+        "probabilities_seconds": round(max(float(p["seconds"]) for p in local.values()), 4),
     }

@@ -12,7 +12,7 @@ import logging
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ from ddcnn.device import Device
 from ddcnn.errors import InputError
 from ddcnn.files import write_aside
 from ddcnn.models.cost import multiply_adds, num_parameters
+from ddcnn.models.features import last_features
 from ddcnn.optimizers import AdamW, Sgd
 from ddcnn.provenance import hardware, versions
 from ddcnn.tasks import Classification, Task
@@ -75,6 +76,7 @@ class Images:
         mean, std: per channel, of uint8 pixels / 255, of float values as they are.
         flip: spatial axes (0 = rows) along which an image may be mirrored.
         shift: largest random shift in pixels, edges repeated.
+        normalise: False leaves the values as they are; the net then does it itself.
     """
 
     pixels: torch.Tensor
@@ -83,6 +85,7 @@ class Images:
     std: Sequence[float]
     flip: Sequence[int] = ()
     shift: int = 0
+    normalise: bool = True
 
     def __post_init__(self) -> None:
         # (x / 255 - mean) / std as one multiplication and one addition.
@@ -94,6 +97,10 @@ class Images:
     def __len__(self) -> int:
         return len(self.pixels)
 
+    def subset(self, index: torch.Tensor) -> "Images":
+        """The images ``index``."""
+        return replace(self, pixels=self.pixels[index], labels=self.labels[index])
+
     def inputs(self, index: torch.Tensor) -> torch.Tensor:
         return self._normalise(self.pixels[index])
 
@@ -101,7 +108,9 @@ class Images:
         return self._normalise(self._augment(self.pixels[index], generator))
 
     def _normalise(self, pixels: torch.Tensor) -> torch.Tensor:
-        x = pixels.float().mul_(self._scale).add_(self._offset)
+        x = pixels.float()
+        if self.normalise:
+            x = x.mul_(self._scale).add_(self._offset)
         # Channels first for torch, still channels last in memory, which its CPU kernels like.
         return x.movedim(-1, 1)
 
@@ -140,6 +149,10 @@ class Features:
 
     def training_inputs(self, index: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         return self.values[index]
+
+    def subset(self, index: torch.Tensor) -> "Features":
+        """The samples ``index``."""
+        return Features(self.values[index], self.labels[index])
 
 
 @dataclass
@@ -329,6 +342,18 @@ def predict_logits(net: nn.Module, samples: Samples, batch_size: int = 1024) -> 
     net.eval()
     index = torch.arange(len(samples), device=next(net.parameters()).device)
     return torch.cat([net(samples.inputs(part)) for part in index.split(batch_size)])
+
+
+@torch.no_grad()
+def predict_features(
+    net: nn.Module, samples: Samples, batch_size: int = 1024
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the net's last linear layer sees, ``N, F``, and the outputs ``N, K``; see above."""
+    net.eval()
+    index = torch.arange(len(samples), device=next(net.parameters()).device)
+    parts = [last_features(net, samples.inputs(part)) for part in index.split(batch_size)]
+    features, outputs = zip(*parts, strict=True)
+    return torch.cat(features), torch.cat(outputs)
 
 
 def evaluate(net: nn.Module, samples: Samples, task: Task = CLASSIFICATION) -> tuple[float, float]:

@@ -1,45 +1,75 @@
-# The coarse solve, and every method's decisions.
+# The coarse solve, the trainings as one model, and every method's decisions.
 
 
 rule train_coarse:
     input:
-        probabilities=local_probabilities_inputs,
+        held_out_inputs,
+        probabilities=combined_inputs,
         labels=expand("results/data/{{dataset}}/y_{split}.npy", split=["train", "val"]),
+        card="results/data/{dataset}/card.json",
     output:
-        model="results/runs/{dataset}/{model}/{decomposition}/seed{seed}/coarse/model.safetensors",
-        history="results/runs/{dataset}/{model}/{decomposition}/seed{seed}/coarse/history.csv",
-        metrics="results/runs/{dataset}/{model}/{decomposition}/seed{seed}/coarse/metrics.json",
-        probabilities="results/runs/{dataset}/{model}/{decomposition}/seed{seed}/coarse/probabilities.npz",
+        model="results/runs/{dataset}/{model}/{decomposition}/seed{seed}/{combination}/model.safetensors",
+        history="results/runs/{dataset}/{model}/{decomposition}/seed{seed}/{combination}/history.csv",
+        metrics="results/runs/{dataset}/{model}/{decomposition}/seed{seed}/{combination}/metrics.json",
+        probabilities="results/runs/{dataset}/{model}/{decomposition}/seed{seed}/{combination}/probabilities.npz",
     log:
-        "logs/train_coarse/{dataset}/{model}/{decomposition}/seed{seed}.log",
+        "logs/train_coarse/{dataset}/{model}/{decomposition}/seed{seed}/{combination}.log",
     benchmark:
-        "results/benchmarks/train_coarse/{dataset}/{model}/{decomposition}/seed{seed}.tsv"
+        "results/benchmarks/train_coarse/{dataset}/{model}/{decomposition}/seed{seed}/{combination}.tsv"
     conda:
         CONDA_ENVIRONMENT
     threads: 1
     resources:
         gpu=1,
     params:
-        tiles=tiles_of,
+        names=combined_names,
+        coarse=coarse_net(),
+        num_folds=num_folds(),
         settings=coarse_settings(),
-        hidden=EXPERIMENT.settings["coarse"]["hidden"],
-        dropout=EXPERIMENT.settings["coarse"]["dropout"],
-        fit_on=EXPERIMENT.settings["coarse"]["fit_on"],
         code=code_digest("coarse"),
     message:
-        "Training the coarse net of {wildcards.dataset}, {wildcards.decomposition}, seed {wildcards.seed}"
+        "Training the coarse net of {wildcards.dataset}, {wildcards.decomposition}, seed {wildcards.seed} ({wildcards.combination})"
     script:
         "../scripts/train_coarse.py"
 
 
+rule train_coherent:
+    input:
+        images=expand("results/data/{{dataset}}/x_{split}.npy", split=SPLITS),
+        labels=expand("results/data/{{dataset}}/y_{split}.npy", split=["train", "val"]),
+        card="results/data/{dataset}/card.json",
+        trained=trained_inputs,
+    output:
+        model="results/runs/{dataset}/{model}/{decomposition}/seed{seed}/{start}/model.safetensors",
+        history="results/runs/{dataset}/{model}/{decomposition}/seed{seed}/{start}/history.csv",
+        metrics="results/runs/{dataset}/{model}/{decomposition}/seed{seed}/{start}/metrics.json",
+        probabilities="results/runs/{dataset}/{model}/{decomposition}/seed{seed}/{start}/probabilities.npz",
+    log:
+        "logs/train_coherent/{dataset}/{model}/{decomposition}/seed{seed}/{start}.log",
+    benchmark:
+        "results/benchmarks/train_coherent/{dataset}/{model}/{decomposition}/seed{seed}/{start}.tsv"
+    conda:
+        CONDA_ENVIRONMENT
+    threads: 1
+    resources:
+        gpu=1,
+    params:
+        subdomains=subdomains_parameters,
+        tiling=run_tiling,
+        coarse=joint_coarse_net(),
+        settings=joint_settings,
+        code=code_digest("coherent", "models.vgg"),
+    message:
+        "Training all nets of {wildcards.dataset}, {wildcards.decomposition}, seed {wildcards.seed} as one ({wildcards.start})"
+    script:
+        "../scripts/train_coherent.py"
+
+
 rule evaluate:
     input:
-        coarse=coarse_inputs,
-        global_net=global_inputs,
-        probabilities=local_probabilities_inputs,
-        metrics=local_metrics_inputs,
+        trained_files,
         plan=plan_input,
-        labels=expand("results/data/{{dataset}}/y_{split}.npy", split=["val", "test"]),
+        labels=expand("results/data/{{dataset}}/y_{split}.npy", split=SPLITS),
         card="results/data/{dataset}/card.json",
     output:
         evaluation="results/runs/{dataset}/{model}/{decomposition}/seed{seed}/evaluation.json",
@@ -52,7 +82,9 @@ rule evaluate:
         CONDA_ENVIRONMENT
     params:
         run=run_parameters,
-        tiles=tiles_of,
+        methods=methods_parameters,
+        fit_on=EXPERIMENT.settings["coarse"]["fit_on"],
+        trained=trained_folders,
         code=code_digest("runs"),
     message:
         "Comparing the methods on {wildcards.dataset}, {wildcards.decomposition}, seed {wildcards.seed}"

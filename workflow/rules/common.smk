@@ -25,8 +25,9 @@ except InputError as error:
 
 RUNS = {run.folder: run for run in EXPERIMENT.runs}
 # Several runs share the nets of a tiling: with and without the coarse view they are the same.
-TILING_RUNS = {(run.dataset, run.model, run.tiling.slug): run for run in EXPERIMENT.runs}
-TILINGS = {(run.dataset, run.tiling.slug): run.tiling for run in EXPERIMENT.runs}
+TRAINED = [*EXPERIMENT.runs, *EXPERIMENT.controls]
+TILING_RUNS = {(run.dataset, run.model, run.tiling.slug): run for run in TRAINED}
+TILINGS = {(run.dataset, run.tiling.slug): run.tiling for run in TRAINED}
 
 
 wildcard_constraints:
@@ -35,6 +36,9 @@ wildcard_constraints:
     tiling="whole|blocks-[0-9x]+-overlap[0-9x]+|interleaved-[0-9x]+",
     decomposition="[^/]+",
     seed=r"\d+",
+    fold=r"\d+",
+    combination="coarse|ensemble",
+    start="coherent|transfer",
     tile=rf"\d+(-\d+)*|{VIEW}",
     experiment="[^/]+",
 
@@ -62,19 +66,33 @@ def tiling_parameters(wildcards):
     return asdict(TILINGS[wildcards.dataset, wildcards.tiling])
 
 
-def subdomain_parameters(wildcards):
+def subdomain_of(run, tile, seed):
     """What a local net's job must know: where its tile is from, which net, which seed."""
-    run = TILING_RUNS[wildcards.dataset, wildcards.model, wildcards.tiling]
     return {
         "dataset": run.dataset,
         "tiling": run.tiling.slug,
-        "tile": wildcards.tile,
+        "tile": tile,
         "model": run.model,
         "architecture": run.architecture,
         "width": run.local_width,
         "dropout": EXPERIMENT.settings["local"]["dropout"],
-        "seed": int(wildcards.seed),
+        "seed": int(seed),
     }
+
+
+def subdomain_parameters(wildcards):
+    run = TILING_RUNS[wildcards.dataset, wildcards.model, wildcards.tiling]
+    return subdomain_of(run, wildcards.tile, wildcards.seed)
+
+
+def subdomains_parameters(wildcards):
+    """All local nets of a run, in the order of the decomposition."""
+    run = run_of(wildcards)
+    return [subdomain_of(run, tile, run.seed) for tile in run.decomposition.subdomains]
+
+
+def run_tiling(wildcards):
+    return asdict(run_of(wildcards).tiling)
 
 
 def local_settings():
@@ -82,10 +100,35 @@ def local_settings():
     return {k: v for k, v in EXPERIMENT.settings["local"].items() if k != "dropout"}
 
 
+COARSE_NET_KEYS = ("solver", "input", "hidden", "dropout", "fit_on")
+
+
+def coarse_net():
+    """Which coarse net, and what it is fitted on."""
+    return {key: EXPERIMENT.settings["coarse"][key] for key in COARSE_NET_KEYS}
+
+
+def joint_coarse_net():
+    """The coarse net of a model that is trained as one: it is fitted on nothing of its own."""
+    return {key: value for key, value in coarse_net().items() if key != "fit_on"}
+
+
+def num_folds():
+    """Parts of the training images, 0 where no net is trained without one."""
+    coarse = EXPERIMENT.settings["coarse"]
+    return coarse["folds"] if coarse["fit_on"] == "out-of-fold" else 0
+
+
 def coarse_settings():
-    """Training settings of the coarse net; the other keys belong to the net and its data."""
-    own = ("hidden", "dropout", "fit_on")
+    """Training settings of the coarse net."""
+    own = (*COARSE_NET_KEYS, "folds")
     return {k: v for k, v in EXPERIMENT.settings["coarse"].items() if k not in own}
+
+
+def joint_settings(wildcards):
+    """Training settings of local nets and coarse net as one model."""
+    changes = EXPERIMENT.settings["transfer"] if wildcards.start == "transfer" else {}
+    return local_settings() | changes
 
 
 def shard_inputs(wildcards):
@@ -96,38 +139,86 @@ def shard_inputs(wildcards):
     return [f"{folder}/plan.json"]
 
 
-def local_inputs(wildcards, file):
-    """One file of every local net of a run, in the order of the decomposition."""
+def local_folders(run):
+    """Folders of a run's local nets, in the order of the decomposition."""
+    return [f"results/local/{run.local_folder(tile)}" for tile in run.decomposition.subdomains]
+
+
+def member_folders(run):
+    """Folders of the nets of the control "ensemble"."""
+    return [folder for member in run.ensemble_runs() for folder in local_folders(member)]
+
+
+def fold_folders(folder):
+    """Folders of a local net's trainings without a part of the images, where they are needed."""
+    return [f"{folder}/fold{k}" for k in range(num_folds())]
+
+
+def combined_folders(wildcards):
+    """Folders of the nets that a coarse net combines: the tiles' or the ensemble's."""
     run = run_of(wildcards)
+    return member_folders(run) if wildcards.combination == "ensemble" else local_folders(run)
+
+
+def combined_inputs(wildcards):
+    return [f"{folder}/probabilities.npz" for folder in combined_folders(wildcards)]
+
+
+def combined_names(wildcards):
+    """What a coarse net calls its inputs."""
+    names = tiles_of(wildcards)
+    if wildcards.combination == "ensemble":
+        return [f"member-{number}" for number in range(len(names))]
+    return names
+
+
+def held_out_inputs(wildcards):
     return [
-        f"results/local/{run.local_folder(tile)}/{file}" for tile in run.decomposition.subdomains
+        f"{fold}/held_out.npz"
+        for folder in combined_folders(wildcards)
+        for fold in fold_folders(folder)
     ]
 
 
-def local_probabilities_inputs(wildcards):
-    return local_inputs(wildcards, "probabilities.npz")
-
-
-def local_metrics_inputs(wildcards):
-    return local_inputs(wildcards, "metrics.json")
-
-
-def coarse_inputs(wildcards):
-    """The coarse net of a run; the global net's run has none."""
-    if run_of(wildcards).is_global:
+def trained_inputs(wildcards):
+    """What the method transfer starts from: local nets, and the coarse net as the last one."""
+    if wildcards.start == "coherent":
         return []
-    return [
-        f"results/runs/{run_of(wildcards).folder}/coarse/{file}"
-        for file in ("metrics.json", "probabilities.npz")
-    ]
+    run = run_of(wildcards)
+    folders = [*local_folders(run), f"results/runs/{run.folder}/coarse"]
+    return [f"{folder}/model.safetensors" for folder in folders]
 
 
-def global_inputs(wildcards):
-    """The global net that a run is compared with."""
-    whole = run_of(wildcards).global_run()
-    if whole.folder not in RUNS:
-        return []
-    return [f"results/local/{whole.local_folder(whole.tiling.names[0])}/metrics.json"]
+def trained_folders(wildcards):
+    """Folders of everything that is compared in a run; see ddcnn.runs.Trained."""
+    run = run_of(wildcards)
+    folder, methods = f"results/runs/{run.folder}", EXPERIMENT.methods_of(run)
+    local = local_folders(run)
+    whole = run.global_run()
+    (small,) = local_folders(run.small_run())
+    ensemble = "ensemble" in methods
+    return {
+        "local": dict(zip(run.decomposition.subdomains, local, strict=True)),
+        "folds": [] if run.is_global else [fold for net in local for fold in fold_folders(net)],
+        "coarse": None if run.is_global else f"{folder}/coarse",
+        "global_net": local_folders(whole)[0] if whole.folder in RUNS else None,
+        "small": small if "small" in methods else None,
+        "members": member_folders(run) if ensemble else [],
+        "ensemble": f"{folder}/ensemble" if ensemble else None,
+        "joint": {m: f"{folder}/{m}" for m in ("coherent", "transfer") if m in methods},
+    }
+
+
+def trained_files(wildcards):
+    """Their files."""
+    folders = trained_folders(wildcards)
+    judging = [*folders["local"].values(), *folders["joint"].values()]
+    judging += [folders[key] for key in ("coarse", "small", "ensemble") if folders[key]]
+    others = [*folders["folds"], *folders["members"]]
+    others += [folders["global_net"]] if folders["global_net"] else []
+    files = [f"{folder}/probabilities.npz" for folder in judging]
+    files += [f"{folder}/metrics.json" for folder in [*judging, *others]]
+    return list(dict.fromkeys(files))
 
 
 def plan_input(wildcards):
@@ -138,6 +229,10 @@ def plan_input(wildcards):
 def tiles_of(wildcards):
     """Names of a run's subdomains."""
     return run_of(wildcards).decomposition.subdomains
+
+
+def methods_parameters(wildcards):
+    return EXPERIMENT.methods_of(run_of(wildcards))
 
 
 def run_parameters(wildcards):

@@ -47,8 +47,38 @@ rule local_probabilities:
         gpu=1,
     params:
         subdomain=subdomain_parameters,
+        coarse_input=EXPERIMENT.settings["coarse"]["input"],
         code=code_digest("local", "models.vgg"),
     message:
         "Local probabilities of {wildcards.dataset}, {wildcards.tiling}, tile {wildcards.tile}, seed {wildcards.seed}"
     script:
         "../scripts/local_probabilities.py"
+
+
+rule train_fold:
+    input:
+        shard_inputs,
+        labels=expand("results/data/{{dataset}}/y_{split}.npy", split=["train", "val"]),
+        card="results/data/{dataset}/card.json",
+    output:
+        held_out="results/local/{dataset}/{model}/{tiling}/seed{seed}/{tile}/fold{fold}/held_out.npz",
+        metrics="results/local/{dataset}/{model}/{tiling}/seed{seed}/{tile}/fold{fold}/metrics.json",
+    log:
+        "logs/train_fold/{dataset}/{model}/{tiling}/seed{seed}/{tile}/fold{fold}.log",
+    benchmark:
+        "results/benchmarks/train_fold/{dataset}/{model}/{tiling}/seed{seed}/{tile}/fold{fold}.tsv"
+    conda:
+        CONDA_ENVIRONMENT
+    threads: 1
+    resources:
+        gpu=1,
+    params:
+        subdomain=subdomain_parameters,
+        settings=local_settings(),
+        num_folds=EXPERIMENT.settings["coarse"]["folds"],
+        coarse_input=EXPERIMENT.settings["coarse"]["input"],
+        code=code_digest("local", "models.vgg"),
+    message:
+        "Training {wildcards.model} on {wildcards.dataset}, {wildcards.tiling}, tile {wildcards.tile}, seed {wildcards.seed}, without fold {wildcards.fold}"
+    script:
+        "../scripts/train_fold.py"

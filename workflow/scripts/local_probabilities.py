@@ -13,6 +13,7 @@ with log_to(snakemake.log[0]):
         shards=subdomain.shards(Path("results/tiles")),
         card=snakemake.input.card,
         weights=snakemake.input.model,
+        coarse_input=snakemake.params.coarse_input,
         out=snakemake.output.probabilities,
         gpus=snakemake.resources.gpu,
         threads=snakemake.threads,

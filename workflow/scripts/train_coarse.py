@@ -5,16 +5,16 @@ from pathlib import Path
 from ddcnn.logs import log_to
 
 with log_to(snakemake.log[0]):
-    from ddcnn.coarse import train_coarse
+    from ddcnn.coarse import CoarseSettings, train_coarse
     from ddcnn.training import Settings
 
     train_coarse(
-        probabilities=dict(zip(snakemake.params.tiles, snakemake.input.probabilities, strict=True)),
+        local=dict(zip(snakemake.params.names, snakemake.input.probabilities, strict=True)),
         labels=dict(zip(["train", "val"], snakemake.input.labels, strict=True)),
+        card=snakemake.input.card,
+        coarse=CoarseSettings(**snakemake.params.coarse),
         settings=Settings(**snakemake.params.settings),
-        hidden=snakemake.params.hidden,
-        dropout=snakemake.params.dropout,
-        fit_on=snakemake.params.fit_on,
+        num_folds=snakemake.params.num_folds,
         seed=int(snakemake.wildcards.seed),
         out=Path(snakemake.output.model).parent,
         gpus=snakemake.resources.gpu,

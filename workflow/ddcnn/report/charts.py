@@ -172,10 +172,10 @@ def _coarse_curves(study: Study) -> figures.CurveGroup:
 
 
 def _histories(folders: list[tuple[str, Path]]) -> list[tuple[str, pd.DataFrame]]:
-    """Histories that exist and are not empty: a coarse net solved directly has no epochs."""
+    """Histories of trainings in epochs: a linear coarse net, solved directly, has none."""
     found = [
         (label, pd.read_csv(folder / "history.csv"))
         for label, folder in folders
         if (folder / "history.csv").is_file()
     ]
-    return [(label, history) for label, history in found if len(history)]
+    return [(label, history) for label, history in found if "epoch" in history]

@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from ddcnn.evaluation import METHODS
 from ddcnn.tiles import Tiling, format_axes
 
-METHODS = ("global", "cnn-dnn", "mean", "vote", "best-tile")  # in the order of every table
 MEASURED = (
     "accuracy_val",
     "accuracy_test",

@@ -1,0 +1,173 @@
+"""The CNN-DNN: the coarse net, and the whole two-level net as one model."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+
+from ddcnn.evaluation import SMALLEST_PROBABILITY
+from ddcnn.models.features import last_features
+from ddcnn.tasks import Task
+from ddcnn.tiles import area_weights
+
+# Inputs of the coarse net that spread by less are not blown up any further.
+SMALLEST_SPREAD = 0.01
+
+
+class CoarseNet(nn.Module):
+    """From all local decisions to one: the average of the tiles, plus what dense layers add.
+
+    The average is the decision without a coarse problem. The last layer starts at zero, so that
+    training starts there, and a strong penalty stays there: with few samples the average is hard
+    to beat (arXiv 2302.06564, section 3.2, has dense layers alone).
+
+    Args:
+        num_inputs: numbers F that all tiles together give, see :func:`coarse_input`.
+        classes: number of classes K.
+        hidden: neurons of each hidden layer; none makes the net linear.
+        dropout: probability of dropping a hidden neuron.
+    """
+
+    def __init__(
+        self, num_inputs: int, classes: int, hidden: Sequence[int] = (), dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        # Inputs are standardised, so that one penalty or learning rate suits all of them.
+        self.register_buffer("shift", torch.zeros(num_inputs))
+        self.register_buffer("scale", torch.ones(num_inputs))
+        layers: list[nn.Module] = []
+        num_in = num_inputs
+        for num_out in hidden:
+            layers += [nn.Linear(num_in, num_out), nn.ReLU(), nn.Dropout(dropout)]
+            num_in = num_out
+        self.layers = nn.Sequential(*layers, nn.Linear(num_in, classes))
+        for parameter in self.layers[-1].parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits ``N, K`` of rows ``N, F + K`` from :func:`coarse_input`."""
+        inputs, average = self.split(x)
+        return average + self.layers(inputs)
+
+    def split(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows ``N, F + K`` as standardised inputs ``N, F`` and the average's logits ``N, K``."""
+        num_inputs = len(self.shift)
+        return (x[:, :num_inputs] - self.shift) * self.scale, x[:, num_inputs:]
+
+    @torch.no_grad()
+    def standardise(self, x: torch.Tensor) -> None:
+        """Set shift and scale from the rows ``N, F + K`` that the net will be fitted on."""
+        inputs = x[:, : len(self.shift)]
+        self.shift.copy_(inputs.mean(dim=0))
+        spread = inputs.std(dim=0, unbiased=False)
+        # Of an input that hardly changes, dividing by its spread would make noise large.
+        self.scale.copy_(1 / spread.clamp(min=SMALLEST_SPREAD))
+
+
+def coarse_input(
+    outputs_NTK: torch.Tensor,
+    kind: str,
+    task: Task,
+    features_NTF: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Rows of the coarse net: float ``N, F + K``.
+
+    Args:
+        outputs_NTK: of N images, T tiles: logits of K classes (logarithms of probabilities will
+            do), or K standardised targets.
+        kind: what the coarse net sees of a tile: ``probabilities``, ``log-probabilities``,
+            ``logits`` or ``features`` (what the local net's last layer sees). For regression the
+            first three are the predictions.
+        task: of the data set.
+        features_NTF: for the last kind.
+
+    Returns:
+        what the tiles give, side by side, and their average: the logarithm of the average
+        probabilities, or the average prediction.
+    """
+    if task.name == "regression":
+        inputs, average_NK = outputs_NTK, outputs_NTK.mean(dim=1)
+    else:
+        log_p_NTK = outputs_NTK.log_softmax(dim=2).clamp(min=math.log(SMALLEST_PROBABILITY))
+        average_NK = log_p_NTK.logsumexp(dim=1) - math.log(log_p_NTK.shape[1])
+        inputs = {"probabilities": log_p_NTK.exp(), "log-probabilities": log_p_NTK}.get(
+            kind, outputs_NTK
+        )
+    if kind == "features":
+        inputs = features_NTF
+    return torch.cat([inputs.flatten(start_dim=1), average_NK], dim=1)
+
+
+class CnnDnn(nn.Module):
+    """The two-level net from whole images to one decision: tiles, local nets, coarse net.
+
+    Args:
+        tiles: name and slices of every tile, as :meth:`ddcnn.tiles.Tiling.tiles` gives them.
+        nets: the local net of every subdomain, in the order of the decomposition; one more than
+            tiles where the last one sees the coarse view.
+        coarse: the coarse net.
+        kind: what the coarse net sees, see :func:`coarse_input`.
+        task: of the data set.
+        shape: spatial axes of an image.
+        mean, std: per channel, from the data card: of pixels / white.
+        white: value of white: 255 for images, 1 for signals.
+    """
+
+    def __init__(
+        self,
+        tiles: Mapping[str, tuple[slice, ...]],
+        nets: Sequence[nn.Module],
+        coarse: CoarseNet,
+        kind: str,
+        task: Task,
+        shape: Sequence[int],
+        mean: Sequence[float],
+        std: Sequence[float],
+        white: int,
+    ) -> None:
+        super().__init__()
+        self.tiles = list(tiles.values())
+        self.nets = nn.ModuleList(nets)
+        self.coarse = coarse
+        self.kind, self.task, self.white = kind, task, white
+        std = torch.tensor(std)
+        ones = [1] * len(shape)
+        self.register_buffer("scale", (1 / (white * std)).view(-1, *ones), persistent=False)
+        self.register_buffer(
+            "offset", (-torch.tensor(mean) / std).view(-1, *ones), persistent=False
+        )
+        if len(nets) > len(self.tiles):
+            tile_shape = [
+                len(range(*s.indices(n))) for s, n in zip(self.tiles[0], shape, strict=True)
+            ]
+            for axis, sizes in enumerate(zip(shape, tile_shape, strict=True)):
+                weights = torch.from_numpy(area_weights(*sizes))
+                self.register_buffer(f"resample{axis}", weights, persistent=False)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Logits or standardised targets ``N, K`` of images ``N, C, *spatial``, not normalised."""
+        with_features = self.kind == "features"
+        outputs = [
+            last_features(net, x) if with_features else (None, net(x))
+            for net, x in zip(self.nets, self.subdomains(pixels), strict=True)
+        ]
+        features = torch.stack([f for f, _ in outputs], dim=1) if with_features else None
+        outputs_NTK = torch.stack([output for _, output in outputs], dim=1)
+        return self.coarse(coarse_input(outputs_NTK, self.kind, self.task, features))
+
+    def subdomains(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        """What every local net sees: float ``N, C, *tile_shape``, normalised."""
+        # Channels stay last in memory, which the CPU kernels like.
+        parts = [pixels[(slice(None), slice(None), *box)] for box in self.tiles]
+        if len(self.nets) > len(parts):
+            parts.append(self._coarse_view(pixels))
+        return [part * self.scale + self.offset for part in parts]
+
+    def _coarse_view(self, pixels: torch.Tensor) -> torch.Tensor:
+        """The image in the size of a tile, rounded as :func:`ddcnn.tiles.resample` does."""
+        out = pixels
+        for axis in range(pixels.ndim - 2):
+            weights = getattr(self, f"resample{axis}")
+            out = torch.tensordot(out, weights, dims=([axis + 2], [1])).movedim(-1, axis + 2)
+        return out.round().clamp(0, 255) if self.white == 255 else out

@@ -1,0 +1,25 @@
+"""Rule train_fold: see ddcnn.local.train_fold."""
+
+from pathlib import Path
+
+from ddcnn.logs import log_to
+
+with log_to(snakemake.log[0]):
+    from ddcnn.local import Subdomain, train_fold
+    from ddcnn.training import Settings
+
+    subdomain = Subdomain(**snakemake.params.subdomain)
+    train_fold(
+        subdomain,
+        fold=int(snakemake.wildcards.fold),
+        num_folds=snakemake.params.num_folds,
+        shards=subdomain.shards(Path("results/tiles")),
+        labels=dict(zip(["train", "val"], snakemake.input.labels, strict=True)),
+        card=snakemake.input.card,
+        settings=Settings(**snakemake.params.settings),
+        coarse_input=snakemake.params.coarse_input,
+        out=Path(snakemake.output.held_out).parent,
+        gpus=snakemake.resources.gpu,
+        threads=snakemake.threads,
+        code=snakemake.params.code,
+    )
