@@ -10,6 +10,7 @@ sys.path.insert(0, PACKAGE_FOLDER)
 earlier = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
 os.environ.update(PYTHONPATH=os.pathsep.join(dict.fromkeys([PACKAGE_FOLDER, *earlier])))
 
+from ddcnn import models
 from ddcnn.configuration import load_experiment
 from ddcnn.errors import InputError
 from ddcnn.provenance import code_digest
@@ -26,6 +27,11 @@ except InputError as error:
 RUNS = {run.folder: run for run in EXPERIMENT.runs}
 # Several runs share the nets of a tiling: with and without the coarse view they are the same.
 TILING_RUNS = {(run.dataset, run.model, run.tiling.slug): run for run in EXPERIMENT.runs}
+# Of the stage and of one net: an edit of another net re-runs nothing.
+LOCAL_CODE = {
+    name: f"{code_digest('local')} {models.code_of(name)}"
+    for name in dict.fromkeys(run.architecture for run in EXPERIMENT.runs)
+}
 TILINGS = {(run.dataset, run.tiling.slug): run.tiling for run in EXPERIMENT.runs}
 
 
@@ -75,6 +81,12 @@ def subdomain_parameters(wildcards):
         "dropout": EXPERIMENT.settings["local"]["dropout"],
         "seed": int(wildcards.seed),
     }
+
+
+def local_code(wildcards):
+    """Changes when the code of a local net's job does, that of its architecture included."""
+    run = TILING_RUNS[wildcards.dataset, wildcards.model, wildcards.tiling]
+    return LOCAL_CODE[run.architecture]
 
 
 def local_settings():

@@ -22,7 +22,7 @@ rule train_local:
     params:
         subdomain=subdomain_parameters,
         settings=local_settings(),
-        code=code_digest("local", "models.vgg"),
+        code=local_code,
     message:
         "Training {wildcards.model} on {wildcards.dataset}, {wildcards.tiling}, tile {wildcards.tile}, seed {wildcards.seed}"
     script:
@@ -47,7 +47,7 @@ rule local_probabilities:
         gpu=1,
     params:
         subdomain=subdomain_parameters,
-        code=code_digest("local", "models.vgg"),
+        code=local_code,
     message:
         "Local probabilities of {wildcards.dataset}, {wildcards.tiling}, tile {wildcards.tile}, seed {wildcards.seed}"
     script:

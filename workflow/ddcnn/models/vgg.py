@@ -1,11 +1,9 @@
-"""A small VGG-like net in two and three dimensions."""
+"""A small VGG-like net in one to three dimensions."""
 
 import torch
 from torch import nn
 
-CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
-BATCH_NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-MAX_POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+from ddcnn.models.layers import BATCH_NORM, CONVOLUTION, MAX_POOL
 
 
 class Vgg(nn.Module):
@@ -15,7 +13,7 @@ class Vgg(nn.Module):
     average in place of the dense layers, so that the parameters do not depend on the input size.
 
     Args:
-        shape: spatial axes (two or three, at least 4 pixels each) and channels of one input.
+        shape: spatial axes (one to three, at least 4 pixels each) and channels of one input.
         classes: number of classes K.
         width: channels w of the first stage.
         dropout: probability of dropping a feature before the linear layer.
