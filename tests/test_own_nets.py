@@ -1,7 +1,9 @@
 """Nets of the user: found, checked before anything is trained, part of the code's digest."""
 
 import itertools
+import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -16,6 +18,14 @@ from ddcnn.configuration import load_experiment
 from ddcnn.errors import InputError
 from ddcnn.models import own
 from ddcnn.training import Settings, make_optimizer
+from workflow_runs import (
+    PROJECT,
+    make_project,
+    planned_jobs,
+    small_fashion,
+    snakemake,
+    write_config,
+)
 
 NUMBERS = itertools.count()  # Python keeps imported modules: every test needs names of its own
 GOOD = """
@@ -89,6 +99,9 @@ def test_a_class_in_a_package_with_a_helper_beside_it_is_a_factory_too(write):
         f"{package}.nets",
     )
     check(f"{package}.nets:Net")
+    net = models.build(f"{package}.nets:Net", (8, 8, 1), classes=3, width=4)
+    assert net.training
+    assert [p.numel() for p in net.parameters()] == [64 * 5, 5, 5 * 3, 3]
 
 
 def test_a_factory_on_the_python_path_is_found(write, tmp_path, monkeypatch):
@@ -198,7 +211,7 @@ def test_a_configuration_builds_every_shape_and_width_once(write):
 def test_a_configuration_refuses_a_net_that_fails_for_its_tiles(write):
     name = f"{write(changed(GOOD, 'width, 3)', 'width, 15)'))}:factory"
     load_experiment(config(model=name, grid="1x1"))
-    with pytest.raises(InputError, match=f"{name} for 14x14 pixels, 1 channels and width 4: "):
+    with pytest.raises(InputError, match=f"{name} for 14x14 pixels, 1 channel and width 4: "):
         load_experiment(config(model=name))
 
 
@@ -290,3 +303,41 @@ def test_a_weight_with_two_names_can_be_saved(tmp_path):
     save_weights(first, tmp_path / "model.safetensors")
     load_weights(second, tmp_path / "model.safetensors")
     assert torch.equal(first(torch.eye(3)), second(torch.eye(3)))
+
+
+# --- in the workflow ------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_example_of_the_readme_runs_and_an_edit_trains_it_again(tmp_path):
+    project = make_project(tmp_path / "my project")
+    readme = (PROJECT / "README.md").read_text()
+    ((code,), (model,)) = (
+        re.findall(pattern, readme, re.DOTALL)
+        for pattern in (r"`my_nets\.py`:\n\n```python\n(.*?)```", r"--config model=(my_nets:\w+)\n")
+    )
+    (project / "my_nets.py").write_text(code)
+    data = {"name": "fashion", "path": str(small_fashion(tmp_path / "fashion.npz", 240))}
+    options = {"dataset": data, "grid": "2x1", "coarse_view": False, "global_net": False}
+    config = write_config(project / "own.yaml", model=model, **options, local={"epochs": 1})
+    snakemake(project, config)
+    local = project / "results/local/fashion/my_nets.small-w8/blocks-2x1-overlap4/seed0/0-0"
+    metrics = json.loads((local / "metrics.json").read_text())
+    # Worked out by hand for 16 x 28 pixels and the width 8 (8 / sqrt(2), a multiple of 4).
+    assert metrics["input_shape"] == [16, 28, 1]
+    assert metrics["parameters"] == 8 * (25 + 1) + 2 * 8 + 10 * (16 * 8 + 1)
+    assert metrics["multiply_adds"] == 8 * 14 * 8 * 25 + 10 * 16 * 8
+    assert "my_nets.small-w8" in (project / "results/reports/tiny/summary.csv").read_text()
+
+    assert planned_jobs(project, config) == {}
+    (project / "my_nets.py").write_text(code.replace("kernel_size=5", "kernel_size=3"))
+    assert planned_jobs(project, config) == {
+        "train_local": 2, "local_probabilities": 2, "train_coarse": 1, "evaluate": 1, "report": 1,
+    }  # fmt: skip
+    (project / "my_nets.py").write_text(code.replace("return nn.Seq", "return nn.Sec"))
+    done = snakemake(project, config, check=False)
+    assert done.returncode != 0
+    (line,) = [line for line in done.stdout.splitlines() if "Error" in line]
+    assert line.startswith("Error in the configuration: model: my_nets:small for 16x28 pixels")
+    assert "AttributeError: module 'torch.nn' has no attribute 'Secuential'" in line
+    assert "Traceback" not in done.stdout

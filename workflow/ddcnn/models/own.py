@@ -74,6 +74,7 @@ def build(
     Raises:
         InputError: the factory is missing, fails, or returns no module.
     """
+    import torch
     from torch import nn
 
     factory = getattr(_load(name), name.partition(":")[2], None)
@@ -92,6 +93,11 @@ def build(
             f"{_where(name, shape, width)}: the factory returned {type(net).__name__}, "
             f"no torch.nn.Module; {ACCEPTED}"
         )
+    if any(map(nn.parameter.is_lazy, net.parameters())):
+        # Lazy layers learn their sizes from a first image, and an optimizer needs them.
+        with torch.no_grad():
+            _logits(net.eval(), torch.zeros(1, shape[-1], *shape[:-1]), classes, name)
+        net.train()
     return net
 
 
@@ -168,7 +174,8 @@ def _load(name: str) -> ModuleType:
 
 def _where(name: str, shape: tuple[int, ...], width: int) -> str:
     pixels = "x".join(map(str, shape[:-1]))
-    return f"model: {name} for {pixels} pixels, {shape[-1]} channels and width {width}"
+    channels = f"{shape[-1]} channel{'s' if shape[-1] > 1 else ''}"
+    return f"model: {name} for {pixels} pixels, {channels} and width {width}"
 
 
 def _cause(error: BaseException, name: str) -> str:
