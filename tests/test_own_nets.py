@@ -131,6 +131,7 @@ def test_a_factory_on_the_python_path_is_found(write, tmp_path, monkeypatch):
         ("nn.Flatten(), ", "", ["evaluation mode", "RuntimeError"]),
         ("nn.BatchNorm2d(width)", "nn.LSTM(6, 6)", ["ValueError", "LSTM"]),
         ("# end", "net = nn.Sequential(net, nn.Flatten(0))", ["became (3,)", "not (1, 3)"]),
+        ("# end", "net.append(nn.LazyLinear(4))", ["for 8x8 pixels, 1 channel", "became (1, 4)"]),
         ("# end", "net = net.requires_grad_(False)", ["no trainable weight"]),
         (
             "# end",

@@ -5,6 +5,8 @@ import importlib.util
 import sys
 import traceback
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -82,23 +84,20 @@ def build(
         raise InputError(
             f"model: {name}: {module_of(name)}.py has no function or class of this name; {ACCEPTED}"
         )
-    try:
-        net = factory(shape, classes, width, dropout)
-    except (Exception, SystemExit) as error:
-        raise InputError(
-            f"{_where(name, shape, width)}: {_cause(error, name)}; {ACCEPTED}"
-        ) from error
-    if not isinstance(net, nn.Module):
-        raise InputError(
-            f"{_where(name, shape, width)}: the factory returned {type(net).__name__}, "
-            f"no torch.nn.Module; {ACCEPTED}"
-        )
-    if any(map(nn.parameter.is_lazy, net.parameters())):
-        # Lazy layers learn their sizes from a first image, and an optimizer needs them.
-        with torch.no_grad():
-            _logits(net.eval(), torch.zeros(1, shape[-1], *shape[:-1]), classes, name)
-        net.train()
-    return net
+    with _about(name, shape, width):
+        try:
+            net = factory(shape, classes, width, dropout)
+        except (Exception, SystemExit) as error:
+            raise InputError(f"{_cause(error, name)}; {ACCEPTED}") from error
+        if not isinstance(net, nn.Module):
+            found = type(net).__name__
+            raise InputError(f"the factory returned {found}, no torch.nn.Module; {ACCEPTED}")
+        if any(map(nn.parameter.is_lazy, net.parameters())):
+            # Lazy layers learn their sizes from a first image, and an optimizer needs them.
+            with torch.no_grad():
+                _logits(net.eval(), torch.zeros(1, shape[-1], *shape[:-1]), classes, name)
+            net.train()
+        return net
 
 
 def check(name: str, shape: tuple[int, ...], classes: int, width: int, dropout: float) -> None:
@@ -118,10 +117,8 @@ def check(name: str, shape: tuple[int, ...], classes: int, width: int, dropout: 
             _run(build(name, shape, classes, width, dropout), shape, classes, name)
     except InputError:
         net = build(name, shape, classes, width, dropout)
-        try:
+        with _about(name, shape, width):
             _run(net, shape, classes, name)
-        except InputError as error:
-            raise InputError(f"{_where(name, shape, width)}: {error}") from error
 
 
 def _run(net: "nn.Module", shape: tuple[int, ...], classes: int, name: str) -> None:
@@ -172,10 +169,16 @@ def _load(name: str) -> ModuleType:
         raise InputError(f"model: {name}: {_cause(error, name)}; {ACCEPTED}") from error
 
 
-def _where(name: str, shape: tuple[int, ...], width: int) -> str:
+@contextmanager
+def _about(name: str, shape: tuple[int, ...], width: int) -> Iterator[None]:
+    """Puts the net before what is wrong with it."""
     pixels = "x".join(map(str, shape[:-1]))
     channels = f"{shape[-1]} channel{'s' if shape[-1] > 1 else ''}"
-    return f"model: {name} for {pixels} pixels, {channels} and width {width}"
+    try:
+        yield
+    except InputError as error:
+        where = f"model: {name} for {pixels} pixels, {channels} and width {width}"
+        raise InputError(f"{where}: {error}") from error
 
 
 def _cause(error: BaseException, name: str) -> str:
