@@ -79,7 +79,7 @@ def test_the_schema_is_valid_closed_and_described():
     assert all(rule.get("description") for rule in keys_of(schema()).values())
     mappings = [schema(), schema()["properties"]["dataset"]["items"]]
     mappings += [rule for rule in keys_of(schema()).values() if "properties" in rule]
-    assert len(mappings) == 4
+    assert len(mappings) == 5
     assert all(mapping["additionalProperties"] is False for mapping in mappings)
 
 
@@ -261,6 +261,8 @@ def own(**changes):
         ({"dataset": {"name": "a", "path": "a" * 5000}}, ["dataset", "aaaa"]),
         ({"dataset": {"name": "fashion-mnist-10k", "path": "/a.npz"}}, ["name", "taken"]),
         ({"model": "vg"}, ["model", "'vg'", "one of vgg"]),
+        ({"model": "resnt20"}, ["model", "did you mean 'resnet20'?", "one of vgg", "ct3d-same"]),
+        ({"model": ["vgg", "ct3d"]}, ["ct3d", "at least 46 pixels"]),
         ({"width": 0}, ["width", "0", "at least 1"]),
         ({"width": 4097}, ["width", "4097", "at most 4096"]),
         ({"width": 8.5}, ["width", "8.5", "integer"]),

@@ -8,14 +8,21 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from ddcnn import models
 from ddcnn.errors import InputError
 from ddcnn.local import Subdomain
 from ddcnn.models.cost import multiply_adds, num_parameters
 
-SHAPES = [(4, 4, 1), (5, 7, 3), (28, 28, 1), (4, 4, 4, 1), (6, 5, 4, 2)]  # with channels
+SHAPES = [
+    (4, 1),
+    (9, 2),
+    (4, 4, 1),
+    (5, 7, 3),
+    (28, 28, 1),
+    (4, 4, 4, 1),
+    (6, 5, 4, 2),
+]  # with channels
 
 
 def images_like(shape: tuple[int, ...], num_images: int = 2) -> torch.Tensor:
@@ -39,7 +46,7 @@ def test_the_net_of_the_measurements_has_its_288170_parameters():
     assert num_parameters(models.build("vgg", (28, 28, 1), classes=10, width=32)) == 288_170
 
 
-@pytest.mark.parametrize("axes", [2, 3])
+@pytest.mark.parametrize("axes", [1, 2, 3])
 def test_parameters_are_those_of_the_layers(axes):
     width, channels, classes = 6, 3, 7
     pairs = [(channels, 6), (6, 6), (6, 12), (12, 12), (12, 24), (24, 24)]
@@ -64,14 +71,6 @@ def test_multiply_adds_are_those_counted_by_hand():
     )  # fmt: skip
     by_hand += 16 * 10
     assert multiply_adds(models.build("vgg", (8, 8, 1), 10, 4), (8, 8, 1)) == by_hand
-
-
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_multiply_adds_are_half_of_the_operations_that_torch_counts(shape):
-    net = models.build("vgg", shape, classes=5, width=4).eval()
-    with FlopCounterMode(display=False) as counter:
-        net(images_like(shape, num_images=1))
-    assert multiply_adds(net, shape) == counter.get_total_flops() / 2
 
 
 def test_counting_leaves_the_net_as_it_was():
@@ -119,6 +118,7 @@ def test_a_local_net_has_about_one_nth_of_the_parameters():
 def test_a_model_s_name_holds_its_width():
     assert models.model_slug("vgg", 16) == "vgg-w16"
     assert models.model_slug("vgg", 16, 8) == "vgg-w16-local8"
+    assert models.model_slug("my.nets:small", 16, 8) == "my.nets.small-w16-local8"
 
 
 @pytest.mark.parametrize(
@@ -126,9 +126,10 @@ def test_a_model_s_name_holds_its_width():
     [
         ("vgg", (3, 28, 1), ["vgg", "at least 4 pixels", "3x28"]),
         ("vgg", (4, 4, 3, 1), ["vgg", "at least 4 pixels", "4x4x3"]),
-        ("vgg", (1,), ["vgg", "1 or 2 or 3 axes", "not 0"]),
+        ("vgg", (1,), ["vgg", "1 or 2 or 3 axes, not 0"]),
         ("vgg", (8, 8, 8, 8, 1), ["vgg", "1 or 2 or 3 axes", "8x8x8x8"]),
-        ("vggg", (28, 28, 1), ["'vggg'", "vgg"]),
+        ("ct3d", (128, 128, 32, 1), ["ct3d", "at least 46 pixels", "128x128x32"]),
+        ("vggg", (28, 28, 1), ["'vggg'", "vgg", "module:factory"]),
     ],
 )
 def test_an_input_that_a_net_cannot_take_is_refused_with_its_pixels(name, shape, words):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ddcnn import provenance
+from ddcnn import models, provenance
 from ddcnn.__main__ import main
 
 PACKAGE = Path(provenance.__file__).parent
@@ -17,10 +17,11 @@ STAGES = ["shards", "local", "coarse", "runs", "report", "data.preparation"]
 DIGESTS = """
 import json, sys
 from pathlib import Path
-from ddcnn import provenance
+from ddcnn import models, provenance
 stages, files = json.loads(sys.argv[1]), json.loads(sys.argv[2])
 def digests():
-    return {stage: provenance.code_digest(stage) for stage in stages}
+    found = {stage: provenance.code_digest(stage) for stage in stages}
+    return found | {f"net {name}": models.code_of(name) for name in ("vgg", "resnet20")}
 before, changed = digests(), {}
 for file in files:
     path = provenance.PACKAGE / file
@@ -66,8 +67,11 @@ def changed(package) -> dict[str, list[str]]:
 
 
 def test_digests_of_a_moved_package_are_the_same(package):
-    assert digests(package) == {name: provenance.code_digest(name) for name in STAGES}
-    assert len(set(digests(package).values())) == len(STAGES)
+    moved = digests(package)
+    assert len(set(moved.values())) == len(moved) == len(STAGES) + 2
+    for net in ("vgg", "resnet20"):
+        assert moved.pop(f"net {net}") == models.code_of(net)
+    assert moved == {name: provenance.code_digest(name) for name in STAGES}
 
 
 @pytest.mark.parametrize(
@@ -76,13 +80,16 @@ def test_digests_of_a_moved_package_are_the_same(package):
         ("coarse.py", ["coarse"]),
         ("training.py", ["coarse", "local"]),
         ("checkpoint.py", ["coarse", "local"]),
-        ("models/vgg.py", ["local"]),
+        ("models/vgg.py", ["net vgg"]),
+        ("models/resnet.py", ["net resnet20"]),
+        ("models/layers.py", ["net resnet20", "net vgg"]),
+        ("models/features.py", []),
         ("shards.py", ["local", "shards"]),
         ("runs.py", ["runs"]),
         ("report/page.py", ["report"]),
         ("figures/heat.py", ["report"]),
         ("data/arrays.py", ["data.preparation"]),
-        ("errors.py", sorted(STAGES)),
+        ("errors.py", sorted([*STAGES, "net resnet20", "net vgg"])),
         ("__main__.py", []),
         ("configuration.py", []),
     ],

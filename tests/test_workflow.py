@@ -157,6 +157,11 @@ def test_local_epochs_rerun_the_trainings_but_not_the_tiles(project):
             "training.py",
             {"train_local", "local_probabilities", "train_coarse", "evaluate", "report"},
         ),
+        (
+            "models/vgg.py",
+            {"train_local", "local_probabilities", "train_coarse", "evaluate", "report"},
+        ),
+        ("models/resnet.py", set()),
         ("runs.py", {"evaluate", "report"}),
         ("report/page.py", {"report"}),
     ],

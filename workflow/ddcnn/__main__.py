@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from ddcnn import __version__
+from ddcnn import __version__, models
 from ddcnn.configuration import SCHEMA, documentation, load_experiment
 from ddcnn.data.registry import REGISTRY, dataset_of
 from ddcnn.errors import InputError
@@ -26,6 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
     check.set_defaults(function=lambda options: check_configuration(options.file))
     docs = commands.add_parser("docs", help="write config/README.md from the schema")
     docs.set_defaults(function=lambda options: write_documentation())
+    nets = commands.add_parser("nets", help="list the nets with their sizes")
+    nets.set_defaults(function=lambda options: list_nets())
     data = commands.add_parser("data", help="list the registered data sets, or describe one")
     what = data.add_subparsers(dest="what", required=True, metavar="WHAT")
     what.add_parser("list", help="one line per data set").set_defaults(
@@ -63,6 +65,19 @@ def check_configuration(path: Path) -> None:
         run.local_folder(tile) for run in experiment.runs for tile in run.decomposition.subdomains
     )
     print(f"{experiment.name}: {len(experiment.runs)} runs, {len(nets)} trainings of local nets")
+
+
+def list_nets() -> None:
+    """Print a table of the nets, for 10 classes of 32 x 32 colour pixels or 2 of CT scans."""
+    from ddcnn.models.cost import num_parameters
+
+    print("| net | smallest input | width | parameters | |")
+    print("| --- | --- | --- | --- | --- |")
+    for name, net in models.ARCHITECTURES.items():
+        shape, classes = ((128, 128, 64, 1), 2) if net.module == "ct3d" else ((32, 32, 3), 10)
+        size = num_parameters(models.build(name, shape, classes, net.standard_width))
+        cells = (f"`{name}`", net.smallest_input, net.standard_width, f"{size:,}", net.description)
+        print("|", " | ".join(map(str, cells)), "|")
 
 
 def list_datasets() -> None:

@@ -19,7 +19,11 @@ log = logging.getLogger(__name__)
 
 def save_weights(net: nn.Module, path: str | Path, **description: str) -> None:
     """Write the weights as safetensors, which holds no code; ``description`` goes along."""
-    weights = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
+    # Copies: safetensors refuses two names of one tensor, as nets with tied weights have.
+    weights = {
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in net.state_dict().items()
+    }
     with write_aside(path) as aside:
         save_file(weights, aside, metadata=description)
 

@@ -129,10 +129,11 @@ def load_experiment(config: dict[str, Any]) -> Experiment:
     runs = list(dict.fromkeys(_runs(settings, datasets)))
     for dataset in datasets.values():
         _check_flip(dataset)
-    for run in runs:
-        _check_run(run, datasets[run.dataset])
-    runs.sort(key=lambda run: not run.is_global)
     controls = list(dict.fromkeys(_controls(settings, runs)))
+    for run in runs + controls:
+        _check_run(run, datasets[run.dataset])
+    _check_own_nets(runs + controls, datasets, settings["local"]["dropout"])
+    runs.sort(key=lambda run: not run.is_global)
     return Experiment(settings["experiment"], settings, datasets, entries, runs, controls)
 
 
@@ -175,6 +176,19 @@ def _check_flip(dataset: Dataset) -> None:
 def _check_run(run: Run, dataset: Dataset) -> None:
     run.tiling.check(dataset.shape)
     models.check_input(run.architecture, run.tiling.tile_shape(dataset.shape))
+
+
+def _check_own_nets(runs: list[Run], datasets: dict[str, Dataset], dropout: float) -> None:
+    """Build the user's nets, once for every shape and width; torch is imported for them only."""
+    nets = set()
+    for run in filter(lambda run: models.own.is_own(run.architecture), runs):
+        *spatial, channels = datasets[run.dataset].image_shape
+        shape = (*run.tiling.tile_shape(tuple(spatial)), channels)
+        # The classes of a user's data are known when all files are read; any number does.
+        classes = len(datasets[run.dataset].classes) or 2
+        nets.add((run.architecture, shape, classes, run.local_width))
+    for net in sorted(nets):
+        models.own.check(*net, dropout)
 
 
 @cache
@@ -262,17 +276,27 @@ def _message(error: jsonschema.ValidationError) -> str:
     if error.validator == "additionalProperties":
         known = list(error.schema["properties"])
         unknown = sorted(set(map(str, error.instance)) - set(known))[0]
-        close = difflib.get_close_matches(unknown, known, n=1)
-        hint = f" did you mean {close[0]!r}?" if close else ""
+        hint = _did_you_mean(unknown, known)
         return f"{'.'.join([*path, unknown])}: unknown key;{hint} accepted: {', '.join(known)}"
     if error.validator == "required":
         missing = sorted(set(error.validator_value) - set(error.instance))[0]
         rule = error.schema["properties"][missing]
         return f"{'.'.join([*path, missing])}: this key is missing. {rule['description']}"
-    rule = error.schema
     return (
-        f"{'.'.join(path) or 'configuration'}: {error.instance!r} is not accepted; {accepted(rule)}"
+        f"{'.'.join(path) or 'configuration'}: {error.instance!r} is not accepted;"
+        f"{_did_you_mean(error.instance, _names(error.schema))} {accepted(error.schema)}"
     )
+
+
+def _did_you_mean(value: Any, names: list[str]) -> str:
+    close = difflib.get_close_matches(str(value), names, n=1)
+    return f" did you mean {close[0]!r}?" if close else ""
+
+
+def _names(rule: dict[str, Any]) -> list[str]:
+    """The texts of a rule's enumerations."""
+    options = rule.get("enum", []) + [n for o in rule.get("anyOf", []) for n in _names(o)]
+    return [option for option in options if isinstance(option, str)]
 
 
 def accepted(rule: dict[str, Any]) -> str:
@@ -283,6 +307,8 @@ def accepted(rule: dict[str, Any]) -> str:
         return " or ".join(accepted(option) for option in rule["anyOf"])
     if "enum" in rule:
         return "one of " + ", ".join(map(str, rule["enum"]))
+    if "examples" in rule:
+        return f"text like {' or '.join(map(str, rule['examples']))}"
     kinds = rule.get("type", "value")
     text = " or ".join(kinds if isinstance(kinds, list) else [kinds])
     bounds = [

@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import importlib.util
 import os
 import platform
 import subprocess
@@ -11,9 +12,11 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 PACKAGES_NAMED = ("torch", "numpy", "snakemake")
+INSTALLED = ("site-packages", "dist-packages")
+ANY = "*"  # the root of modules that are in no package named in the roots
 
 
-def code_digest(*modules: str) -> str:
+def code_digest(*modules: str, outside: tuple[str, Path] | None = None) -> str:
     """Digest of modules of this package, of all package modules they import, and of the style
     sheets and templates beside these.
 
@@ -22,43 +25,73 @@ def code_digest(*modules: str) -> str:
 
     Args:
         modules: names inside the package, for example ``"coarse"`` or ``"models.vgg"``.
+        outside: a module of the user and the folder from which it is imported; what it imports
+            from this folder or from this package counts, too.
     """
-    for name in modules:
-        if _module_file(f"ddcnn.{name}") is None:
+    names = [f"ddcnn.{name}" for name in modules]
+    roots = {"ddcnn": PACKAGE.parent}
+    if outside:
+        names, user_folder = [*names, outside[0]], outside[1]
+        # Beside an installed module lie all other ones: only its own package is the user's.
+        key = outside[0].partition(".")[0] if user_folder.name in INSTALLED else ANY
+        roots[key] = user_folder
+    for name in names:
+        if _module_file(name, roots) is None:
             raise ValueError(f"{name} is not a module of this package")
     digest = hashlib.sha256()
-    for path in sorted(_imported_files(modules)):
-        digest.update(path.relative_to(PACKAGE).as_posix().encode())
+    files = _imported_files(names, roots)
+    for path in sorted(files, key=files.__getitem__):
+        digest.update(files[path].encode())
         digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
     return digest.hexdigest()[:16]
 
 
-def _imported_files(modules: tuple[str, ...]) -> set[Path]:
-    seen: set[Path] = set()
-    waiting = [f"ddcnn.{name}" for name in modules]
+def _imported_files(names: list[str], roots: dict[str, Path]) -> dict[Path, str]:
+    """Files by path, with their paths below the folder they are imported from."""
+    seen: dict[Path, str] = {}
+    waiting = list(names)
     while waiting:
-        path = _module_file(waiting.pop())
+        name = waiting.pop()
+        path = _module_file(name, roots)
         if path is not None and path not in seen:
-            seen.add(path)
-            seen |= {file for file in path.parent.iterdir() if file.suffix in (".css", ".jinja")}
-            waiting += _package_imports(path)
+            root = _root(name, roots)
+            beside = [file for file in path.parent.iterdir() if file.suffix in (".css", ".jinja")]
+            seen |= {file: file.relative_to(root).as_posix() for file in (path, *beside)}
+            waiting += _imports(path, name if path.name == "__init__.py" else _parent(name))
+            # Importing a.b runs a first; this package's own __init__.py holds its version only.
+            waiting += [_parent(name)] if _parent(name) else []
     return seen
 
 
 @cache
-def _package_imports(path: Path) -> list[str]:
+def _imports(path: Path, package: str) -> list[str]:
+    """Names of modules that the file of a package may import, some of them of attributes."""
     names = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            if node.level:
+                module = importlib.util.resolve_name("." * node.level + module, package)
             # "from ddcnn.models import vgg" names a module or an attribute: try both.
-            names += [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
-    return [name for name in names if name.startswith("ddcnn.")]
+            names += [module] + [f"{module}.{alias.name}" for alias in node.names]
+    return names
 
 
-def _module_file(name: str) -> Path | None:
-    base = PACKAGE.joinpath(*name.split(".")[1:])
+def _parent(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _root(name: str, roots: dict[str, Path]) -> Path | None:
+    return roots.get(name.partition(".")[0], roots.get(ANY))
+
+
+def _module_file(name: str, roots: dict[str, Path]) -> Path | None:
+    root = _root(name, roots)
+    if root is None or name == "ddcnn":
+        return None
+    base = root.joinpath(*name.split("."))
     for candidate in (base.with_suffix(".py"), base / "__init__.py"):
         if candidate.is_file():
             return candidate

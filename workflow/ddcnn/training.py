@@ -186,9 +186,10 @@ def _cosine(start: float, end: float, fraction: float) -> float:
 
 def make_optimizer(net: nn.Module, settings: Settings) -> Sgd | AdamW:
     """SGD with Nesterov momentum, or AdamW."""
+    weights = [weight for weight in net.parameters() if weight.requires_grad]
     if settings.optimizer == "adamw":
-        return AdamW(net.parameters(), settings.weight_decay)
-    return Sgd(net.parameters(), settings.momentum, settings.weight_decay)
+        return AdamW(weights, settings.weight_decay)
+    return Sgd(weights, settings.momentum, settings.weight_decay)
 
 
 def generator_of(*numbers: int) -> torch.Generator:

@@ -58,7 +58,7 @@ rule train_coherent:
         tiling=run_tiling,
         coarse=joint_coarse_net(),
         settings=joint_settings,
-        code=code_digest("coherent", "models.vgg"),
+        code=joint_code,
     message:
         "Training all nets of {wildcards.dataset}, {wildcards.decomposition}, seed {wildcards.seed} as one ({wildcards.start})"
     script:

@@ -10,6 +10,7 @@ sys.path.insert(0, PACKAGE_FOLDER)
 earlier = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
 os.environ.update(PYTHONPATH=os.pathsep.join(dict.fromkeys([PACKAGE_FOLDER, *earlier])))
 
+from ddcnn import models
 from ddcnn.configuration import load_experiment
 from ddcnn.errors import InputError
 from ddcnn.provenance import code_digest
@@ -26,6 +27,11 @@ except InputError as error:
 RUNS = {run.folder: run for run in EXPERIMENT.runs}
 # Several runs share the nets of a tiling: with and without the coarse view they are the same.
 TRAINED = [*EXPERIMENT.runs, *EXPERIMENT.controls]
+# Of one net each: an edit of another net re-runs nothing.
+LOCAL_CODE, COHERENT_CODE = code_digest("local"), code_digest("coherent")
+NET_CODE = {
+    name: models.code_of(name) for name in dict.fromkeys(run.architecture for run in TRAINED)
+}
 TILING_RUNS = {(run.dataset, run.model, run.tiling.slug): run for run in TRAINED}
 TILINGS = {(run.dataset, run.tiling.slug): run.tiling for run in TRAINED}
 
@@ -93,6 +99,17 @@ def subdomains_parameters(wildcards):
 
 def run_tiling(wildcards):
     return asdict(run_of(wildcards).tiling)
+
+
+def local_code(wildcards):
+    """Changes when the code of a local net's job does, that of its architecture included."""
+    run = TILING_RUNS[wildcards.dataset, wildcards.model, wildcards.tiling]
+    return f"{LOCAL_CODE} {NET_CODE[run.architecture]}"
+
+
+def joint_code(wildcards):
+    """The same for the trainings as one model."""
+    return f"{COHERENT_CODE} {NET_CODE[run_of(wildcards).architecture]}"
 
 
 def local_settings():

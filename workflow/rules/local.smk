@@ -22,7 +22,7 @@ rule train_local:
     params:
         subdomain=subdomain_parameters,
         settings=local_settings(),
-        code=code_digest("local", "models.vgg"),
+        code=local_code,
     message:
         "Training {wildcards.model} on {wildcards.dataset}, {wildcards.tiling}, tile {wildcards.tile}, seed {wildcards.seed}"
     script:
@@ -48,7 +48,7 @@ rule local_probabilities:
     params:
         subdomain=subdomain_parameters,
         coarse_input=EXPERIMENT.settings["coarse"]["input"],
-        code=code_digest("local", "models.vgg"),
+        code=local_code,
     message:
         "Local probabilities of {wildcards.dataset}, {wildcards.tiling}, tile {wildcards.tile}, seed {wildcards.seed}"
     script:
@@ -77,7 +77,7 @@ rule train_fold:
         settings=local_settings(),
         num_folds=EXPERIMENT.settings["coarse"]["folds"],
         coarse_input=EXPERIMENT.settings["coarse"]["input"],
-        code=code_digest("local", "models.vgg"),
+        code=local_code,
     message:
         "Training {wildcards.model} on {wildcards.dataset}, {wildcards.tiling}, tile {wildcards.tile}, seed {wildcards.seed}, without fold {wildcards.fold}"
     script:

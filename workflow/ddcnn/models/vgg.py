@@ -1,11 +1,9 @@
-"""A small VGG-like net in one, two and three dimensions."""
+"""A small VGG-like net in one to three dimensions."""
 
 import torch
 from torch import nn
 
-CONVOLUTION = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
+from ddcnn.models.layers import BATCH_NORM, CONVOLUTION, MAX_POOL
 
 
 class Vgg(nn.Module):

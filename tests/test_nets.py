@@ -1,0 +1,287 @@
+"""Every net in every dimension, against published sizes, torch's counter and torchvision."""
+
+import itertools
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models import VisionTransformer
+
+from ddcnn import models
+from ddcnn.__main__ import main
+from ddcnn.configuration import schema
+from ddcnn.errors import InputError
+from ddcnn.models.cost import multiply_adds, num_parameters
+from ddcnn.models.features import last_features
+from ddcnn.models.resnet import ResNet
+from ddcnn.models.vit import patch_size
+from workflow_runs import PROJECT
+
+# A large net of a kind tells nothing that its small one does not.
+NETS = [name for name in models.ARCHITECTURES if "32" not in name and "44" not in name]
+CASES = [(n, axes) for n in NETS for axes in models.ARCHITECTURES[n].num_axes]
+
+
+def smallest_shape(name: str, axes: int, channels: int = 2) -> tuple[int, ...]:
+    return (models.ARCHITECTURES[name].smallest_input,) * axes + (channels,)
+
+
+def images_like(shape: tuple[int, ...], num_images: int = 2) -> torch.Tensor:
+    return torch.randn(num_images, shape[-1], *shape[:-1])
+
+
+@pytest.mark.parametrize(("name", "axes"), CASES)
+def test_a_net_learns_from_its_smallest_input_with_every_weight(name, axes):
+    torch.manual_seed(0)
+    shape = smallest_shape(name, axes)
+    net = models.build(name, shape, classes=3, width=4, dropout=0.2)
+    logits = net(images_like(shape))
+    assert logits.shape == (2, 3)
+    F.cross_entropy(logits, torch.tensor([0, 2])).backward()
+    gradients = {name: weight.grad for name, weight in net.named_parameters()}
+    assert [n for n, g in gradients.items() if g is None or not g.isfinite().all()] == []
+    # Of a single pixel batch norm sees two values, whose normalised difference is constant: the
+    # gradient is 0 or next to it there. All other weights must have one.
+    reached = [n for n, g in gradients.items() if g.abs().max() > 0]
+    assert len(reached) > len(gradients) / 2
+
+
+@pytest.mark.parametrize(("name", "axes"), CASES)
+def test_an_input_below_the_smallest_is_refused(name, axes):
+    *spatial, channels = smallest_shape(name, axes)
+    spatial[-1] -= 1
+    with pytest.raises(InputError, match=rf"{name} needs at least {spatial[-1] + 1} pixels"):
+        models.build(name, (*spatial, channels), classes=3, width=4)
+
+
+@pytest.mark.parametrize("name", ["vgg", "resnet20", "resnet20-projection", "ct3d-same", "vit"])
+@pytest.mark.parametrize("spatial", [(37,), (19, 26), (17, 16, 18)], ids=str)
+def test_odd_shapes_one_output_and_a_batch_of_one_in_evaluation(name, spatial):
+    torch.manual_seed(0)
+    shape = (*spatial, 3)
+    net = models.build(name, shape, classes=1, width=8, dropout=0.5)
+    x = images_like(shape)
+    net(x).sum().backward()
+    assert all(weight.grad.abs().max() > 0 for weight in net.parameters())
+    net.eval()
+    logits = net(x)
+    assert logits.shape == (2, 1)
+    assert torch.equal(net(x), logits)
+    torch.testing.assert_close(net(x[:1]), logits[:1])
+
+
+@pytest.mark.parametrize(("name", "axes"), CASES)
+def test_multiply_adds_are_half_of_the_operations_that_torch_counts(name, axes):
+    *spatial, channels = smallest_shape(name, axes)
+    shape = (spatial[0] + 3, *spatial[1:], channels)
+    net = models.build(name, shape, classes=5, width=4).eval()
+    # With gradients: the fast path of attention is one operation that no counter looks into.
+    with FlopCounterMode(display=False) as counter:
+        net(images_like(shape, num_images=1))
+    assert multiply_adds(net, shape) == counter.get_total_flops() / 2
+
+
+def test_multiply_adds_of_a_transformer_by_hand():
+    tokens, hidden = 4 * 4 + 1, 8
+    block = tokens * 4 * hidden**2 + 2 * tokens**2 * hidden + 2 * tokens * hidden * 4 * hidden
+    by_hand = 16 * hidden * 3 * 2**2 + 6 * block + hidden * 5
+    net = models.build("vit", (8, 8, 3), classes=5, width=hidden)
+    assert multiply_adds(net, (8, 8, 3)) == by_hand
+
+
+def test_multiply_adds_of_layers_that_only_a_user_has():
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(6, 3, 2, 2))
+            self.up = nn.ConvTranspose2d(6, 2, 2)
+
+        def forward(self, x):
+            x = self.up(F.conv2d(x, self.weight))  # 7 x 7, then 8 x 8
+            return torch.einsum("nchw,ndhw->ncd", x, x).flatten(1)
+
+    by_hand = 49 * 6 * 12 + 49 * 6 * 2 * 4 + 64 * 2 * 2
+    assert multiply_adds(Own(), (8, 8, 3)) == by_hand
+
+
+# --- residual nets --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("resnet20", 269_722), ("resnet20-projection", 272_474)]
+)
+def test_residual_nets_have_the_published_size(name, parameters):
+    net = models.build(name, (32, 32, 3), classes=10, width=16)
+    assert num_parameters(net) == parameters
+
+
+@pytest.mark.parametrize("depth", [20, 32, 44, 56])
+def test_the_name_of_a_residual_net_counts_its_layers(depth):
+    plain, projected = (
+        models.build(f"resnet{depth}{suffix}", (8, 8, 3), 10, 4) for suffix in ("", "-projection")
+    )
+
+    def layers(net: nn.Module) -> int:
+        return sum(isinstance(layer, nn.Conv2d | nn.Linear) for layer in net.modules())
+
+    assert layers(plain) == depth
+    assert layers(projected) == depth + 2
+
+
+@pytest.mark.parametrize("spatial", [(9,), (8, 7), (4, 5, 6)], ids=str)
+def test_the_shortcut_without_parameters_takes_every_second_pixel(spatial):
+    net = ResNet((*spatial, 3), classes=2, width=2, depth=20)
+    blocks = [m for m in net.modules() if type(m).__name__ == "_Block"]
+    x = torch.randn(2, 2, *spatial)
+    y = blocks[3].shortcut(x)
+    assert y.shape == (2, 4, *(math.ceil(n / 2) for n in spatial))
+    for pixel in itertools.product(*map(range, y.shape[2:])):
+        source = tuple(2 * i for i in pixel)
+        assert torch.equal(y[(slice(None), slice(2), *pixel)], x[(slice(None), slice(2), *source)])
+    assert not y[:, 2:].any()
+
+
+def test_residual_nets_start_with_activations_that_neither_vanish_nor_explode():
+    torch.manual_seed(0)
+    net = models.build("resnet56", (32, 32, 3), classes=10, width=16)
+    features, _ = last_features(net, images_like((32, 32, 3), 8))
+    assert 0.1 < features.std() < 10
+
+
+# --- the net for CT scans -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["ct3d", "ct3d-same"])
+def test_the_ct_net_has_the_size_that_keras_prints(name):
+    net = models.build(name, (128, 128, 64, 1), classes=1, width=64)
+    assert num_parameters(net) == 1_351_873
+    running = [v for n, v in net.named_buffers() if n.endswith(("running_mean", "running_var"))]
+    assert num_parameters(net) + sum(v.numel() for v in running) == 1_352_897
+
+
+@pytest.mark.parametrize("name", ["ct3d", "ct3d-same"])
+def test_the_smallest_input_of_the_ct_net_is_the_smallest_that_runs(name):
+    net = models.build(name, (64,) * 3 + (1,), classes=2, width=1).eval()
+
+    def runs(pixels: int) -> bool:
+        try:
+            with torch.no_grad():
+                return net(torch.zeros(1, 1, pixels, pixels, pixels)).shape == (1, 2)
+        except RuntimeError:
+            return False
+
+    assert min(filter(runs, range(1, 60))) == models.ARCHITECTURES[name].smallest_input
+
+
+# --- the transformer ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("pixels", "patch"), [(16, 2), (28, 4), (32, 4)])
+def test_the_transformer_is_torchvision_s(pixels, patch):
+    torch.manual_seed(0)
+    ours = models.build("vit", (pixels, pixels, 3), classes=5, width=30).eval()
+    theirs = VisionTransformer(pixels, patch, 6, 4, 32, 128, num_classes=5).eval()
+    names = {"patches.": "conv_proj.", "classifier.": "heads.head."}
+
+    def renamed(name: str) -> str:
+        for our, their in names.items():
+            name = name.replace(our, their)
+        return name
+
+    theirs.load_state_dict({renamed(n): value for n, value in ours.state_dict().items()})
+    x = images_like((pixels, pixels, 3))
+    torch.testing.assert_close(ours(x), theirs(x))
+    fresh = VisionTransformer(pixels, patch, 6, 4, 32, 128).conv_proj.weight
+    assert ours.patches.weight.std().item() == pytest.approx(fresh.std().item(), rel=0.15)
+
+
+def test_the_transformer_fills_tiles_up_with_zeros():
+    torch.manual_seed(0)
+    net = models.build("vit-patch4", (6, 9, 1), classes=2, width=8).eval()
+    x = images_like((6, 9, 1))
+    padded = torch.zeros(2, 1, 8, 12)
+    padded[:, :, :6, :9] = x
+    same = models.build("vit-patch4", (8, 12, 1), classes=2, width=8).eval()
+    same.load_state_dict(net.state_dict())
+    torch.testing.assert_close(net(x), same(padded))
+
+
+def test_about_eight_patches_lie_along_the_longest_axis():
+    for pixels in range(4, 513):
+        patch = patch_size((3, pixels))
+        assert math.log2(patch).is_integer()
+        assert pixels / patch < 12
+        assert patch == 2 or pixels / patch > 5
+
+
+def test_torchvision_is_imported_for_a_transformer_only():
+    script = (
+        "import sys; from ddcnn import models\n"
+        "models.build('resnet20', (8, 8, 1), 2, 4)\n"
+        "assert 'torchvision' not in sys.modules\n"
+        "models.build('vit', (8, 8, 1), 2, 4)\n"
+        "assert 'torchvision' in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+# --- the last features ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_the_last_features_make_the_logits(name):
+    shape = smallest_shape(name, axes=2)
+    net = models.build(name, shape, classes=3, width=4, dropout=0.5)
+    features, logits = last_features(net, images_like(shape))  # in training, with dropout
+    assert features.shape[0] == 2
+    torch.testing.assert_close(net.classifier(features), logits)
+    logits.sum().backward()
+    assert not any(m._forward_pre_hooks for m in net.modules())
+
+
+def test_the_last_features_are_those_of_the_layer_that_runs_last():
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last, self.first = nn.Linear(5, 2), nn.Linear(3, 5)
+
+        def forward(self, x):
+            return self.last(self.first(x))
+
+    net, x = Own(), torch.randn(4, 3)
+    features, logits = last_features(net, x)
+    assert torch.equal(features, net.first(x))
+    assert torch.equal(logits, net(x))
+
+
+@pytest.mark.parametrize(
+    ("net", "words"),
+    [
+        (nn.Sequential(nn.Conv2d(1, 2, 4), nn.Flatten()), "it has none"),
+        (nn.Sequential(nn.Linear(4, 2), nn.Flatten()), r"the last one takes \(2, 1, 4, 4\)"),
+    ],
+)
+def test_a_net_without_last_features_is_refused(net, words):
+    with pytest.raises(InputError, match=rf"must end in a torch\.nn\.Linear.*{words}"):
+        last_features(net, torch.zeros(2, 1, 4, 4))
+
+
+# --- documents ------------------------------------------------------------------------------
+
+
+def test_the_configuration_takes_all_nets():
+    (names, own) = schema()["properties"]["model"]["items"]["anyOf"]
+    assert names["enum"] == list(models.ARCHITECTURES)
+    assert own["examples"] == ["my_module:factory"]
+
+
+def test_the_table_of_the_readme_is_what_the_command_prints(capsys):
+    assert main(["nets"]) == 0
+    table = capsys.readouterr().out
+    assert len(table.splitlines()) == len(models.ARCHITECTURES) + 2
+    assert table in (PROJECT / "README.md").read_text()
