@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from ddcnn import evaluation
-from ddcnn.coarse import CoarseSettings, train_coarse
+from ddcnn.coarse import train_coarse
 from ddcnn.coarse.stage import join_folds, read_rows
 from ddcnn.coherent import build_cnn_dnn, load_parts, train_coherent
 from ddcnn.local import Subdomain, train_fold, train_local, write_probabilities
-from ddcnn.models.cnn_dnn import CnnDnn, CoarseNet, coarse_input
+from ddcnn.models.cnn_dnn import CnnDnn, CoarseNet, CoarseSettings, coarse_input
 from ddcnn.models.cost import multiply_adds, num_parameters
 from ddcnn.shards import write_shards, write_view
 from ddcnn.tasks import Classification, Regression

@@ -13,7 +13,7 @@ from ddcnn import models, provenance
 from ddcnn.__main__ import main
 
 PACKAGE = Path(provenance.__file__).parent
-STAGES = ["shards", "local", "coarse", "runs", "report", "data.preparation"]
+STAGES = ["shards", "local", "coarse", "coherent", "runs", "report", "data.preparation"]
 DIGESTS = """
 import json, sys
 from pathlib import Path
@@ -77,14 +77,14 @@ def test_digests_of_a_moved_package_are_the_same(package):
 @pytest.mark.parametrize(
     ("file", "stages"),
     [
-        ("coarse.py", ["coarse"]),
-        ("training.py", ["coarse", "local"]),
-        ("checkpoint.py", ["coarse", "local"]),
+        ("coarse/problem.py", ["coarse"]),
+        ("training.py", ["coarse", "coherent", "local"]),
+        ("checkpoint.py", ["coarse", "coherent", "local"]),
         ("models/vgg.py", ["net vgg"]),
         ("models/resnet.py", ["net resnet20"]),
         ("models/layers.py", ["net resnet20", "net vgg"]),
-        ("models/features.py", []),
-        ("shards.py", ["local", "shards"]),
+        ("models/features.py", ["coarse", "coherent", "local"]),
+        ("shards.py", ["coherent", "local", "shards"]),
         ("runs.py", ["runs"]),
         ("report/page.py", ["report"]),
         ("figures/heat.py", ["report"]),

@@ -16,11 +16,10 @@ import numpy as np
 import torch
 
 from ddcnn.checkpoint import Checkpoint, load_weights, save_weights
-from ddcnn.coarse import CoarseSettings
 from ddcnn.device import JobClock, choose_device
 from ddcnn.files import read_json, write_json, write_npz
 from ddcnn.local import Subdomain, load_images
-from ddcnn.models.cnn_dnn import CnnDnn
+from ddcnn.models.cnn_dnn import CnnDnn, CoarseSettings
 from ddcnn.models.features import num_features
 from ddcnn.tasks import Task, task_of
 from ddcnn.tiles import Tiling

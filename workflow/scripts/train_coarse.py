@@ -5,7 +5,8 @@ from pathlib import Path
 from ddcnn.logs import log_to
 
 with log_to(snakemake.log[0]):
-    from ddcnn.coarse import CoarseSettings, train_coarse
+    from ddcnn.coarse import train_coarse
+    from ddcnn.models.cnn_dnn import CoarseSettings
     from ddcnn.training import Settings
 
     train_coarse(

@@ -5,9 +5,9 @@ from pathlib import Path
 from ddcnn.logs import log_to
 
 with log_to(snakemake.log[0]):
-    from ddcnn.coarse import CoarseSettings
     from ddcnn.coherent import train_coherent
     from ddcnn.local import Subdomain
+    from ddcnn.models.cnn_dnn import CoarseSettings
     from ddcnn.tiles import Tiling
     from ddcnn.training import Settings
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ddcnn.device import Device
-from ddcnn.models.cnn_dnn import CoarseNet
+from ddcnn.models.cnn_dnn import CoarseNet, CoarseSettings
 from ddcnn.solvers import fit_ridge, fit_softmax
 from ddcnn.tasks import Task
 from ddcnn.training import Features, Settings, evaluate, fit, generator_of
@@ -29,35 +29,6 @@ SHARES = (0.25, 0.5, 0.75, 1.0)
 # The search ends when so many stronger candidates in a row were no better than the best.
 PATIENCE = 1
 NUM_FOLDS = 5
-
-
-@dataclass(frozen=True)
-class CoarseSettings:
-    """What the coarse net is; how an MLP is trained is in :class:`ddcnn.training.Settings`.
-
-    Attributes:
-        solver: ``linear`` (L-BFGS on a convex problem) or ``mlp`` (hidden layers, mini-batches).
-        hidden, dropout: of the MLP.
-        input: what it sees of a tile, see :func:`ddcnn.models.cnn_dnn.coarse_input`.
-        fit_on: ``train``, ``validation`` or ``out-of-fold``: the local decisions it learns from.
-            Those on the training images are over-confident, because the local nets have learned
-            them; out-of-fold ones are by nets that have not seen the image.
-    """
-
-    solver: str
-    hidden: list[int]
-    dropout: float
-    input: str
-    fit_on: str = "train"
-
-    @property
-    def layers(self) -> list[int]:
-        """Neurons of each hidden layer."""
-        return [] if self.solver == "linear" else list(self.hidden)
-
-    def build(self, num_inputs: int, num_outputs: int) -> CoarseNet:
-        """The net, adding nothing to the average yet."""
-        return CoarseNet(num_inputs, num_outputs, self.layers, self.dropout)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from ddcnn.checkpoint import save_weights
-from ddcnn.coarse.problem import CoarseSettings, Problem, Solution
+from ddcnn.coarse.problem import Problem, Solution
 from ddcnn.device import Device, JobClock, choose_device
 from ddcnn.evaluation import SMALLEST_PROBABILITY
 from ddcnn.files import read_json, read_npz, write_json, write_npz
-from ddcnn.models.cnn_dnn import coarse_input
+from ddcnn.models.cnn_dnn import CoarseSettings, coarse_input
 from ddcnn.tasks import Task, task_of
 from ddcnn.training import (
     Features,
