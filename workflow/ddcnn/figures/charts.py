@@ -34,6 +34,7 @@ def accuracy_by_overlap(
     panels: Mapping[str, pd.DataFrame],
     global_accuracy: tuple[float, float] | None,
     score: str = "accuracy",
+    unit: str = "pixels",
 ) -> Figure:
     """Test score of the methods against the overlap, the global net as a horizontal line.
 
@@ -42,6 +43,7 @@ def accuracy_by_overlap(
             ``accuracy, error`` (one standard error).
         global_accuracy: score of the global net and its standard error, or None without one.
         score: its name, ``accuracy`` or ``R²``.
+        unit: of the overlap.
     """
     across, down = min(len(panels), ACROSS), -(-len(panels) // ACROSS)
     figure = Figure(figsize=(max(across, 2) * WIDTH / ACROSS + 0.3, 2.6 * down + 0.7))
@@ -53,6 +55,8 @@ def accuracy_by_overlap(
         axes.set_visible(False)
     for axes in grid[:, 0]:
         axes.set_ylabel(f"test {score}")
+    for axes in grid.flat[: len(panels)]:
+        axes.set_xlabel(f"overlap ({unit})")
     lines = {line.get_label(): line for axes in grid.flat for line in axes.lines}
     shown = [name for name in METHOD_COLOURS if name in lines]
     figure.legend(
@@ -87,7 +91,6 @@ def _draw_overlap_panel(
         axes.lines[-1].set_label(method)
     axes.set_xticks(ticks["pixels"], ticks["overlap"])
     axes.set_xlim(ticks["pixels"].min() - 0.35 * step, ticks["pixels"].max() + 0.35 * step)
-    axes.set_xlabel("overlap (pixels)")
 
 
 class TimeRow(NamedTuple):

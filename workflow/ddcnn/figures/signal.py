@@ -23,8 +23,8 @@ from ddcnn.figures.style import (
 LANE_COLOURS = (BLUE, VERMILLION, GREEN, PURPLE)  # neighbouring tiles differ
 MOST_LANES = 16  # tiles that are drawn out below the signal
 MOST_CHANNELS = 4  # of a signal that are drawn
-LANE = 0.34  # inches
-LANE_FILL = 0.8  # of a lane's height
+LANE = 0.45  # inches
+LANE_FILL = 0.9  # of a lane's height
 
 
 @styled

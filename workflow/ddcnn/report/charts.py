@@ -36,7 +36,8 @@ def sketch_overlap(study: Study) -> Sketch | None:
         _lines_in_words(study)
     )
     title = f"{study.score_name[0].upper()}{study.score_name[1:]} against overlap"
-    chart = figures.accuracy_by_overlap(tables, line, study.score_name)
+    unit = "samples" if study.noun == "signal" else "pixels"
+    chart = figures.accuracy_by_overlap(tables, line, study.score_name, unit)
     return Sketch(title, caption, alternative, chart)
 
 

@@ -62,7 +62,8 @@ class Run:
         grid = format_axes(self.evaluation["grid"])
         if self.evaluation["kind"] == "interleaved":
             return f"interleaved {grid}"
-        return f"{grid}, overlap {overlap_text(self.evaluation)}"
+        tiles = f"{grid} tiles" if len(self.evaluation["grid"]) == 1 else grid
+        return f"{tiles}, overlap {overlap_text(self.evaluation)}"
 
     @cached_property
     def predictions(self) -> dict[str, np.ndarray]:
