@@ -237,6 +237,8 @@ def series_package(site: Path, monkeypatch) -> None:
         name = f"sktime/datasets/data/Tecator/Tecator_{split}.ts"
         (site / name).parent.mkdir(parents=True, exist_ok=True)
         x = signals(count, 100, 1, seed=count)
+        if split == "TRAIN":  # as in the real files: 22 repeat others, some of them of the test
+            x[150:160], x[160:] = x[:10], signals(43, 100, 1, seed=43)[:12]
         content = ts_file(site / name, x, x.mean((1, 2)).tolist()).read_bytes()
         sha256 = hashlib.sha256(content).hexdigest()
         monkeypatch.setitem(entries.SERIES_FILES, Path(name).name, (len(content), sha256))
@@ -249,9 +251,11 @@ def test_spectra_from_an_installed_package(monkeypatch, tmp_path):
     series_package(tmp_path / "site", monkeypatch)
     card, arrays = prepared("tecator", tmp_path / "out")
     assert card["counts"] == {
-        "train": {"samples": 129}, "val": {"samples": 43}, "test": {"samples": 43},
+        "train": {"samples": 112}, "val": {"samples": 38}, "test": {"samples": 43},
     }  # fmt: skip
     assert (card["targets"], card["shape"]) == (["fat content in percent"], [100])
+    assert card["duplicates_across_splits"]["count"] == 0
+    assert card["notes"] == ["22 series of train that repeat others are left out"]
     x, y = arrays["test"]
     np.testing.assert_allclose(x.mean((1, 2)), y[:, 0], rtol=1e-6)
 

@@ -176,15 +176,31 @@ def read_ts(
 ) -> Collection:
     """Time series, a ``.ts`` file of train and one of test.
 
+    A series of train that repeats one of test, or an earlier one of train, is left out: what a
+    test asks must not have been learned.
+
     Args:
         targets: name of the target of a regression; none for classes.
     """
-    splits, classes = {}, []
-    for split, path in zip(("train", "test"), raw, strict=True):
+    splits, classes, seen, notes = {}, [], set(), []
+    for split, path in (("test", raw[1]), ("train", raw[0])):
         x, texts, classes = read_series(path)
         y = _targets(path, texts) if targets else _classes(path, texts, classes)
+        kept = _first_ones(x, set() if split == "test" else seen)
+        seen |= {each.tobytes() for each in x}
+        if split == "train" and len(kept) < len(x):
+            notes.append(f"{len(x) - len(kept)} series of train that repeat others are left out")
+            x, y = x[kept], y[kept]
         splits[split] = ArraySamples(y, partial(iter, [x]), path.name)
-    return Collection(classes, splits, targets=list(targets))
+    splits = {split: splits[split] for split in ("train", "test")}
+    return Collection(classes, splits, notes, targets=list(targets))
+
+
+def _first_ones(x: np.ndarray, seen: set[bytes]) -> np.ndarray:
+    """Places of the series that are neither in ``seen`` nor repeat an earlier one."""
+    contents = [each.tobytes() for each in x]
+    first = {content: place for place, content in reversed(list(enumerate(contents)))}
+    return np.array(sorted(p for content, p in first.items() if content not in seen), np.int64)
 
 
 def _targets(path: Path, texts: list[str]) -> np.ndarray:
