@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ddcnn import evaluation
 from ddcnn.files import write_json, write_npz
 from ddcnn.tiles import VIEW, Decomposition, Tiling
 
@@ -38,6 +39,11 @@ class FakeExperiment:
     seeds: tuple[int, ...] = (0,)
     global_net: bool = True
     counts: tuple[int, int, int] = (60, 40, 400)
+    targets: tuple[str, ...] = ()  # some make it a regression
+
+    @property
+    def task(self) -> str:
+        return "regression" if self.targets else "classification"
 
     def write(self, results: Path) -> list[Path]:
         """Write everything the report reads below ``results``; return the folders of the runs."""
@@ -60,7 +66,9 @@ class FakeExperiment:
         folder.mkdir(parents=True, exist_ok=True)
         random, num_classes = _random(self.dataset), len(self.classes)
         labels = {
-            s: random.integers(num_classes, size=n)
+            s: random.normal(5, 2, (n, len(self.targets))).astype(np.float32)
+            if self.targets
+            else random.integers(num_classes, size=n)
             for s, n in zip(SPLITS, self.counts, strict=True)
         }
         for split, y in labels.items():
@@ -72,7 +80,15 @@ class FakeExperiment:
         return labels
 
     def _image(self, label: int, random: np.random.Generator) -> np.ndarray:
-        """A bright ellipsoid whose place and form depend on the class, and a little noise."""
+        """A bright ellipsoid whose place and form depend on the class, and a little noise.
+
+        In one dimension a float signal: a wave of every channel.
+        """
+        label = float(np.mean(label))
+        if len(self.shape) == 1:
+            time = np.linspace(0, 6, self.shape[0])[:, None] + np.arange(self.channels)
+            noise = random.normal(0, 0.05, (self.shape[0], self.channels))
+            return (np.sin(time * (1 + 0.2 * label)) + noise).astype(np.float32)
         angle = 2 * np.pi * label / len(self.classes)
         axes = np.meshgrid(*(np.linspace(-1, 1, n) for n in self.shape), indexing="ij")
         centre = [0.35 * np.cos(angle), 0.35 * np.sin(angle), 0.0][: len(axes)]
@@ -90,18 +106,33 @@ class FakeExperiment:
             "licence": "MIT",
             "citation": "none",
             "synthetic": True,
-            "classes": list(self.classes),
+            "task": self.task,
+            "classes": [] if self.targets else list(self.classes),
+            **self._facts_of_targets(labels["train"]),
             "shape": list(self.shape),
             "channels": self.channels,
-            "axes": ["row", "column", "slice"][: len(self.shape)],
+            "axes": ["time"]
+            if len(self.shape) == 1
+            else ["row", "column", "slice"][: len(self.shape)],
             "counts": {
-                split: {name: int((y == k).sum()) for k, name in enumerate(self.classes)}
+                split: {"samples": len(y)}
+                if self.targets
+                else {name: int((y == k).sum()) for k, name in enumerate(self.classes)}
                 for split, y in labels.items()
             },
             "mean": [0.3] * self.channels,
             "std": [0.3] * self.channels,
             "augment": {"flip": [], "shift": 0},
             "checksums": {},
+        }
+
+    def _facts_of_targets(self, train: np.ndarray) -> dict[str, Any]:
+        if not self.targets:
+            return {}
+        return {
+            "targets": list(self.targets),
+            "target_mean": train.mean(axis=0).tolist(),
+            "target_std": train.std(axis=0).tolist(),
         }
 
     # Local nets ---------------------------------------------------------------------------------
@@ -136,7 +167,7 @@ class FakeExperiment:
         probabilities = {s: self._noisy(s, y, skill, random) for s, y in labels.items()}
         seconds = max(GLOBAL_SECONDS * share**2, 1.0) * random.uniform(1.0, 1.4)
         net = {
-            **{f"accuracy_{s}": _accuracy(p, labels[s]) for s, p in probabilities.items()},
+            **{k: v for s, p in probabilities.items() for k, v in self._scores(s, p, labels[s])},
             "train_seconds": seconds,
             "start_seconds": 2.1,
             "load_seconds": 0.05,
@@ -152,6 +183,9 @@ class FakeExperiment:
         self, split: str, y: np.ndarray, skill: float, random: np.random.Generator
     ) -> np.ndarray:
         """Probabilities of one net; some images are hard for all of them, as in real data."""
+        if self.targets:
+            hard = _random(f"{self.dataset} {split}").normal(size=y.shape)
+            return (y + (hard + random.normal(size=y.shape)) * 2 / skill).astype(np.float32)
         size = (len(y), len(self.classes))
         hard = _random(f"{self.dataset} {split}").normal(size=size) * 1.5
         logits = hard + 1.3 * random.normal(size=size)
@@ -163,7 +197,8 @@ class FakeExperiment:
         self, folder: Path, net: dict[str, Any], tiling: str, tile: str, seed: int
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        accuracy = net["accuracy_val"]
+        score = "r2" if self.targets else "accuracy"
+        accuracy = net[f"{score}_val"]
         epochs = np.arange(1, EPOCHS + 1)
         rise = accuracy * (1 - 0.7 * np.exp(-epochs / 1.6))
         fall = 2.2 * np.exp(-epochs / 2.5)
@@ -173,9 +208,9 @@ class FakeExperiment:
                 "step": epochs * 55,
                 "learning_rate": 0.05 / epochs,
                 "loss_train": fall + 0.3,
-                "accuracy_train": rise + 0.02,
+                f"{score}_train": rise + 0.02,
                 "loss_val": fall + 0.45 - 0.2 * accuracy,
-                "accuracy_val": rise,
+                f"{score}_val": rise,
                 "seconds": net["train_seconds"] * epochs / EPOCHS,
             }
         ).to_csv(folder / "history.csv", index=False)
@@ -222,7 +257,13 @@ class FakeExperiment:
             )
         is_whole = each.slug == "whole"
         coarse = None if is_whole else self._write_coarse(folder, each, seed, local)
-        decisions = _global(probabilities) if is_whole else _methods(probabilities, local)
+        decisions = (
+            _global(probabilities)
+            if is_whole
+            else _combined(probabilities, local)
+            if self.targets
+            else _methods(probabilities, local)
+        )
         self._write_predictions(folder, decisions, labels)
         self._write_evaluation(folder, each, seed, local, coarse, decisions, labels)
         return folder
@@ -231,7 +272,9 @@ class FakeExperiment:
         self, folder: Path, each: Decomposition, seed: int, local: dict[str, Any]
     ) -> dict[str, Any]:
         coarse = {
-            "accuracy_val": max(net["accuracy_val"] for net in local.values()),
+            key: max(net[key] for net in local.values())
+            for key in ["r2_val" if self.targets else "accuracy_val"]
+        } | {
             "train_seconds": 0.8,
             "start_seconds": 2.0,
             "load_seconds": 0.01,
@@ -286,14 +329,15 @@ class FakeExperiment:
                 "coarse_view": each.coarse_view,
                 "seed": seed,
                 "tiles": each.subdomains,
-                "classes": list(self.classes),
+                "task": self.task,
+                "classes": [] if self.targets else list(self.classes),
                 "methods": {
                     method: {
                         **{
-                            f"accuracy_{s}": _accuracy(by_split[s], labels[s])
+                            key: value
                             for s in ("val", "test")
+                            for key, value in self._scores(s, by_split[s], labels[s])
                         },
-                        **{f"loss_{s}": _loss(by_split[s], labels[s]) for s in ("val", "test")},
                         **measured,
                     }
                     for method, by_split in decisions.items()
@@ -309,13 +353,31 @@ class FakeExperiment:
             },
         )
 
+    def _scores(self, split: str, p: np.ndarray, y: np.ndarray) -> list[tuple[str, float]]:
+        if not self.targets:
+            return [(f"accuracy_{split}", _accuracy(p, y)), (f"loss_{split}", _loss(p, y))]
+        measures = {"rmse": evaluation.rmse, "mae": evaluation.mae, "r2": evaluation.r2}
+        return [(f"{name}_{split}", measure(p, y)) for name, measure in measures.items()]
+
 
 def _random(name: str) -> np.random.Generator:
     return np.random.default_rng(zlib.crc32(name.encode()))
 
 
 def _global(probabilities: dict[str, Any]) -> dict[str, Any]:
-    return {"global": probabilities["0-0" if "0-0" in probabilities else "0-0-0"]}
+    (only,) = probabilities.values()
+    return {"global": only}
+
+
+def _combined(predictions: dict[str, Any], local: dict[str, Any]) -> dict[str, Any]:
+    """Methods of a regression: there is nothing to vote on."""
+    best = max(local, key=lambda name: local[name]["r2_val"])
+    stacks = {s: np.stack([each[s] for each in predictions.values()]) for s in ("val", "test")}
+    return {
+        "cnn-dnn": {s: np.median(stack, axis=0) for s, stack in stacks.items()},
+        "mean": {s: stack.mean(axis=0) for s, stack in stacks.items()},
+        "best-tile": {s: predictions[best][s] for s in ("val", "test")},
+    }
 
 
 def _methods(probabilities: dict[str, Any], local: dict[str, Any]) -> dict[str, Any]:

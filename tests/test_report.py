@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 COLUMNS = (
     "dataset,model,decomposition,kind,grid,overlap,coarse_view,tiles,seed,method,accuracy_val,"
     "accuracy_test,loss_val,loss_test,parallel_seconds,serial_seconds,speedup,flop_ratio,"
-    "parameters_largest,parameters_total,peak_memory_bytes"
+    "parameters_largest,parameters_total,peak_memory_bytes,rmse_test,mae_test,r2_test,r2_val"
 )
 ALL_FIGURES = {"tiles", "overlap", "times", "heat-map", "curves", "confusion"}
 SETTINGS = {
@@ -50,6 +50,18 @@ EXPERIMENTS = {
         tilings=(("interleaved", "2x2", 0, False), ("blocks", "2x2", 0, False))
     ),
     "64 tiles": FakeExperiment(shape=(32, 32), tilings=(("blocks", "8x8", 2, True),)),
+    "signals": FakeExperiment(
+        shape=(50,),
+        channels=2,
+        tilings=(("blocks", "4", 6, True), ("interleaved", "5", 0, False)),
+    ),
+    "regression": FakeExperiment(
+        shape=(48,),
+        tilings=(("blocks", "4", 0, False), ("blocks", "4", 8, True)),
+        targets=("fat in <b>",),
+        seeds=(0, 1),
+    ),
+    "regression of images": FakeExperiment(targets=("a", "b")),
     "100 classes": FakeExperiment(
         classes=tuple(f"class {k}" for k in range(100)), tilings=(("blocks", "1x3", 0, False),)
     ),
@@ -78,6 +90,8 @@ def study_of(experiment: FakeExperiment, root) -> Study:
 def test_every_kind_of_experiment_has_a_sound_page(name, tmp_path):
     out = report(EXPERIMENTS[name], tmp_path)
     expected = ALL_FIGURES - ({"overlap", "heat-map"} if name == "only whole" else set())
+    if EXPERIMENTS[name].targets:
+        expected = expected - {"confusion"} | {"scatter"}
     assert {path.stem for path in (out / "figures").glob("*.svg")} == expected
     assert {path.stem for path in (out / "figures").glob("*.png")} == expected
     for path in (out / "figures").glob("*.svg"):

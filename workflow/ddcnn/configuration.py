@@ -129,6 +129,7 @@ def load_experiment(config: dict[str, Any]) -> Experiment:
     runs = list(dict.fromkeys(_runs(settings, datasets)))
     for dataset in datasets.values():
         _check_flip(dataset)
+        _check_task(dataset, settings)
     controls = list(dict.fromkeys(_controls(settings, runs)))
     for run in runs + controls:
         _check_run(run, datasets[run.dataset])
@@ -170,6 +171,16 @@ def _check_flip(dataset: Dataset) -> None:
             raise InputError(
                 f"dataset.flip: {axis!r} is no axis of the images of {dataset.name} "
                 f"({'x'.join(map(str, dataset.shape))} pixels); accepted: {', '.join(axes)}"
+            )
+
+
+def _check_task(dataset: Dataset, settings: dict[str, Any]) -> None:
+    for part in ("local", "coarse"):
+        smoothing = settings[part]["label_smoothing"]
+        if dataset.task == "regression" and smoothing:
+            raise InputError(
+                f"{part}.label_smoothing: {smoothing} spreads a label over classes, and "
+                f"{dataset.name} has none (regression); remove it or set 0"
             )
 
 

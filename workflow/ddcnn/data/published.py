@@ -17,6 +17,7 @@ from ddcnn.data import arrays, folders, own
 from ddcnn.data.labelled import LabelledFiles, kind_of
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.samples import ArraySamples, Collection
+from ddcnn.data.series import read_series
 from ddcnn.errors import InputError
 from ddcnn.sources.archives import open_gzip, unpack
 
@@ -168,6 +169,52 @@ def _people(paths: list[Path], folder: Path, source: Path, options: ReadOptions)
     for path in sorted(path for path in paths if not path.name.startswith(".")):
         files.add("all", str(path.relative_to(folder)), path.parent.name)
     return files.collection(options)
+
+
+def read_ts(
+    raw: list[Path], options: ReadOptions, scratch: Path, targets: tuple[str, ...] = ()
+) -> Collection:
+    """Time series, a ``.ts`` file of train and one of test.
+
+    A series of train that repeats one of test, or an earlier one of train, is left out: what a
+    test asks must not have been learned.
+
+    Args:
+        targets: name of the target of a regression; none for classes.
+    """
+    splits, classes, seen, notes = {}, [], set(), []
+    for split, path in (("test", raw[1]), ("train", raw[0])):
+        x, texts, classes = read_series(path)
+        y = _targets(path, texts) if targets else _classes(path, texts, classes)
+        kept = _first_ones(x, set() if split == "test" else seen)
+        seen |= {each.tobytes() for each in x}
+        if split == "train" and len(kept) < len(x):
+            notes.append(f"{len(x) - len(kept)} series of train that repeat others are left out")
+            x, y = x[kept], y[kept]
+        splits[split] = ArraySamples(y, partial(iter, [x]), path.name)
+    splits = {split: splits[split] for split in ("train", "test")}
+    return Collection(classes, splits, notes, targets=list(targets))
+
+
+def _first_ones(x: np.ndarray, seen: set[bytes]) -> np.ndarray:
+    """Places of the series that are neither in ``seen`` nor repeat an earlier one."""
+    contents = [each.tobytes() for each in x]
+    first = {content: place for place, content in reversed(list(enumerate(contents)))}
+    return np.array(sorted(p for content, p in first.items() if content not in seen), np.int64)
+
+
+def _targets(path: Path, texts: list[str]) -> np.ndarray:
+    try:
+        return np.array(texts, np.float32)[:, None]
+    except ValueError as error:
+        raise InputError(f"{path} has a target that is no number ({error})") from error
+
+
+def _classes(path: Path, texts: list[str], classes: list[str]) -> np.ndarray:
+    unknown = sorted(set(texts) - set(classes))
+    if unknown:
+        raise InputError(f"{path} has the class {unknown[0]!r}, which its header does not name")
+    return np.array([classes.index(text) for text in texts], np.int64)
 
 
 def read_scans(

@@ -8,6 +8,8 @@ from ddcnn.figures.charts import CurveGroup, TimeRow, accuracy_by_overlap, times
 from ddcnn.figures.heat import TileMap, heat_map
 from ddcnn.figures.matrices import confusion
 from ddcnn.figures.picture import tiles_picture
+from ddcnn.figures.scatter import predicted_against_true
+from ddcnn.figures.signal import signal_picture
 from ddcnn.figures.style import METHOD_COLOURS, THEME_COLOURS, save
 
 __all__ = [
@@ -19,7 +21,9 @@ __all__ = [
     "accuracy_by_overlap",
     "confusion",
     "heat_map",
+    "predicted_against_true",
     "save",
+    "signal_picture",
     "tiles_picture",
     "times",
     "training_curves",

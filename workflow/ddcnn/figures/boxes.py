@@ -68,7 +68,7 @@ def average_over_tiles(
 
 
 def count_tiles(shape: Sequence[int], boxes: Boxes) -> np.ndarray:
-    """Number of tiles that cover each pixel of a picture."""
+    """Number of tiles that cover each pixel of a picture, or each sample of a signal."""
     count = np.zeros(shape, dtype=int)
     for box in boxes.values():
         count[slices(box)[:2]] += 1

@@ -1,4 +1,4 @@
-"""Charts: accuracy against overlap, times, training curves."""
+"""Charts: accuracy (or R²) against overlap, times, training curves."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -31,14 +31,19 @@ ACROSS = 3  # panels side by side
 
 @styled
 def accuracy_by_overlap(
-    panels: Mapping[str, pd.DataFrame], global_accuracy: tuple[float, float] | None
+    panels: Mapping[str, pd.DataFrame],
+    global_accuracy: tuple[float, float] | None,
+    score: str = "accuracy",
+    unit: str = "pixels",
 ) -> Figure:
-    """Test accuracy of the methods against the overlap, the global net as a horizontal line.
+    """Test score of the methods against the overlap, the global net as a horizontal line.
 
     Args:
         panels: by their titles; columns ``method, overlap`` (text), ``pixels`` (of the overlap),
             ``accuracy, error`` (one standard error).
-        global_accuracy: accuracy of the global net and its standard error, or None without one.
+        global_accuracy: score of the global net and its standard error, or None without one.
+        score: its name, ``accuracy`` or ``R²``.
+        unit: of the overlap.
     """
     across, down = min(len(panels), ACROSS), -(-len(panels) // ACROSS)
     figure = Figure(figsize=(max(across, 2) * WIDTH / ACROSS + 0.3, 2.6 * down + 0.7))
@@ -49,7 +54,9 @@ def accuracy_by_overlap(
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
     for axes in grid[:, 0]:
-        axes.set_ylabel("test accuracy")
+        axes.set_ylabel(f"test {score}")
+    for axes in grid.flat[: len(panels)]:
+        axes.set_xlabel(f"overlap ({unit})")
     lines = {line.get_label(): line for axes in grid.flat for line in axes.lines}
     shown = [name for name in METHOD_COLOURS if name in lines]
     figure.legend(
@@ -84,7 +91,6 @@ def _draw_overlap_panel(
         axes.lines[-1].set_label(method)
     axes.set_xticks(ticks["pixels"], ticks["overlap"])
     axes.set_xlim(ticks["pixels"].min() - 0.35 * step, ticks["pixels"].max() + 0.35 * step)
-    axes.set_xlabel("overlap (pixels)")
 
 
 class TimeRow(NamedTuple):
@@ -192,31 +198,41 @@ class CurveGroup(NamedTuple):
 
 
 @styled
-def training_curves(groups: Sequence[CurveGroup]) -> Figure:
-    """Validation accuracy at the left; loss on training (dashed) and validation at the right."""
+def training_curves(groups: Sequence[CurveGroup], score: str = "accuracy") -> Figure:
+    """Validation score at the left; loss on training (dashed) and validation at the right.
+
+    Args:
+        groups: one row each.
+        score: its name in the histories' columns, ``accuracy`` or ``r2``.
+    """
     figure = Figure(figsize=(WIDTH, 1.75 * len(groups) + 0.3))
     grid = figure.subplots(len(groups), 2, squeeze=False, sharey="col")
     for (left, right), group in zip(grid, groups, strict=True):
-        _draw_group(left, right, group)
+        _draw_group(left, right, group, score)
         direct_title(left, group.title)
         direct_title(right, " ")
-    grid[0, 0].set_title("accuracy (validation)", **COLUMN_TITLE)
+    name = {"r2": "R²"}.get(score, score)
+    grid[0, 0].set_title(f"{name} (validation)", **COLUMN_TITLE)
     grid[0, 1].set_title("loss (solid: validation, dashed: training)", **COLUMN_TITLE)
     for axes in grid[-1]:
         axes.set_xlabel("epoch")
+    if score == "r2":  # of the first epochs it has no lower bound; errors fall by orders
+        grid[0, 0].set_ylim(max(grid[0, 0].get_ylim()[0], LOWEST_R2), 1.02)
+        grid[0, 1].set_yscale("log")
     return figure
 
 
+LOWEST_R2 = -0.2
 COLUMN_TITLE = {"loc": "right", "color": MUTED, "fontweight": "normal", "fontsize": 9, "pad": 8}
 
 
-def _draw_group(left: Axes, right: Axes, group: CurveGroup) -> None:
+def _draw_group(left: Axes, right: Axes, group: CurveGroup, score: str) -> None:
     names = list(dict.fromkeys(name for name, _ in group.histories))
     colours = dict(zip(names, _colours(len(names)), strict=True))
     width = 0.9 if len(group.histories) > 8 else 1.3
     for name, history in group.histories:
         style = {"color": colours[name], "linewidth": width, "alpha": 0.85}
-        left.plot(history["epoch"], history["accuracy_val"], **style)
+        left.plot(history["epoch"], history[f"{score}_val"], **style)
         right.plot(history["epoch"], history["loss_val"], **style)
         right.plot(history["epoch"], history["loss_train"], **style, linestyle=(0, (3, 1.5)))
     for axes in (left, right):

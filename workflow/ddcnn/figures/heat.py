@@ -1,4 +1,4 @@
-"""Where in the image the local nets decide well: accuracies laid over the mean image."""
+"""Where in the image the local nets do well: their scores laid over the mean image or signal."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -11,12 +11,13 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from ddcnn.figures.boxes import Box, Boxes, average_over_tiles, flat, is_interleaved, layers
+from ddcnn.figures.signal import draw_signal_panel
 from ddcnn.figures.style import PAPER, WIDTH, bare, direct_title, styled
 
-COLOUR_SHARE = 0.7  # of the accuracy's colour, against the mean image below it
+COLOUR_SHARE = 0.7  # of the score's colour, against the mean image below it
 COLOURS = "viridis"
 ACROSS = 3  # panels side by side
-MOST_NUMBERS = 36  # tiles of a panel that carry their accuracy as a number
+MOST_NUMBERS = 36  # tiles of a panel that carry their score as a number
 
 
 class TileMap(NamedTuple):
@@ -25,18 +26,21 @@ class TileMap(NamedTuple):
     title: str
     note: str
     boxes: Boxes
-    accuracies: Mapping[str, float]
+    scores: Mapping[str, float]
 
 
 @styled
-def heat_map(mean_image: np.ndarray, maps: Sequence[TileMap]) -> Figure:
-    """Where tiles overlap, the accuracies of the tiles that cover a pixel are averaged.
+def heat_map(mean_image: np.ndarray, maps: Sequence[TileMap], label: str) -> Figure:
+    """Where tiles overlap, the scores of the tiles that cover a pixel are averaged.
 
     Args:
         mean_image: float ``*shape`` between 0 and 1.
         maps: one or more.
+        label: what the colours mean.
     """
-    scale = _scale([value for each in maps for value in each.accuracies.values()])
+    scale = _scale([value for each in maps for value in each.scores.values()])
+    if mean_image.ndim == 1:
+        return _signal_map(mean_image, maps, label, scale)
     rows = _rows_of_panels(maps)
     across = max(ACROSS, *map(len, rows))
     side = WIDTH / across * min(1.3, mean_image.shape[0] / mean_image.shape[1])
@@ -47,7 +51,21 @@ def heat_map(mean_image: np.ndarray, maps: Sequence[TileMap]) -> Figure:
     for line, row in zip(grid, rows, strict=True):
         for axes, panel in zip(line, row, strict=False):
             _draw_panel(axes, mean_image, *panel, scale)
-    _draw_scale(figure, grid, scale)
+    _draw_scale(figure, grid, scale, label)
+    return figure
+
+
+def _signal_map(
+    mean_signal: np.ndarray, maps: Sequence[TileMap], label: str, scale: Normalize
+) -> Figure:
+    """Along time: a row for every tiling."""
+    figure = Figure(figsize=(WIDTH, 1.25 * len(maps) + 1.1))
+    grid = figure.subplots(len(maps), 1, squeeze=False, sharex=True)
+    for axes, each in zip(grid[:, 0], maps, strict=True):
+        draw_signal_panel(axes, mean_signal, each.boxes, each.scores, scale, COLOURS, MOST_NUMBERS)
+        direct_title(axes, each.title, each.note)
+    grid[-1, 0].set_xlabel("time (samples)")
+    _draw_scale(figure, grid, scale, label)
     return figure
 
 
@@ -68,7 +86,7 @@ def _scale(values: Sequence[float]) -> Normalize:
     return Normalize(low, high) if high > low else Normalize(low - 0.01, high + 0.01)
 
 
-def _draw_scale(figure: Figure, grid: np.ndarray, scale: Normalize) -> None:
+def _draw_scale(figure: Figure, grid: np.ndarray, scale: Normalize, label: str) -> None:
     bar = figure.colorbar(
         ScalarMappable(scale, COLOURS),
         ax=grid,
@@ -77,7 +95,7 @@ def _draw_scale(figure: Figure, grid: np.ndarray, scale: Normalize) -> None:
         aspect=60,
         pad=0.03,
     )
-    bar.set_label("test accuracy of the local nets (share of the test images)")
+    bar.set_label(label)
     bar.outline.set_visible(False)
 
 
@@ -90,8 +108,8 @@ def _draw_panel(
     scale: Normalize,
 ) -> None:
     grey = flat(mean_image, index)
-    accuracy = average_over_tiles(grey.shape, each.boxes, each.accuracies, index)
-    colour = colormaps[COLOURS](scale(accuracy))[..., :3]
+    score = average_over_tiles(grey.shape, each.boxes, each.scores, index)
+    colour = colormaps[COLOURS](scale(score))[..., :3]
     axes.imshow(COLOUR_SHARE * colour + (1 - COLOUR_SHARE) * grey[..., None], interpolation="none")
     note = each.note if index is None else f"slice {index}: {each.note}"
     direct_title(axes, each.title, note)
@@ -105,7 +123,7 @@ def _write_numbers(axes: Axes, each: TileMap, names: Sequence[str]) -> None:
         axes.text(
             column,
             row,
-            f"{each.accuracies[name]:.2f}",
+            f"{each.scores[name]:.2f}",
             ha="center",
             va="center",
             fontsize=8.5 if len(names) <= 9 else 6.5,

@@ -1,4 +1,4 @@
-"""Charts of a study: accuracy against overlap, times, training curves."""
+"""Charts of a study: accuracy (or R²) against overlap, times, training curves."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ import pandas as pd
 
 from ddcnn import figures
 from ddcnn.report.sketch import MOST_TILINGS, Sketch, left_out
-from ddcnn.report.statistics import binomial_error
+from ddcnn.report.statistics import binomial_error, mean_error
 from ddcnn.report.study import Run, Study
 from ddcnn.tiles import VIEW
 
@@ -16,7 +16,7 @@ LINES = ("cnn-dnn", "mean", "vote")  # of the overlap chart; best-tile would spo
 
 
 def sketch_overlap(study: Study) -> Sketch | None:
-    """Test accuracy against overlap; None with the global net only."""
+    """Test accuracy (or R²) against overlap; None with the global net only."""
     if not study.decomposed:
         return None
     panels: dict[str, list[dict]] = {}
@@ -26,16 +26,19 @@ def sketch_overlap(study: Study) -> Sketch | None:
     line = None
     if study.whole:
         row = study.mean_of("whole", "global")
-        line = (row["accuracy_test"], _standard_error(study, row))
+        line = (row[f"{study.score}_test"], _standard_error(study, row))
     caption = (
-        "Test accuracy of the three ways to combine the local nets"
+        f"Test {study.score_name} of the ways to combine the local nets"
         + (", and of the global net as a dashed line." if line else ".")
         + f" {_bars(study)} The best single tile is in the table only, to keep the scale readable."
     )
-    alternative = "Line chart of test accuracy against overlap. " + " ".join(_lines_in_words(study))
-    return Sketch(
-        "Accuracy against overlap", caption, alternative, figures.accuracy_by_overlap(tables, line)
+    alternative = f"Line chart of test {study.score_name} against overlap. " + " ".join(
+        _lines_in_words(study)
     )
+    title = f"{study.score_name[0].upper()}{study.score_name[1:]} against overlap"
+    unit = "samples" if study.noun == "signal" else "pixels"
+    chart = figures.accuracy_by_overlap(tables, line, study.score_name, unit)
+    return Sketch(title, caption, alternative, chart)
 
 
 def _panel_title(run: Run) -> str:
@@ -52,32 +55,42 @@ def _overlap_points(study: Study, runs: list[Run]) -> Iterator[dict]:
                 "method": method,
                 "overlap": row["overlap"],
                 "pixels": max(runs[0].evaluation["overlap"]),
-                "accuracy": row["accuracy_test"],
+                "accuracy": row[f"{study.score}_test"],
                 "error": _standard_error(study, row),
             }
 
 
 def _standard_error(study: Study, row: pd.Series) -> float:
-    """Of one accuracy: chance of the test images and, with several seeds, of the training."""
-    images = binomial_error(row["accuracy_test"], len(study.runs[0].labels))
+    """Of one score: chance of the test images and, with several seeds, of the training."""
+    images = error_by_images(study, row["decomposition"], row["method"])
     if row["seeds"] < 2:
         return images
-    return float(np.hypot(images, row["accuracy_test_spread"] / np.sqrt(row["seeds"])))
+    return float(np.hypot(images, row[f"{study.score}_test_spread"] / np.sqrt(row["seeds"])))
+
+
+def error_by_images(study: Study, decomposition: str, method: str) -> float:
+    """Standard error of a method's test score that comes from the choice of test images."""
+    runs = study.by_decomposition[decomposition]
+    if study.is_regression:
+        return float(np.mean([mean_error(run.merits(method)) for run in runs]))
+    accuracy = study.mean_of(decomposition, method)["accuracy_test"]
+    return binomial_error(accuracy, len(runs[0].labels))
 
 
 def _bars(study: Study) -> str:
     seeds = " and the scatter between seeds" if len(study.seeds) > 1 else ""
     return (
         f"Bars and band: one standard error, from the {len(study.runs[0].labels):,} test "
-        f"images{seeds}. All methods decide on the same images, so a difference between two of "
-        "them is surer than the bars suggest: the summary gives its interval."
+        f"{study.noun}s{seeds}. All methods decide on the same {study.noun}s, so a difference "
+        "between two of them is surer than the bars suggest: the summary gives its interval."
     )
 
 
 def _lines_in_words(study: Study) -> Iterator[str]:
     for slug, runs in study.by_decomposition.items():
         method = "global" if slug == "whole" else "cnn-dnn"
-        yield f"{runs[0].label}: {study.mean_of(slug, method)['accuracy_test']:.4f} ({method})."
+        score = study.mean_of(slug, method)[f"{study.score}_test"]
+        yield f"{runs[0].label}: {score:.4f} ({method})."
 
 
 def sketch_times(study: Study) -> Sketch:
@@ -137,20 +150,22 @@ def sketch_curves(study: Study) -> Sketch | None:
     if not groups:
         return None
     caption = (
-        f"Seed {study.seeds[0]}. Left: accuracy on the validation split. Right: loss on the "
+        f"Seed {study.seeds[0]}. Left: {study.score_name} on the validation split. Right: "
+        f"{'mean squared error of standardised targets' if study.is_regression else 'loss'} on the "
         "validation split (solid) and on the training split (dashed); a dashed line that goes on "
         "falling while the solid one rises means overfitting." + left_out(tilings)
     )
     alternative = "Training curves. " + " ".join(
-        f"{group.title}: {len(group.histories)} nets, last validation accuracy "
-        f"{min(_last(group)):.3f} to {max(_last(group)):.3f}."
+        f"{group.title}: {len(group.histories)} nets, last validation {study.score_name} "
+        f"{min(_last(group, study)):.3f} to {max(_last(group, study)):.3f}."
         for group in groups
     )
-    return Sketch("Training curves", caption, alternative, figures.training_curves(groups))
+    chart = figures.training_curves(groups, study.score)
+    return Sketch("Training curves", caption, alternative, chart)
 
 
-def _last(group: figures.CurveGroup) -> list[float]:
-    return [float(history["accuracy_val"].iloc[-1]) for _, history in group.histories]
+def _last(group: figures.CurveGroup, study: Study) -> list[float]:
+    return [float(history[f"{study.score}_val"].iloc[-1]) for _, history in group.histories]
 
 
 def _local_curves(study: Study, tiling: str) -> figures.CurveGroup:

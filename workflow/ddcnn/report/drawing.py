@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ddcnn import figures
 from ddcnn.report.charts import sketch_curves, sketch_overlap, sketch_times
-from ddcnn.report.pictures import sketch_confusion, sketch_heat_map, sketch_tiles
+from ddcnn.report.pictures import sketch_confusion, sketch_heat_map, sketch_scatter, sketch_tiles
 from ddcnn.report.sketch import Sketch
 from ddcnn.report.study import Study
 
@@ -18,6 +18,7 @@ SKETCHES: dict[str, Callable[[Study], Sketch | None]] = {
     "heat-map": sketch_heat_map,
     "curves": sketch_curves,
     "confusion": sketch_confusion,
+    "scatter": sketch_scatter,
 }
 
 

@@ -38,6 +38,7 @@ def render_page(
         "seconds": _or_dash(words.seconds),
         "accuracy": _or_dash("{:.4f}".format),
         "loss": _or_dash("{:.3f}".format),
+        "error": _or_dash("{:.3g}".format),
         "times": _or_dash(lambda value: f"{value:.1f}×" if value < 100 else f"{value:,.0f}×"),
         "deviation": _or_dash("{:.3f}".format),
         "thousands": _or_dash("{:,.0f}".format),
@@ -46,10 +47,22 @@ def render_page(
     return environment.get_template("template.html.jinja").render(
         experiment=experiment,
         style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
+        kind=_kind(studies),
+        noun=studies[0].noun,
+        regression=any(study.is_regression for study in studies),
         sections=[_section(*pair) for pair in zip(studies, drawn, strict=True)],
         settings=list(_flatten(settings)),
         commit=provenance.git_commit() or "not in a git checkout",
     )
+
+
+def _kind(studies: Sequence[Study]) -> str:
+    """``image classification``, or what else the experiment is about."""
+    kinds = {
+        f"{study.noun} {'regression' if study.is_regression else 'classification'}"
+        for study in studies
+    }
+    return " and ".join(sorted(kinds))
 
 
 def _section(study: Study, drawn: Mapping[str, Drawn]) -> dict[str, Any]:
@@ -71,6 +84,8 @@ def _section(study: Study, drawn: Mapping[str, Drawn]) -> dict[str, Any]:
             for name, each in drawn.items()
         },
         "card": study.card,
+        "targets": _targets(study.card),
+        "is_regression": study.is_regression,
         "counts": _counts(study),
         "jobs": _jobs(study),
     }
@@ -86,12 +101,21 @@ def _table(study: Study) -> list[tuple[str, list[dict[str, Any]]]]:
 
 
 def _counts(study: Study) -> list[tuple[str, list[int]]]:
-    """Images of every class in the three splits."""
+    """Images of every class in the three splits; of a regression all samples."""
     counts = study.card["counts"]
     return [
         (name, [counts[split].get(name, 0) for split in ("train", "val", "test")])
-        for name in study.card["classes"]
+        for name in study.card["classes"] or ["samples"]
     ]
+
+
+def _targets(card: Mapping[str, Any]) -> str:
+    """``fat (train: mean 18.7, standard deviation 12.8)``; nothing for classes."""
+    facts = zip(*(card.get(f"target{key}", []) for key in ("s", "_mean", "_std")), strict=True)
+    return "; ".join(
+        f"{name} (train: mean {mean:.4g}, standard deviation {std:.4g})"
+        for name, mean, std in facts
+    )
 
 
 def _jobs(study: Study) -> dict[str, Any]:

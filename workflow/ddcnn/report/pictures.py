@@ -1,4 +1,4 @@
-"""Pictures of a study: how images are cut, where the local nets decide well, what is confused."""
+"""Pictures of a study: how images are cut, where the local nets do well, what they get wrong."""
 
 import numpy as np
 
@@ -9,29 +9,31 @@ from ddcnn.tiles import VIEW
 
 
 def sketch_tiles(study: Study) -> Sketch:
-    """One test image, its tiles and its coarse view."""
+    """One test image or signal, its tiles and its coarse view."""
     run, image = example_run(study), study.example_image()
     boxes = study.boxes(run.tiling)
     view = coarse_view(image, next(iter(boxes.values()))) if run.has_view else None
     caption = (
-        f"The first test image of {study.card['title']}, cut as {run.label}. Frames of one colour "
-        "belong together. Every local net is trained on its own tile only; no tile's training "
+        f"The first test {study.noun} of {study.card['title']}, cut as {run.label}. "
+        + ("" if study.noun == "signal" else "Frames of one colour belong together. ")
+        + "Every local net is trained on its own tile only; no tile's training "
         "waits for another's."
     )
     if any(run.evaluation["overlap"]):
-        caption += " Shaded: pixels that belong to more than one tile."
+        pixels = "times" if study.noun == "signal" else "pixels"
+        caption += f" Shaded: {pixels} that belong to more than one tile."
     if view is not None:
         caption += (
-            " The coarse view is the whole image averaged down to the shape of a tile: one more "
-            "local net, and this project's own addition to the method."
+            f" The coarse view is the whole {study.noun} averaged down to the shape of a tile: one "
+            "more local net, and this project's own addition to the method."
         )
     alternative = (
-        f"An example image with the borders of its {len(boxes)} tiles drawn in, and the tiles cut "
-        "out beside it" + (", with the coarse view at the right." if view is not None else ".")
+        f"An example {study.noun} with its {len(boxes)} tiles, which are also drawn one by one"
+        + (", and the coarse view." if view is not None else ".")
     )
-    return Sketch(
-        "How an image is cut", caption, alternative, figures.tiles_picture(image, boxes, view)
-    )
+    draw = figures.signal_picture if study.noun == "signal" else figures.tiles_picture
+    title = "How a signal is cut" if study.noun == "signal" else "How an image is cut"
+    return Sketch(title, caption, alternative, draw(image, boxes, view))
 
 
 def example_run(study: Study) -> Run:
@@ -49,48 +51,78 @@ def example_run(study: Study) -> Run:
 
 
 def sketch_heat_map(study: Study) -> Sketch | None:
-    """Accuracies of the local nets over the mean image; None with the global net only."""
+    """Accuracies (or R²) of the local nets over the mean image; None with the global net only."""
     tilings = [slug for slug in study.by_tiling if slug != "whole"]
     if not tilings:
         return None
     maps = [_tile_map(study, slug) for slug in tilings[:MOST_TILINGS]]
     caption = (
-        "Test accuracy of every local net alone, laid over the mean training image; where tiles "
-        "overlap, the mean of the tiles that cover the pixel."
+        f"Test {study.score_name} of every local net alone, laid over the mean training "
+        f"{study.noun}; where tiles overlap, the mean of the tiles that cover the place."
         + (f" Means over {len(study.seeds)} seeds." if len(study.seeds) > 1 else "")
         + left_out(tilings)
     )
-    alternative = "Heat maps of local accuracies. " + " ".join(
-        f"{each.title}: from {min(each.accuracies.values()):.3f} to "
-        f"{max(each.accuracies.values()):.3f}."
+    alternative = f"Heat maps of local test {study.score_name}. " + " ".join(
+        f"{each.title}: from {min(each.scores.values()):.3f} to {max(each.scores.values()):.3f}."
         for each in maps
     )
-    return Sketch(
-        "Where the local nets decide well",
-        caption,
-        alternative,
-        figures.heat_map(study.mean_image(), maps),
-    )
+    share = "" if study.is_regression else f" (share of the test {study.noun}s)"
+    label = f"test {study.score_name} of the local nets{share}"
+    title = f"Where the local nets {'predict' if study.is_regression else 'decide'} well"
+    return Sketch(title, caption, alternative, figures.heat_map(study.mean_image(), maps, label))
 
 
 def _tile_map(study: Study, tiling: str) -> figures.TileMap:
-    accuracies = study.local_accuracies(tiling)
-    view = accuracies.pop(VIEW, None)
-    note = f"{min(accuracies.values()):.3f}–{max(accuracies.values()):.3f}"
+    scores = study.local_scores(tiling)
+    view = scores.pop(VIEW, None)
+    note = f"{min(scores.values()):.3f}–{max(scores.values()):.3f}"
     if view is not None:
         note += f", coarse view {view:.3f}"
     title = study.by_tiling[tiling][0].tiling_label
-    return figures.TileMap(title, note, study.boxes(tiling), accuracies)
+    return figures.TileMap(title, note, study.boxes(tiling), scores)
 
 
-def sketch_confusion(study: Study) -> Sketch:
-    """Confusion of the best decomposition's cnn-dnn beside that of the global net."""
-    matrices = {}
+def sketch_scatter(study: Study) -> Sketch | None:
+    """Predicted against true targets, cnn-dnn beside the global net; None without targets."""
+    if not study.is_regression:
+        return None
+    panels, notes = {}, {}
+    for title, runs, method in _compared(study):
+        true, predicted = (
+            np.concatenate([each[f"test_{kind}"] for each in (run.predictions for run in runs)])
+            for kind in ("labels", method)
+        )
+        panels[title] = (true, predicted)
+        row = study.mean_of(runs[0].evaluation["decomposition"], method)
+        notes[title] = f"R² {row['r2_test']:.3f}, RMSE {row['rmse_test']:.3g}"
+    caption = (
+        f"Every dot is a test {study.noun}; on the dashed line prediction and truth agree."
+        + (" Decomposition: the best one on the validation split." if study.best else "")
+        + (f" All {len(study.seeds)} seeds together." if len(study.seeds) > 1 else "")
+    )
+    alternative = "Predicted against true targets. " + " ".join(
+        f"{title}: {note}." for title, note in notes.items()
+    )
+    chart = figures.predicted_against_true(panels, study.card["targets"], notes)
+    return Sketch("Predicted against true", caption, alternative, chart)
+
+
+def _compared(study: Study) -> list[tuple[str, list[Run], str]]:
+    """Title, runs and method of the best decomposition's cnn-dnn and of the global net."""
+    compared = []
     if study.best:
         runs = study.decomposed[study.best]
-        matrices[f"CNN-DNN ({runs[0].label})"] = _confusion(runs, "cnn-dnn")
+        compared.append((f"CNN-DNN ({runs[0].label})", runs, "cnn-dnn"))
     if study.whole:
-        matrices["Global net"] = _confusion(study.whole, "global")
+        compared.append(("Global net", study.whole, "global"))
+    return compared
+
+
+def sketch_confusion(study: Study) -> Sketch | None:
+    """Confusion of the best decomposition's cnn-dnn beside the global net's; None for targets."""
+    if study.is_regression:
+        return None
+    matrices = {title: _confusion(runs, method) for title, runs, method in _compared(study)}
     caption = (
         "Rows: the true class; columns: the decision; percent of the test images of the row. The "
         "shade grows with the square root, so that rare confusions show."

@@ -1,4 +1,4 @@
-"""How sure a result is: standard errors of accuracies and of paired differences."""
+"""How sure a result is: standard errors of scores and of paired differences."""
 
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ STUDENT_95 = (
 
 
 class Difference(NamedTuple):
-    """A difference of two accuracies with the half-width of its 95 % interval."""
+    """A difference of two accuracies (or R²) with the half-width of its 95 % interval."""
 
     value: float
     margin: float
@@ -48,6 +48,11 @@ def binomial_error(accuracy: float, num_images: int) -> float:
     return float(np.sqrt(accuracy * (1 - accuracy) / num_images))
 
 
+def mean_error(merits: np.ndarray) -> float:
+    """Standard error of a mean of ``N`` merits, one for each sample; of R²: given the variance."""
+    return float(merits.std() / np.sqrt(len(merits)))
+
+
 def paired_difference(first: np.ndarray, second: np.ndarray) -> Difference:
     """Accuracy of ``first`` minus that of ``second``, on the same images, seed by seed.
 
@@ -56,7 +61,8 @@ def paired_difference(first: np.ndarray, second: np.ndarray) -> Difference:
     the seeds). With one seed the second one is unknown and missing from the margin.
 
     Args:
-        first: bool ``S, N``: for each seed and image, is the decision right?
+        first: ``S, N``: for each seed and image, is the decision right (bool); or of a regression
+            the merits whose mean is R² - 1 (float).
         second: the same of what it is compared with.
     """
     difference = first.astype(float) - second.astype(float)

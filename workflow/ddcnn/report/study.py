@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ddcnn.evaluation import r2_merits
 from ddcnn.files import read_json, read_npz
 from ddcnn.report.summary import (
     WHOLE,
@@ -61,7 +62,8 @@ class Run:
         grid = format_axes(self.evaluation["grid"])
         if self.evaluation["kind"] == "interleaved":
             return f"interleaved {grid}"
-        return f"{grid}, overlap {overlap_text(self.evaluation)}"
+        tiles = f"{grid} tiles" if len(self.evaluation["grid"]) == 1 else grid
+        return f"{tiles}, overlap {overlap_text(self.evaluation)}"
 
     @cached_property
     def predictions(self) -> dict[str, np.ndarray]:
@@ -74,8 +76,18 @@ class Run:
 
     @property
     def labels(self) -> np.ndarray:
-        """True class of every test image: int64 ``N``."""
+        """True class of every test image: int64 ``N``; or targets, float ``N, M``."""
         return self.predictions["test_labels"]
+
+    @property
+    def is_regression(self) -> bool:
+        return self.evaluation.get("task") == "regression"
+
+    def merits(self, method: str) -> np.ndarray:
+        """One number for each test image: their mean is the accuracy, or R² - 1."""
+        if self.is_regression:
+            return r2_merits(self.predictions[f"test_{method}"], self.labels)
+        return self.decisions(method) == self.labels
 
 
 class Study:
@@ -88,6 +100,25 @@ class Study:
         self.model: str = self.runs[0].evaluation["model"]
         self.means = mean_over_seeds(summary_table(run.evaluation for run in self.runs))
         self.best = best_decomposition(self.means)
+
+    @property
+    def is_regression(self) -> bool:
+        return self.runs[0].is_regression
+
+    @property
+    def score(self) -> str:
+        """Prefix of the columns by which methods are compared: ``accuracy`` or ``r2``."""
+        return "r2" if self.is_regression else "accuracy"
+
+    @property
+    def score_name(self) -> str:
+        """The same for people."""
+        return "R²" if self.is_regression else "accuracy"
+
+    @property
+    def noun(self) -> str:
+        """What a sample is called: ``image`` or ``signal``."""
+        return "signal" if len(self.card["shape"]) == 1 else "image"
 
     @property
     def seeds(self) -> list[int]:
@@ -151,29 +182,33 @@ class Study:
             / tile
         )
 
-    def local_accuracies(self, tiling: str) -> dict[str, float]:
-        """Test accuracy of every local net of a tiling, mean over the seeds."""
+    def local_scores(self, tiling: str) -> dict[str, float]:
+        """Test accuracy (or R²) of every local net of a tiling, mean over the seeds."""
         found: dict[str, dict[int, float]] = {}
         for run in self.by_tiling[tiling]:
             for name, local in run.evaluation["local"].items():
-                found.setdefault(name, {})[run.seed] = local["accuracy_test"]
+                found.setdefault(name, {})[run.seed] = local[f"{self.score}_test"]
         return {name: float(np.mean(list(by_seed.values()))) for name, by_seed in found.items()}
 
     def example_image(self) -> np.ndarray:
-        """The first test image: uint8 ``*shape, C``."""
+        """The first test image: uint8 (signals: float32) ``*shape, C``."""
         return np.array(np.load(self.data / "x_test.npy", mmap_mode="r")[0])
 
     def mean_image(self) -> np.ndarray:
-        """Mean over (a part of) the training split and the channels: ``*shape``, 0 to 1."""
+        """Mean over (a part of) the training split and the channels: ``*shape``, 0 to 1.
+
+        The channels of a signal may have different units: its first one.
+        """
         images = np.load(self.data / "x_train.npy", mmap_mode="r")
         step = max(1, len(images) // MOST_IMAGES)
-        mean = np.mean(images[::step], axis=(0, -1), dtype=np.float32)
+        chosen = images[::step, :, :1] if images.ndim == 3 else images[::step]
+        mean = np.mean(chosen, axis=(0, -1), dtype=np.float32)
         spread = float(np.ptp(mean))
         return (mean - mean.min()) / spread if spread else mean / 255
 
 
 def coarse_view(image: np.ndarray, box: dict[str, Any]) -> np.ndarray:
-    """The whole image resampled to the shape of a tile: uint8 ``*tile_shape, C``."""
+    """The whole image resampled to the shape of a tile: ``*tile_shape, C``."""
     shape = tuple(
         len(range(*bounds)) for bounds in zip(box["start"], box["stop"], box["step"], strict=True)
     )

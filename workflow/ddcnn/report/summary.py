@@ -21,6 +21,10 @@ MEASURED = (
     "parameters_largest",
     "parameters_total",
     "peak_memory_bytes",
+    "rmse_test",
+    "mae_test",
+    "r2_test",
+    "r2_val",
 )
 NAMED = (
     "dataset",
@@ -87,12 +91,17 @@ def mean_over_seeds(table: pd.DataFrame) -> pd.DataFrame:
     return rows.join([numbers.mean(), spread]).assign(seeds=groups.size()).reset_index()
 
 
+def score_of(table: pd.DataFrame) -> str:
+    """``accuracy``, or ``r2`` where the task was regression: the prefix of the columns."""
+    return "r2" if table["accuracy_val"].isna().all() else "accuracy"
+
+
 def best_decomposition(means: pd.DataFrame) -> str | None:
     """The decomposition whose cnn-dnn decides best on the validation split; None without one."""
     candidates = means[means["method"] == "cnn-dnn"]
     if candidates.empty:
         return None
-    return candidates.loc[candidates["accuracy_val"].idxmax(), "decomposition"]
+    return candidates.loc[candidates[f"{score_of(means)}_val"].idxmax(), "decomposition"]
 
 
 def headline(summary: Path) -> str:
@@ -110,11 +119,13 @@ def _three_figures(means: pd.DataFrame) -> str:
     by_name = means.set_index(["decomposition", "method"])
     best = best_decomposition(means)
     has_global = (WHOLE, "global") in by_name.index
+    score = score_of(means)
+    name, column = {"accuracy": "accuracy", "r2": "R²"}[score], f"{score}_test"
     if best is None:
-        return f"Test accuracy of the global net {by_name.loc[WHOLE, 'global'].accuracy_test:.4f}."
+        return f"Test {name} of the global net {by_name.loc[WHOLE, 'global'][column]:.4f}."
     row = by_name.loc[best, "cnn-dnn"]
     against = (
-        f" against {by_name.loc[WHOLE, 'global'].accuracy_test:.4f} of the global net"
+        f" against {by_name.loc[WHOLE, 'global'][column]:.4f} of the global net"
         if has_global
         else ""
     )
@@ -124,6 +135,6 @@ def _three_figures(means: pd.DataFrame) -> str:
         else f"trained in {row.parallel_seconds:.1f} s with all tiles in parallel"
     )
     return (
-        f"Test accuracy of the CNN-DNN {row.accuracy_test:.4f}{against}; {speed}; best "
+        f"Test {name} of the CNN-DNN {row[column]:.4f}{against}; {speed}; best "
         f"decomposition on the validation split: {best}."
     )

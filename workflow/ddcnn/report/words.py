@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ddcnn.report.statistics import Difference, binomial_error, paired_difference
+from ddcnn.report.charts import error_by_images
+from ddcnn.report.statistics import Difference, paired_difference
 from ddcnn.report.study import Run, Study
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -18,20 +19,24 @@ def findings(study: Study) -> list[str]:
 
 
 def _accuracy(study: Study) -> str:
+    noun = study.noun
+    if study.is_regression:
+        achieves, of_all = "reaches", f"on the test {noun}s"
+    else:
+        achieves, of_all = "decides", f"of the test {noun}s rightly"
     if not study.best:
-        percent = _percent(study, "whole", "global")
-        return f"The global net decides {percent} of the test images rightly."
+        return f"The global net {achieves} {_achieved(study, 'whole', 'global')} {of_all}."
     best = study.decomposed[study.best]
     text = (
-        f"The CNN-DNN with the best validation accuracy ({best[0].label}) decides "
-        f"{_percent(study, study.best, 'cnn-dnn')} of the test images rightly"
+        f"The CNN-DNN with the best validation {study.score_name} ({best[0].label}) {achieves} "
+        f"{_achieved(study, study.best, 'cnn-dnn')} {of_all}"
     )
     if not study.whole:
         return f"{text}. No global net was trained, so nothing can be said against it."
     difference = compare(best, "cnn-dnn", study.whole, "global")
     return (
-        f"{text}, the global net {_percent(study, 'whole', 'global')}: "
-        f"{in_points(difference)}. {_verdict(difference, 'the CNN-DNN', 'the global net')}"
+        f"{text}, the global net {_achieved(study, 'whole', 'global')}: "
+        f"{_in_score(study, difference)}. {_verdict(difference, 'the CNN-DNN', 'the global net')}"
     )
 
 
@@ -60,9 +65,10 @@ def _averaging(study: Study) -> str | None:
         return None
     runs = study.decomposed[study.best]
     difference = compare(runs, "cnn-dnn", runs, "mean")
+    outputs = "predictions" if study.is_regression else "probabilities"
     return (
-        "Against the plain mean of the same local probabilities the coarse net makes a difference "
-        f"of {in_points(difference)}. {_verdict(difference, 'the coarse net', 'the mean')}"
+        f"Against the plain mean of the same local {outputs} the coarse net makes a difference "
+        f"of {_in_score(study, difference)}. {_verdict(difference, 'the coarse net', 'the mean')}"
     )
 
 
@@ -80,18 +86,20 @@ def _overlap(study: Study) -> str | None:
     low, *_, high = sorted(longest, key=lambda runs: runs[0].evaluation["overlap"])
     difference = compare(high, "cnn-dnn", low, "cnn-dnn")
     return (
-        f"From {low[0].label} to {high[0].label} the CNN-DNN's test accuracy changes by "
-        f"{in_points(difference)}. {_verdict(difference, 'the larger overlap', 'the smaller one')}"
+        f"From {low[0].label} to {high[0].label} the CNN-DNN's test {study.score_name} "
+        f"changes by {_in_score(study, difference)}. "
+        f"{_verdict(difference, 'the larger overlap', 'the smaller one')}"
     )
 
 
 def _certainty(study: Study) -> str:
     num_images, num_seeds = len(study.runs[0].labels), len(study.seeds)
     slug, method = (study.best, "cnn-dnn") if study.best else ("whole", "global")
-    error = binomial_error(study.mean_of(slug, method)["accuracy_test"], num_images)
+    error = error_by_images(study, slug, method)
+    shown = f"{error:.3f}" if study.is_regression else f"{100 * error:.1f} points"
     text = (
-        f"These numbers rest on {num_images:,} test images (standard error of one accuracy: "
-        f"{100 * error:.1f} points) and {count(num_seeds, 'seed')}."
+        f"These numbers rest on {num_images:,} test {study.noun}s (standard error of one "
+        f"{study.score_name}: {shown}) and {count(num_seeds, 'seed')}."
     )
     if num_seeds == 1:
         text += (
@@ -102,13 +110,24 @@ def _certainty(study: Study) -> str:
 
 
 def compare(first: list[Run], method: str, second: list[Run], other: str) -> Difference:
-    """Paired difference of test accuracies over the seeds that both have."""
+    """Paired difference of test accuracies (or R²) over the seeds that both have."""
     by_seed = {run.seed: run for run in second}
     pairs = [(run, by_seed[run.seed]) for run in first if run.seed in by_seed]
     if not pairs:
         return Difference(float("nan"), float("inf"), 0)
-    right = [(a.decisions(method) == a.labels, b.decisions(other) == b.labels) for a, b in pairs]
-    return paired_difference(*(np.array(side) for side in zip(*right, strict=True)))
+    merits = [(a.merits(method), b.merits(other)) for a, b in pairs]
+    return paired_difference(*(np.array(side) for side in zip(*merits, strict=True)))
+
+
+def _in_score(study: Study, difference: Difference) -> str:
+    return in_r2(difference) if study.is_regression else in_points(difference)
+
+
+def in_r2(difference: Difference) -> str:
+    """``+0.012 in R² (95 % interval -0.003 to +0.027)``, with real minus signs."""
+    low, high = difference.value - difference.margin, difference.value + difference.margin
+    text = f"{difference.value:+.3f} in R² (95{NO_BREAK}% interval {low:+.3f} to {high:+.3f})"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def in_points(difference: Difference) -> str:
@@ -129,8 +148,11 @@ def _verdict(difference: Difference, first: str, second: str) -> str:
     return f"The interval excludes zero: {winner} is better{qualified}."
 
 
-def _percent(study: Study, decomposition: str, method: str) -> str:
-    return f"{100 * study.mean_of(decomposition, method)['accuracy_test']:.1f} %"
+def _achieved(study: Study, decomposition: str, method: str) -> str:
+    row = study.mean_of(decomposition, method)
+    if study.is_regression:
+        return f"R² {row['r2_test']:.3f} (RMSE {row['rmse_test']:.3g})"
+    return f"{100 * row['accuracy_test']:.1f} %"
 
 
 def seconds(value: float) -> str:
@@ -153,24 +175,32 @@ def steps(study: Study) -> Iterator[str]:
     shape = " × ".join(map(str, study.card["shape"]))
     yield (
         f"{study.card['title']}: {counts['train']:,} training, {counts['val']:,} validation and "
-        f"{counts['test']:,} test images of {shape} pixels in {len(study.card['classes'])} classes."
+        f"{counts['test']:,} test {study.noun}s of {shape} "
+        f"{'values' if study.noun == 'signal' else 'pixels'}"
+        + (
+            f"; what is predicted: {', '.join(study.card['targets'])}."
+            if study.is_regression
+            else f" in {len(study.card['classes'])} classes."
+        )
     )
     if not study.decomposed:
-        yield "One CNN was trained on the whole images: the global net."
+        yield f"One CNN was trained on the whole {study.noun}s: the global net."
         return
     labels = [runs[0].label for runs in study.decomposed.values()]
-    yield f"Every image was cut in {count(len(labels), 'way')}: {'; '.join(labels)}."
+    yield f"Every {study.noun} was cut in {count(len(labels), 'way')}: {'; '.join(labels)}."
     yield (
         "One small CNN per tile, the local net, was trained by a job of its own, without any "
         "communication between the jobs."
     )
-    yield (
-        "A small dense net, the coarse net, learned to turn all local probabilities into one "
-        "decision."
+    turned = (
+        "all local predictions into one prediction"
+        if study.is_regression
+        else "all local probabilities into one decision"
     )
+    yield f"A small dense net, the coarse net, learned to turn {turned}."
     if study.whole:
         yield (
-            "The same architecture at full width was trained on the whole images: the global net, "
-            "with the same data, epochs and seeds."
+            f"The same architecture at full width was trained on the whole {study.noun}s: the "
+            "global net, with the same data, epochs and seeds."
         )
     yield "Settings are chosen on the validation split; the test split only reports."

