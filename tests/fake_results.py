@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ddcnn import evaluation
+from ddcnn import diagnosis, evaluation
 from ddcnn.files import write_json, write_npz
 from ddcnn.tiles import VIEW, Decomposition, Tiling
 
@@ -265,7 +265,7 @@ class FakeExperiment:
             else _methods(probabilities, local)
         )
         self._write_predictions(folder, decisions, labels)
-        self._write_evaluation(folder, each, seed, local, coarse, decisions, labels)
+        self._write_evaluation(folder, each, seed, local, coarse, decisions, labels, probabilities)
         return folder
 
     def _write_coarse(
@@ -278,6 +278,7 @@ class FakeExperiment:
             "train_seconds": 0.8,
             "start_seconds": 2.0,
             "load_seconds": 0.01,
+            "r2_train" if self.targets else "accuracy_train": 0.95,
         }
         self._write_training(folder / "coarse", coarse, each.slug, "coarse", seed)
         return coarse
@@ -303,6 +304,7 @@ class FakeExperiment:
         coarse: dict[str, Any] | None,
         decisions: Any,
         labels: dict[str, np.ndarray],
+        probabilities: dict[str, dict[str, np.ndarray]],
     ) -> None:
         spent = [net["train_seconds"] for net in local.values()]
         extra = coarse["train_seconds"] if coarse else 0.0
@@ -316,8 +318,7 @@ class FakeExperiment:
             "parameters_total": sum(net["parameters"] for net in local.values()),
             "peak_memory_bytes": 410_000_000,
         }
-        write_json(
-            folder / "evaluation.json",
+        report: dict[str, Any] = (
             {
                 "dataset": self.dataset,
                 "model": self.model,
@@ -350,8 +351,13 @@ class FakeExperiment:
                     "tile_seconds": 0.1,
                     "probabilities_seconds": 0.6,
                 },
-            },
+            }
         )
+        if coarse:
+            report["diagnosis"] = diagnosis.measure(
+                report, probabilities, labels["test"], self.task
+            )
+        write_json(folder / "evaluation.json", report)
 
     def _scores(self, split: str, p: np.ndarray, y: np.ndarray) -> list[tuple[str, float]]:
         if not self.targets:

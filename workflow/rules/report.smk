@@ -15,6 +15,11 @@ rule report:
             caption="../report/summary.rst",
             category="Table",
         ),
+        comparison=report(
+            "results/reports/{experiment}/comparison.csv",
+            caption="../report/comparison.rst",
+            category="Table",
+        ),
         figures=report(
             directory("results/reports/{experiment}/figures"),
             patterns=["{figure}.svg"],

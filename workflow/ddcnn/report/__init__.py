@@ -5,6 +5,7 @@ from typing import Any
 
 from ddcnn.errors import InputError
 from ddcnn.files import write_aside
+from ddcnn.report.comparison import comparison_table
 from ddcnn.report.drawing import draw_study
 from ddcnn.report.page import render_page
 from ddcnn.report.study import Run, studies_of
@@ -16,7 +17,7 @@ __all__ = ["headline", "write_report"]
 def write_report(
     experiment: str, runs: list[Path], results: Path, settings: dict[str, Any], out: Path
 ) -> None:
-    """Write ``summary.csv``, ``figures/*.svg`` and ``.png``, and ``report.html``.
+    """Write ``summary.csv``, ``comparison.csv``, figures as SVG and PNG, and ``report.html``.
 
     Args:
         experiment: its name, the title of the page.
@@ -34,6 +35,8 @@ def write_report(
     with write_aside(out / "summary.csv") as aside:
         summary_table([run.evaluation for run in read]).to_csv(aside, index=False)
     studies = studies_of(read, Path(results))
+    with write_aside(out / "comparison.csv") as aside:
+        comparison_table(studies).to_csv(aside, index=False, float_format="%.6g")
     drawn = [draw_study(study, out / "figures", several=len(studies) > 1) for study in studies]
     page = render_page(experiment, studies, drawn, settings)
     with write_aside(out / "report.html") as aside:

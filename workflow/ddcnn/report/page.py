@@ -71,6 +71,7 @@ def _section(study: Study, drawn: Mapping[str, Drawn]) -> dict[str, Any]:
         "id": f"{study.dataset}-{study.model}",
         "title": f"{study.dataset}, {study.model}",
         "findings": words.findings(study),
+        "diagnosis": words.diagnosis_of(study),
         "steps": list(words.steps(study)),
         "labels": {slug: runs[0].label for slug, runs in study.by_decomposition.items()},
         "table": _table(study),

@@ -3,31 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import stdtr, stdtrit
 
 NORMAL_95 = 1.960
-# Student's 97.5 % quantiles for 1, 2, ... degrees of freedom; beyond them the normal one is near.
-STUDENT_95 = (
-    12.71,
-    4.303,
-    3.182,
-    2.776,
-    2.571,
-    2.447,
-    2.365,
-    2.306,
-    2.262,
-    2.228,
-    2.201,
-    2.179,
-    2.160,
-    2.145,
-    2.131,
-    2.120,
-    2.110,
-    2.101,
-    2.093,
-    2.086,
-)
 
 
 class Difference(NamedTuple):
@@ -68,14 +46,21 @@ def paired_difference(first: np.ndarray, second: np.ndarray) -> Difference:
     difference = first.astype(float) - second.astype(float)
     num_seeds, num_images = difference.shape
     margin = NORMAL_95 * difference.mean(axis=0).std() / np.sqrt(num_images)
+    p_value = None
     if num_seeds > 1:
-        scatter = difference.mean(axis=1).std(ddof=1) / np.sqrt(num_seeds)
+        by_seed = difference.mean(axis=1)
+        scatter = by_seed.std(ddof=1) / np.sqrt(num_seeds)
         margin = np.hypot(margin, student_95(num_seeds - 1) * scatter)
-    return Difference(float(difference.mean()), float(margin), num_seeds)
+        p_value = _p_value(by_seed.mean(), scatter, num_seeds - 1)
+    return Difference(float(difference.mean()), float(margin), num_seeds, p_value)
+
+
+def _p_value(mean: float, scatter: float, degrees: int) -> float:
+    if scatter == 0:
+        return 1.0 if mean == 0 else 0.0
+    return float(2 * stdtr(degrees, -abs(mean) / scatter))
 
 
 def student_95(degrees: int) -> float:
     """Half-width of a 95 % interval in standard errors."""
-    return (
-        STUDENT_95[degrees - 1] if degrees <= len(STUDENT_95) else NORMAL_95 * (1 + 1.24 / degrees)
-    )
+    return float(stdtrit(degrees, 0.975))

@@ -80,8 +80,12 @@ class Run:
         return self.predictions["test_labels"]
 
     @property
+    def task(self) -> str:
+        return self.evaluation["task"]
+
+    @property
     def is_regression(self) -> bool:
-        return self.evaluation.get("task") == "regression"
+        return self.task == "regression"
 
     def merits(self, method: str) -> np.ndarray:
         """One number for each test image: their mean is the accuracy, or R² - 1."""

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ddcnn import diagnosis
 from ddcnn.report.charts import error_by_images
-from ddcnn.report.statistics import Difference, paired_difference
+from ddcnn.report.comparison import compare
+from ddcnn.report.statistics import Difference
 from ddcnn.report.study import Run, Study
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -16,6 +18,26 @@ def findings(study: Study) -> list[str]:
     return [
         text for say in (_accuracy, _time, _averaging, _overlap, _certainty) if (text := say(study))
     ]
+
+
+def diagnosis_of(study: Study) -> dict[str, list[str]]:
+    """What the figures of every decomposition say, mean over the seeds, by its label."""
+    return {
+        runs[0].label: list(
+            diagnosis.sentences(_mean_figures(runs), len(runs[0].evaluation["tiles"]), runs[0].task)
+        )
+        for runs in study.decomposed.values()
+    }
+
+
+def _mean_figures(runs: list[Run]) -> dict[str, float | None]:
+    figures = [run.evaluation["diagnosis"] for run in runs]
+    return {
+        key: None
+        if any(each[key] is None for each in figures)
+        else float(np.mean([each[key] for each in figures]))
+        for key in figures[0]
+    }
 
 
 def _accuracy(study: Study) -> str:
@@ -107,16 +129,6 @@ def _certainty(study: Study) -> str:
             "intervals: run several seeds before you conclude anything."
         )
     return text
-
-
-def compare(first: list[Run], method: str, second: list[Run], other: str) -> Difference:
-    """Paired difference of test accuracies (or R²) over the seeds that both have."""
-    by_seed = {run.seed: run for run in second}
-    pairs = [(run, by_seed[run.seed]) for run in first if run.seed in by_seed]
-    if not pairs:
-        return Difference(float("nan"), float("inf"), 0)
-    merits = [(a.merits(method), b.merits(other)) for a, b in pairs]
-    return paired_difference(*(np.array(side) for side in zip(*merits, strict=True)))
 
 
 def _in_score(study: Study, difference: Difference) -> str:
