@@ -18,7 +18,8 @@ from ddcnn.errors import InputError
 PROJECT = Path(__file__).parents[1]
 NAMES = (
     *("fashion-mnist-10k", "fashion-mnist", "cifar10", "cifar100", "tf-flowers", "yale-b"),
-    *("chest-ct", "organmnist3d", "nodulemnist3d", "orl-faces", "ct-phantom"),
+    *("chest-ct", "organmnist3d", "nodulemnist3d", "orl-faces", "tecator", "osu-leaf"),
+    "ct-phantom",
 )
 ALL = pytest.mark.parametrize("dataset", REGISTRY.values(), ids=REGISTRY)
 
