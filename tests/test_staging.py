@@ -81,7 +81,7 @@ def test_where_no_copy_can_be_made_the_original_is_read_with_a_warning(shard, di
 @pytest.mark.parametrize("folder", ["local", "$DDCNN_NOT_SET/stage", "/tmp/$DDCNN_NOT_SET"])
 def test_a_folder_that_depends_on_luck_is_one_clear_error(shard, monkeypatch, folder):
     monkeypatch.setenv(STAGE, folder)
-    with pytest.raises(InputError, match="DDCNN_STAGE.*absolute path"):
+    with pytest.raises(InputError, match=r"DDCNN_STAGE.*absolute path"):
         staged(shard)
 
 
