@@ -59,7 +59,7 @@ def start_on_slurm(project: Path, config: Path, *arguments: str) -> subprocess.P
 def finish(project: Path, running: subprocess.Popen[str]) -> str:
     """Wait for Snakemake's success and return what it said."""
     try:
-        running.wait(timeout=300)
+        running.wait(timeout=800)
     finally:
         running.kill()  # no second chance for one that waits for jobs that never start
         running.wait()

@@ -48,7 +48,7 @@ def staged(path: str | Path) -> Path:
         if _has_size(copy, original.st_size):
             return copy
         log.warning("warning: %s: the copy of %s has another size; reading %s", STAGE, path, path)
-    except OSError as error:
+    except (OSError, InputError) as error:
         log.warning("warning: %s: no copy of %s (%s); reading the original", STAGE, path, error)
     return path
 
