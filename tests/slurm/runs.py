@@ -75,16 +75,17 @@ def on_slurm(project: Path, config: Path, *arguments: str) -> str:
 
 def slurm_jobs(*numbers: str) -> list[SlurmJob]:
     """What SLURM knows of jobs, of all if none is named."""
-    form = "%i|%k|%T|%N|%l|%m|%b"
+    columns = ("JobID", "Comment", "State", "NodeList", "TimeLimit", "MinMemory", "tres-per-job")
+    form = ",".join(f"{column}:|" for column in columns)
     chosen = [f"--jobs={','.join(numbers)}"] if numbers else []
     done = subprocess.run(
-        ["squeue", "--states=all", "--noheader", f"--format={form}", *chosen],
+        ["squeue", "--states=all", "--noheader", f"--Format={form}", *chosen],
         capture_output=True,
         text=True,
         check=True,
         timeout=60,
     )
-    return [SlurmJob(*line.split("|")) for line in done.stdout.splitlines()]
+    return [SlurmJob(*line.split("|")[:-1]) for line in done.stdout.splitlines()]
 
 
 def metrics(folder: Path) -> dict:
