@@ -116,9 +116,10 @@ def disturbed(cluster, local_run, tmp_path_factory) -> Disturbed:
         subprocess.run(["scancel", "--signal=TERM", jobs[terminated].number], check=True)
         held[terminated].resume()
         kill_node(cluster, "n2")
-    finally:
         output = finish(project, running)
-        subprocess.run(["slurmd", "-N", "n2"], check=True)
+    finally:
+        running.kill()
+        subprocess.run(["slurmd", "-N", "n2"], check=False)  # up again for who comes next
     hit = {"cancelled": [cancelled], "terminated": [terminated], "lost": lost}
     return Disturbed(project, hit, output)
 
