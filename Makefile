@@ -31,6 +31,10 @@ test: $(READY)  ## run the tests, except those below
 test-browser: $(READY)  ## open the report in a headless Chromium (Debian package chromium)
 	@$(IN_VENV) pytest -m browser $(ARGS)
 
+.PHONY: test-slurm
+test-slurm: $(READY)  ## run on a real SLURM of two nodes, started here (root; slurm-wlm, munge)
+	@$(IN_VENV) pytest -m slurm tests/slurm $(ARGS)
+
 .PHONY: lint
 lint: $(READY)  ## check style and workflow without changing a file
 	@$(IN_VENV) ruff check .

@@ -20,6 +20,12 @@ include: "workflow/rules/coarse.smk"
 include: "workflow/rules/report.smk"
 
 
+localrules:
+    download,
+    evaluate,
+    report,
+
+
 rule all:
     default_target: True
     input:

@@ -19,7 +19,7 @@ LOCK = (ROOT / "envs" / "requirements.txt").read_text(encoding="utf-8")
 CONDA = yaml.safe_load((ROOT / "envs" / "ddcnn.yaml").read_text(encoding="utf-8"))
 PYTHONS = ("3.11", "3.12", "3.13")
 RUN = [Requirement(text) for text in PROJECT["dependencies"]]
-DEV = [Requirement(text) for text in PROJECT["optional-dependencies"]["dev"]]
+EXTRA = [Requirement(text) for extra in PROJECT["optional-dependencies"].values() for text in extra]
 
 
 def locked_entries() -> list[tuple[Requirement, list[str]]]:
@@ -56,7 +56,7 @@ LOCKED = [pin for pin, _ in locked_entries()]
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-@pytest.mark.parametrize("wanted", RUN + DEV, ids=lambda wanted: wanted.name)
+@pytest.mark.parametrize("wanted", RUN + EXTRA, ids=lambda wanted: wanted.name)
 def test_every_direct_dependency_is_locked_once(wanted, python):
     (pin,) = version_for(python, LOCKED, wanted.name)
     assert pin.startswith("==")

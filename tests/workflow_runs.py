@@ -79,9 +79,10 @@ def write_config(path: Path, **changes) -> Path:
     return path
 
 
-def command(config: Path, *arguments: str, cores: int = 2) -> list[str]:
+def command(config: Path, *arguments: str, cores: int | None = 2) -> list[str]:
+    limit = [] if cores is None else ["--cores", str(cores)]
     return [
-        *(sys.executable, "-m", "snakemake", "--cores", str(cores)),
+        *(sys.executable, "-m", "snakemake", *limit),
         *("--configfile", str(config), *arguments),
     ]
 

@@ -3,9 +3,10 @@
 import logging
 import os
 import resource
+import socket
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import psutil
@@ -26,12 +27,14 @@ class Device:
         name: name of the GPU, or of the processor.
         threads: CPU threads the job uses.
         slot: the place on a GPU, held as long as this object lives; None without a GPU.
+        given: what the job found when it started, see :func:`found_place`.
     """
 
     torch: torch.device
     name: str
     threads: int
     slot: Slot | None = None
+    given: dict[str, str | None] = field(default_factory=dict)
 
     def synchronize(self) -> None:
         """Wait until all work given to the device is done, so that a clock means something."""
@@ -58,6 +61,7 @@ def choose_device(gpus: int, threads: int) -> Device:
         threads: CPU threads.
     """
     torch.set_num_threads(threads)
+    given = found_place()
     slot = claim_slot(devices) if gpus > 0 and (devices := visible_devices()) else None
     if slot is not None:
         # Before CUDA starts, which reads it once: the job sees no device but its own.
@@ -67,9 +71,27 @@ def choose_device(gpus: int, threads: int) -> Device:
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.benchmark = False
         name = torch.cuda.get_device_name(0)
-        return Device(torch.device("cuda", 0), name, threads, slot)
-    log.info("computing on the CPU: %s", "no GPU is granted" if gpus == 0 else "there is no GPU")
-    return Device(torch.device("cpu"), str(hardware()["processor"]), threads, slot)
+        return Device(torch.device("cuda", 0), name, threads, slot, given)
+    if slot is None:
+        why = "no GPU is granted" if gpus == 0 else "there is no GPU"
+        log.info("computing on the CPU: %s", why)
+    else:
+        # Hours on a processor are not what somebody wants who has waited for a GPU.
+        log.warning(
+            "warning: computing on the CPU: the job was given device %s, but torch %s finds no GPU",
+            slot.device,
+            torch.__version__,
+        )
+    return Device(torch.device("cpu"), str(hardware()["processor"]), threads, slot, given)
+
+
+def found_place() -> dict[str, str | None]:
+    """Node, SLURM job and ``CUDA_VISIBLE_DEVICES`` of this process; None for what is not set."""
+    return {
+        "node": os.environ.get("SLURMD_NODENAME", socket.gethostname()),
+        "slurm_job": os.environ.get("SLURM_JOB_ID"),
+        "devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
+    }
 
 
 def visible_devices() -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ddcnn.errors import InputError
 from ddcnn.files import read_json, write_aside, write_json
+from ddcnn.staging import staged
 from ddcnn.tiles import VIEW, Tiling, resample
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def read_shard(path: str | Path) -> np.ndarray:
         InputError: the file is missing or damaged.
     """
     try:
-        return np.load(path, allow_pickle=False)
+        return np.load(staged(path), allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(
             f"shard {path} is missing or damaged ({error}); cut the tiles again: "

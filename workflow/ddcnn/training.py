@@ -397,6 +397,7 @@ def training_metrics(
         "device": device.torch.type,
         "device_name": device.name,
         "device_slot": device.slot and f"{device.slot.device}.{device.slot.number}",
+        "given": device.given,
         "threads": device.threads,
         "resumed": progress.resumed,
         "versions": versions(),
