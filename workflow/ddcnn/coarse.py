@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from ddcnn.checkpoint import save_weights
 from ddcnn.device import Device, JobClock, choose_device
 from ddcnn.evaluation import stack_probabilities
-from ddcnn.files import write_json, write_npz
+from ddcnn.files import read_prepared, write_json, write_npz
 from ddcnn.training import Features, Settings, fit, predict_logits, training_metrics, write_history
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ def train_coarse(
 
 def _features(p_NTK: np.ndarray, labels: Path, device: Device) -> Features:
     values = log_probabilities(p_NTK).to(device.torch)
-    return Features(values, torch.from_numpy(np.load(labels)).to(device.torch))
+    return Features(values, torch.from_numpy(read_prepared(labels)).to(device.torch))
 
 
 def _predict(net: nn.Module, p_NTK: np.ndarray, device: Device) -> np.ndarray:

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from ddcnn import models
 from ddcnn.checkpoint import Checkpoint, load_weights, save_weights
 from ddcnn.device import Device, JobClock, choose_device
-from ddcnn.files import read_json, write_json, write_npz
+from ddcnn.files import read_json, read_prepared, write_json, write_npz
 from ddcnn.shards import read_shard
 from ddcnn.training import (
     Images,
@@ -156,7 +156,7 @@ def load_images(
     axes, allowed = card["axes"], card["augment"] if augment else {"flip": [], "shift": 0}
     return Images(
         pixels=torch.from_numpy(read_shard(shard)).to(device.torch),
-        labels=labels and torch.from_numpy(np.load(labels)).to(device.torch),
+        labels=labels and torch.from_numpy(read_prepared(labels)).to(device.torch),
         mean=card["mean"],
         std=card["std"],
         flip=[axes.index(axis) for axis in allowed["flip"]],

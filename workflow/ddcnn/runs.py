@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ddcnn import evaluation
-from ddcnn.files import read_json, read_npz, write_json, write_npz
+from ddcnn.files import read_json, read_npz, read_prepared, write_json, write_npz
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def evaluate_run(
     out, tiling, classes = Path(out), read_json(plan), read_json(card)["classes"]
     metrics = {tile: read_json(folder / "metrics.json") for tile, folder in local.items()}
     probabilities = {tile: read_npz(f / "probabilities.npz") for tile, f in local.items()}
-    y = {split: np.load(labels[split]) for split in SPLITS}
+    y = {split: read_prepared(labels[split]) for split in SPLITS}
     decisions, best = decide(probabilities, coarse, y["val"])
     costs = compare_costs(metrics, _metrics(coarse), _metrics(global_net))
     methods = {
