@@ -14,6 +14,7 @@ from workflow_runs import command, make_project, small_fashion, write_config
 
 RUN = "results/runs/fashion/vgg-w4/blocks-2x1-overlap0/seed0"
 LOCAL = "results/local/fashion/vgg-w4/blocks-2x1-overlap0/seed0"
+LOGS = "logs/train_local/fashion/vgg-w4/blocks-2x1-overlap0/seed0"
 TILES = "results/tiles/fashion/blocks-2x1-overlap0"
 PREDICTIONS = f"{RUN}/predictions.npz"
 
@@ -24,7 +25,7 @@ def small_project(folder: Path, **changes) -> Path:
     data = small_fashion(folder / "fashion.npz", num_images=240)
     small = {"experiment": "small", "width": 4, "grid": "2x1", "overlap": 0, "coarse_view": False}
     small |= {"global_net": False, "dataset": {"name": "fashion", "path": str(data)}}
-    small["local"] = {"epochs": 2, **changes.pop("local", {})}
+    small["local"] = {"epochs": 40, **changes.pop("local", {})}
     write_config(folder / "small.yaml", **small | changes)
     return folder
 
@@ -32,15 +33,14 @@ def small_project(folder: Path, **changes) -> Path:
 def copy_project(source: Path, folder: Path) -> Path:
     """The project with its results as if they had been computed in ``folder``."""
     shutil.copytree(source, folder, symlinks=True)
-    config = folder / "small.yaml"
-    config.write_text(config.read_text().replace(str(source), str(folder)))
+
     return folder
 
 
 def start(project: Path, *arguments: str, **options) -> subprocess.Popen:
     """Snakemake in a process group of its own."""
     return subprocess.Popen(
-        command(project / "small.yaml", *arguments),
+        command(project / "small.yaml", "--until", "evaluate", *arguments),
         cwd=project,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -85,6 +85,20 @@ def trainings(running: subprocess.Popen) -> list[psutil.Process]:
         except (psutil.Error, IndexError):
             continue
     return found
+
+
+def restart_trainings(project: Path) -> subprocess.Popen:
+    """Train all nets of a finished project anew; returns when both have done some epochs."""
+    shutil.rmtree(project / LOCAL)
+    shutil.rmtree(project / "logs")
+    running = start(project)
+    logs = [project / f"{LOGS}/{tile}.log" for tile in ("0-0", "1-0")]
+    wait_until(lambda: all("epoch 3/" in text_of(log) for log in logs), running)
+    return running
+
+
+def same_results(project: Path, undisturbed: Path) -> bool:
+    return (project / PREDICTIONS).read_bytes() == (undisturbed / PREDICTIONS).read_bytes()
 
 
 def kill_group(running: subprocess.Popen, number: int = signal.SIGKILL) -> str:

@@ -1,6 +1,7 @@
 """Disks that are full or closed: one clear error instead of a traceback."""
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,17 @@ def disk_errors(path: Path, needed: int | None = None, advice: str = FREE) -> It
                 f"{path} cannot be written ({error.strerror}); check the folder and its rights"
             ) from error
         raise
+
+
+def require_writable(*folders: Path) -> None:
+    """Raise an :class:`InputError` if files could not be made in (or below) a folder."""
+    for folder in folders:
+        nearest = next(f for f in (folder, *folder.absolute().parents) if f.exists())
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise InputError(
+                f"{folder} cannot be written: {nearest.absolute()} is read-only or belongs to "
+                "somebody else; make it writable, or work in a copy of the project"
+            )
 
 
 def require_space(path: Path, needed: int, advice: str = FREE) -> None:

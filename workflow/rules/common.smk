@@ -11,6 +11,7 @@ earlier = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
 os.environ.update(PYTHONPATH=os.pathsep.join(dict.fromkeys([PACKAGE_FOLDER, *earlier])))
 
 from ddcnn.configuration import load_experiment
+from ddcnn.disk import require_writable
 from ddcnn.errors import InputError
 from ddcnn.provenance import code_digest
 from ddcnn.tiles import VIEW
@@ -181,6 +182,14 @@ def headline():
 
     summary = Path(report_files()[1])
     return headline_of(summary) if summary.is_file() else "Done."
+
+
+def check_folders():
+    """Stop before the first job where results or logs cannot be written."""
+    try:
+        require_writable(Path("results"), *Path("results").glob("*/"), Path("logs"))
+    except InputError as error:
+        sys.exit(f"Error: {error}")
 
 
 def advice_after_error():
