@@ -1,6 +1,7 @@
 """A clock that goes backwards, or a machine with another time: no wrong result."""
 
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -8,11 +9,8 @@ import pytest
 
 from ddcnn.checkpoint import Checkpoint
 from fault_runs import (
-    LOCAL,
     RUN,
-    kill_group,
     recovered,
-    restart_trainings,
     run,
     same_results,
 )
@@ -46,14 +44,12 @@ def test_checkpoints_do_not_depend_on_the_clock(tmp_path, monkeypatch):
 def test_a_clock_set_back_between_two_stages(project, undisturbed):
     shift(project / "results/data", DAY)  # what is made from them will look older than they are
     (project / RUN / "evaluation.json").unlink()
+    status, output = run(project)
+    assert status != 0
+    assert "This could indicate a clock skew problem" in output
+    # What docs/faults.md says then.
+    subprocess.run(
+        ["find", "results", "-newermt", "now", "-exec", "touch", "{}", "+"], cwd=project, check=True
+    )
     recovered(project)
-    assert same_results(project, undisturbed)
-
-
-@pytest.mark.faults
-def test_a_clock_set_back_while_a_training_was_stopped(project, undisturbed):
-    kill_group(restart_trainings(project))
-    shift(project / LOCAL, DAY)
-    recovered(project)
-    assert not list((project / LOCAL).rglob("checkpoint.pt"))
     assert same_results(project, undisturbed)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -15,73 +16,79 @@ from fault_runs import (
     run,
     same_results,
     trainings,
+    wait_until,
 )
 
 
-def resumed(project) -> list[dict]:
-    metrics = [json.loads(file.read_text()) for file in project.glob(f"{LOCAL}/*/metrics.json")]
-    return [step for net in metrics for step in net["resumed"]]
+def resumed(project: Path) -> dict[str, list]:
+    """Where each training went on, by tile."""
+    found = {}
+    for file in project.glob(f"{LOCAL}/*/metrics.json"):
+        found[file.parent.name] = json.loads(file.read_text())["resumed"]
+    return found
 
 
-@pytest.mark.parametrize(
-    "number",
-    [
-        signal.SIGTERM,
-        pytest.param(signal.SIGINT, marks=pytest.mark.faults),
-        pytest.param(signal.SIGKILL, marks=pytest.mark.faults),
-    ],
-    ids=lambda number: number.name,
-)
-def test_snakemake_and_its_trainings_end_and_go_on(project, undisturbed, number):
-    output = kill_group(restart_trainings(project), number)
-    logs = [file.read_text() for file in (project / LOGS).iterdir()]
-    if number != signal.SIGKILL:
-        assert all(f"stopped by {number.name} after epoch" in log for log in logs)
-        assert "Traceback" not in output
-    assert sorted(file.name for file in (project / LOCAL).rglob("*.*")) == ["checkpoint.pt"] * 2
+def logs(project: Path) -> list[str]:
+    return [file.read_text() for file in sorted((project / LOGS).iterdir())]
+
+
+def checkpoints(project: Path) -> list[Path]:
+    return sorted((project / LOCAL).glob("*/checkpoint.pt"))
+
+
+def test_sigterm_ends_all_with_checkpoints_and_the_next_run_goes_on(project, undisturbed):
+    output = kill_group(restart_trainings(project), signal.SIGTERM)
+    assert all("stopped by SIGTERM after epoch" in log for log in logs(project))
+    assert "Traceback" not in output
+    assert [file.name for file in (project / LOCAL).glob("*/*")] == ["checkpoint.pt"] * 2
     recovered(project)
-    assert len(resumed(project)) == 2
+    assert all(resumed(project).values())
+    assert checkpoints(project) == []
     assert same_results(project, undisturbed)
 
 
 @pytest.mark.faults
-def test_a_training_that_slurm_ends_alone_goes_on_in_the_next_run(project, undisturbed):
+def test_a_killed_snakemake_goes_on_without_a_damaged_checkpoint(project, undisturbed):
+    kill_group(restart_trainings(project), signal.SIGKILL)
+    first, second = checkpoints(project)
+    content = bytearray(first.read_bytes())
+    content[len(content) // 2] ^= 1
+    first.write_bytes(content)
+    # As if the clock had been set back since.
+    times = second.stat()
+    os.utime(second, (times.st_atime + 86400, times.st_mtime + 86400))
+    recovered(project)
+    assert not resumed(project)["0-0"]
+    assert resumed(project)["1-0"]
+    assert "checkpoint.pt is damaged" in logs(project)[0]
+    assert same_results(project, undisturbed)
+
+
+@pytest.mark.faults
+def test_one_training_is_ended_and_then_all_by_ctrl_c(project, undisturbed):
     running = restart_trainings(project)
-    first = trainings(running)[0]
-    first.send_signal(signal.SIGTERM)
-    output, _ = running.communicate(timeout=120)
-    assert running.returncode != 0
+    ended = trainings(running)[0]
+    ended.send_signal(signal.SIGTERM)
+    wait_until(lambda: not ended.is_running() or ended.status() == "zombie", running)
+    assert sum("stopped by SIGTERM after epoch" in log for log in logs(project)) == 1
+    output = kill_group(running, signal.SIGINT)
+    assert "Traceback" not in output
     assert f"non-zero exit status {128 + signal.SIGTERM}" in output
-    assert "stopped by SIGTERM after epoch" in output
-    # The other training was not disturbed.
-    assert len(resumed(project)) == 0
-    assert len(list(project.glob(f"{LOCAL}/*/metrics.json"))) == 1
     recovered(project)
-    assert len(resumed(project)) == 1
+    assert any(resumed(project).values())
     assert same_results(project, undisturbed)
 
 
 @pytest.mark.faults
-def test_sigterm_to_snakemake_alone_lets_the_running_jobs_finish(project, undisturbed):
-    running = restart_trainings(project)
-    os.kill(running.pid, signal.SIGTERM)
-    output, _ = running.communicate(timeout=120)
-    assert running.returncode != 0
-    assert "Will exit after finishing currently running jobs" in output
-    assert len(list(project.glob(f"{LOCAL}/*/metrics.json"))) == 2
-    recovered(project)
-    assert resumed(project) == []
-    assert same_results(project, undisturbed)
-
-
-@pytest.mark.faults
-def test_a_second_snakemake_is_refused_and_harms_nothing(project, undisturbed):
+def test_a_second_snakemake_is_refused_and_a_first_one_that_is_to_end_waits(project, undisturbed):
     running = restart_trainings(project)
     status, output = run(project)
-    assert running.poll() is None
     assert status != 0
     assert "Directory cannot be locked" in output
-    output, _ = running.communicate(timeout=120)
-    assert running.returncode == 0, output
-    assert resumed(project) == []
+    os.kill(running.pid, signal.SIGTERM)
+    output, _ = running.communicate(timeout=300)
+    assert running.returncode != 0
+    assert "Will exit after finishing currently running jobs" in output
+    recovered(project)
+    assert resumed(project) == {"0-0": [], "1-0": []}
     assert same_results(project, undisturbed)
