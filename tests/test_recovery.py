@@ -55,6 +55,17 @@ def test_with_a_shard_goes_the_plan_that_stands_for_it():
     assert other.exists()
 
 
+def test_a_file_that_another_job_put_aside_is_no_bug(capsys):
+    path = write("results/local/d/metrics.json")
+    put_aside(DamagedResult(path, "?"))
+    with pytest.raises(SystemExit), log_to("logs/job.log"):
+        path.read_text()
+    assert capsys.readouterr().err.startswith(f"error: {path} is damaged and put aside; run")
+    with pytest.raises(FileNotFoundError), log_to("logs/job.log"):
+        Path("results/other.json").read_text()
+    assert "Traceback" in Path("logs/job.log").read_text()
+
+
 @pytest.mark.parametrize(
     "name", ["results/data/d/raw/images.zip", "mine/images.npz", "results.json", "../x.npz"]
 )

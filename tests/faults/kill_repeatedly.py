@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from workflow_runs import command, make_project, snakemake
+from workflow_runs import command, make_project
 
 
 def main() -> int:
@@ -33,16 +33,29 @@ def main() -> int:
         config = options.config.resolve()
         undisturbed, killed = (make_project(Path(folder) / n) for n in ("undisturbed", "killed"))
         begin = time.monotonic()
-        snakemake(undisturbed, config)
+        run(undisturbed, config)
         seconds = time.monotonic() - begin
         print(f"undisturbed: {seconds:.1f} s", flush=True)
         moments = random_moments(options.kills, seconds, options.seed)
         for number, moment in enumerate(moments, start=1):
             print(f"kill {number}: {kill_after(killed, config, moment)}", flush=True)
         begin = time.monotonic()
-        snakemake(killed, config)
+        run(killed, config)
         print(f"last run: {time.monotonic() - begin:.1f} s")
         return compare(undisturbed, killed)
+
+
+def run(project: Path, config: Path, *arguments: str) -> None:
+    """Run Snakemake to its end, however long it takes; an error prints what it said."""
+    done = subprocess.run(
+        command(config, *arguments),
+        cwd=project,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if done.returncode:
+        raise SystemExit(done.stdout)
 
 
 def random_moments(kills: int, seconds: float, seed: int) -> list[float]:
@@ -70,7 +83,7 @@ def kill_after(project: Path, config: Path, seconds: float) -> str:
         running.wait()
     files = [path for path in (project / "results").rglob("*") if path.is_file()]
     partial = sum(path.name == "checkpoint.pt" or ".partial" in path.name for path in files)
-    snakemake(project, config, "--unlock")
+    run(project, config, "--unlock")
     return f"after {seconds:.1f} s; {len(files)} files, {partial} of them of unfinished jobs"
 
 

@@ -6,10 +6,11 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from ddcnn.disk import disk_errors
 from ddcnn.errors import DamagedResult, InputError
-from ddcnn.recovery import put_aside
+from ddcnn.recovery import put_aside, was_put_aside
 
 
 class LogFile(logging.FileHandler):
@@ -45,10 +46,12 @@ def log_to(path: str | Path) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        text = put_aside(error) if isinstance(error, DamagedResult) else str(error)
-        logger.error("error: %s", text)
-        print(f"error: {text}", file=sys.stderr, flush=True)
-        sys.exit(1)
+        _end(logger, put_aside(error) if isinstance(error, DamagedResult) else str(error))
+    except FileNotFoundError as error:
+        if not was_put_aside(error):
+            logger.error("%s", traceback.format_exc())
+            raise
+        _end(logger, f"{error.filename} is damaged and put aside; run the same command again")
     except Exception:
         logger.error("%s", traceback.format_exc())
         raise
@@ -56,3 +59,9 @@ def log_to(path: str | Path) -> Iterator[None]:
         logger.removeHandler(terminal)
         logger.removeHandler(handler)
         handler.close()
+
+
+def _end(logger: logging.Logger, message: str) -> NoReturn:
+    logger.error("error: %s", message)
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    sys.exit(1)

@@ -33,6 +33,11 @@ def put_aside(error: DamagedResult) -> str:
     )
 
 
+def was_put_aside(error: FileNotFoundError) -> bool:
+    """Whether another job of the same run has just put the missing file aside."""
+    return error.filename is not None and Path(f"{error.filename}{SUFFIX}").exists()
+
+
 def _is_result(path: Path) -> bool:
     folders = path.absolute().parents
     downloaded = path.parent.name == "raw" and path.name != "manifest.json"
