@@ -93,7 +93,8 @@ def shard_inputs(wildcards):
     """The files that stand for a shard: the view's own ones, or the plan, written after all tiles."""
     folder = "results/tiles/{0.dataset}/{0.tiling}".format(wildcards)
     if wildcards.tile == VIEW:
-        return [f"{folder}/{VIEW}/x_{split}.npy" for split in SPLITS]
+        shards = [f"{folder}/{VIEW}/x_{split}.npy" for split in SPLITS]
+        return [*shards, f"{folder}/{VIEW}/shards.json"]
     return [f"{folder}/plan.json"]
 
 
