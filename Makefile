@@ -25,7 +25,11 @@ run: $(READY)  ## train everything the configuration asks for and write the repo
 
 .PHONY: test
 test: $(READY)  ## run the tests, except those below
-	@$(IN_VENV) pytest -m "not browser and not slurm" $(ARGS)
+	@$(IN_VENV) pytest -m "not browser and not slurm and not faults" $(ARGS)
+
+.PHONY: test-faults
+test-faults: $(READY)  ## kill, fill up and damage real runs (some minutes; see docs/faults.md)
+	@$(IN_VENV) pytest -m faults $(ARGS)
 
 .PHONY: test-browser
 test-browser: $(READY)  ## open the report in a headless Chromium (Debian package chromium)

@@ -32,6 +32,10 @@ rule all:
         report_files(),
 
 
+onstart:
+    check_folders()
+
+
 onsuccess:
     print(headline())
 

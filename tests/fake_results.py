@@ -318,41 +318,39 @@ class FakeExperiment:
             "parameters_total": sum(net["parameters"] for net in local.values()),
             "peak_memory_bytes": 410_000_000,
         }
-        report: dict[str, Any] = (
-            {
-                "dataset": self.dataset,
-                "model": self.model,
-                "decomposition": each.slug,
-                "tiling": each.tiling.slug,
-                "kind": "whole" if each.slug == "whole" else each.tiling.kind,
-                "grid": list(each.tiling.grid),
-                "overlap": list(each.tiling.overlap),
-                "coarse_view": each.coarse_view,
-                "seed": seed,
-                "tiles": each.subdomains,
-                "task": self.task,
-                "classes": [] if self.targets else list(self.classes),
-                "methods": {
-                    method: {
-                        **{
-                            key: value
-                            for s in ("val", "test")
-                            for key, value in self._scores(s, by_split[s], labels[s])
-                        },
-                        **measured,
-                    }
-                    for method, by_split in decisions.items()
-                },
-                "local": local,
-                "coarse": coarse,
-                "overhead": {
-                    "start_seconds": 2.1,
-                    "load_seconds": 0.05,
-                    "tile_seconds": 0.1,
-                    "probabilities_seconds": 0.6,
-                },
-            }
-        )
+        report: dict[str, Any] = {
+            "dataset": self.dataset,
+            "model": self.model,
+            "decomposition": each.slug,
+            "tiling": each.tiling.slug,
+            "kind": "whole" if each.slug == "whole" else each.tiling.kind,
+            "grid": list(each.tiling.grid),
+            "overlap": list(each.tiling.overlap),
+            "coarse_view": each.coarse_view,
+            "seed": seed,
+            "tiles": each.subdomains,
+            "task": self.task,
+            "classes": [] if self.targets else list(self.classes),
+            "methods": {
+                method: {
+                    **{
+                        key: value
+                        for s in ("val", "test")
+                        for key, value in self._scores(s, by_split[s], labels[s])
+                    },
+                    **measured,
+                }
+                for method, by_split in decisions.items()
+            },
+            "local": local,
+            "coarse": coarse,
+            "overhead": {
+                "start_seconds": 2.1,
+                "load_seconds": 0.05,
+                "tile_seconds": 0.1,
+                "probabilities_seconds": 0.6,
+            },
+        }
         if coarse:
             report["diagnosis"] = diagnosis.measure(
                 report, probabilities, labels["test"], self.task

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from ddcnn import disk
 from ddcnn.errors import InputError
-from ddcnn.sources import disk
 from ddcnn.sources.archives import open_gzip, unpack
 from full_disk import largest_file
 

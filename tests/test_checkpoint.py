@@ -1,6 +1,7 @@
 """Weights on disk and the state of an interrupted training; nothing in a file runs as code."""
 
 import contextlib
+import hashlib
 import pickle
 from pathlib import Path
 
@@ -11,13 +12,14 @@ from torch import nn
 
 from ddcnn import models
 from ddcnn.checkpoint import (
+    MAGIC,
     Checkpoint,
     load_weights,
     random_states,
     restore_random_states,
     save_weights,
 )
-from ddcnn.errors import InputError
+from ddcnn.errors import DamagedResult, InputError
 
 STATE = {"weight": torch.arange(6.0).reshape(2, 3), "epoch": 3, "history": [{"loss": 0.5}]}
 CPU = torch.device("cpu")
@@ -97,22 +99,48 @@ def test_any_other_file_is_no_state(path, caplog, content):
 
 @pytest.mark.parametrize("content", [torch.ones(3), [1, 2], "text", {"fingerprint": "mine"}])
 def test_a_torch_file_of_something_else_is_no_state(path, content):
-    torch.save(content, path)
+    save(content, path)
+    seal(path)
     assert Checkpoint(path, "mine").load() is None
+
+
+def seal(path: Path) -> None:
+    """Make any content a file that has the digest of a checkpoint."""
+    content = path.read_bytes()
+    path.write_bytes(MAGIC + hashlib.sha256(content).digest() + content)
+
+
+def save(content: object, path: Path) -> None:
+    torch.save(content, path)
 
 
 def dump(content: object, path: Path) -> None:
     path.write_bytes(pickle.dumps(content, protocol=2))
 
 
-@pytest.mark.parametrize("write", [torch.save, dump])
+def test_a_wrong_byte_anywhere_is_no_state(path, caplog):
+    Checkpoint(path, "mine").save(STATE)
+    content = path.read_bytes()
+    for place in range(0, len(content), 13):
+        wrong = bytearray(content)
+        wrong[place] ^= 0x10
+        path.write_bytes(wrong)
+        assert Checkpoint(path, "mine").load() is None
+    path.write_bytes(content)
+    assert Checkpoint(path, "mine").load() is not None
+
+
+@pytest.mark.parametrize("write", [save, dump])
 def test_code_in_a_checkpoint_does_not_run(path, caplog, write):
     victim = path.with_name("victim")
     write({"fingerprint": "mine", "state": Malicious(victim)}, path)
+    code = path.read_bytes()
+    seal(path)
     assert Checkpoint(path, "mine").load() is None
     assert not victim.exists()
     assert "damaged" in caplog.text
     # Without this the test would pass with an object that does nothing.
+    path.write_bytes(code)
     with contextlib.suppress(RuntimeError):
         torch.load(path, weights_only=False)
     assert victim.exists()
@@ -145,7 +173,7 @@ def test_weights_are_safetensors_that_say_what_they_are(tmp_path):
     net = build(0)
     save_weights(net, tmp_path / "model.safetensors", tile="0-1")
     with safe_open(tmp_path / "model.safetensors", "pt") as file:
-        assert file.metadata() == {"tile": "0-1"}
+        assert file.metadata()["tile"] == "0-1"
         assert set(file.keys()) == set(net.state_dict())
         assert torch.equal(file.get_tensor("classifier.weight"), net.classifier.weight)
 
@@ -154,6 +182,20 @@ def test_weights_of_another_net_are_refused(tmp_path):
     save_weights(build(0, width=8), tmp_path / "model.safetensors")
     with pytest.raises(InputError, match=r"model\.safetensors"):
         load_weights(build(0, width=4), tmp_path / "model.safetensors")
+
+
+def test_a_wrong_byte_among_weights_is_noticed(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_weights(build(0), path)
+    content = path.read_bytes()
+    for place in [*range(0, 200, 7), *range(200, len(content), 501), len(content) - 1]:
+        wrong = bytearray(content)
+        wrong[place] ^= 0x10
+        path.write_bytes(wrong)
+        with pytest.raises(DamagedResult, match=r"model\.safetensors"):
+            load_weights(build(0), path)
+    path.write_bytes(content)
+    load_weights(build(0), path)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\xff" * 100])

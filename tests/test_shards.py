@@ -1,5 +1,6 @@
 """Shards hold what numpy cuts out, however they are streamed, and the plan says what they are."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -7,8 +8,8 @@ import numpy as np
 import pytest
 
 from ddcnn import shards
-from ddcnn.errors import InputError
-from ddcnn.files import read_json
+from ddcnn.errors import DamagedResult, InputError
+from ddcnn.files import read_json, write_json
 from ddcnn.shards import read_shard, write_shards, write_view
 from ddcnn.tiles import Tiling, resample
 
@@ -135,16 +136,43 @@ def test_the_plan_lists_every_shard_with_its_size_and_nothing_else_is_left(plan)
 def test_a_cut_off_shard_is_not_read(plan):
     shard = plan.parent / "1-0" / "x_train.npy"
     shard.write_bytes(shard.read_bytes()[:-1])
-    with pytest.raises(InputError, match=r"1-0/x_train\.npy"):
+    with pytest.raises(DamagedResult, match=r"1-0/x_train\.npy"):
         read_shard(shard)
+
+
+@pytest.mark.parametrize("tile", ["1-0", "view"])
+def test_a_shard_with_a_wrong_byte_is_not_read(tmp_path, plan, tile):
+    write_view(write_images(tmp_path, (10, 8, 1)), plan)
+    shard = plan.parent / tile / "x_train.npy"
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    read_shard(shard)
+    shard.write_bytes(content)
+    with pytest.raises(DamagedResult, match=rf"{tile}/x_train\.npy") as caught:
+        read_shard(shard)
+    # What Snakemake must miss to cut the shard again.
+    assert caught.value.stands_for == plan if tile == "1-0" else shard.with_name("shards.json")
+
+
+def test_images_that_are_not_those_of_the_card_are_not_cut(tmp_path):
+    images = write_images(tmp_path, (10, 8, 1))
+    digest = hashlib.sha256(images["train"].read_bytes()).hexdigest()
+    write_json(tmp_path / "card.json", {"checksums": {"x_train.npy": f"sha256:{digest}"}})
+    write_shards(Tiling.of("blocks", "2x2"), images, tmp_path / "out" / "plan.json")
+    content = bytearray(images["train"].read_bytes())
+    content[-1] ^= 1
+    images["train"].write_bytes(content)
+    with pytest.raises(DamagedResult, match=r"x_train\.npy"):
+        write_shards(Tiling.of("blocks", "2x2"), images, tmp_path / "again" / "plan.json")
+    assert not (tmp_path / "again").exists()
 
 
 def test_a_missing_shard_is_named_with_what_to_do(tmp_path):
     with pytest.raises(
         InputError,
-        match=r"x_train\.npy is missing or damaged .*snakemake --cores all --forcerun tile",
+        match=r"1-0/x_train\.npy is damaged \(it is missing\); delete .*plan\.json and run again",
     ):
-        read_shard(tmp_path / "x_train.npy")
+        read_shard(tmp_path / "1-0" / "x_train.npy")
 
 
 def test_images_that_cannot_be_cut_leave_no_plan(tmp_path):

@@ -675,7 +675,7 @@ def test_a_full_disk_is_told_and_the_part_is_continued(server, raw):
 
 def test_too_little_space_is_told_before_the_transfer(server, raw, monkeypatch):
     usage = shutil.disk_usage("/")._replace(free=1000)
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     refusal(wanted(server), raw, "is full: it needs 1,000,000 bytes more (1,000 are free)")
 
 

@@ -9,7 +9,8 @@ Three floors, imports go down only:
 - stages: ``shards``, ``local``, ``coarse``, ``runs``, ``report`` and the command line;
 - tools of the stages: ``configuration``, ``data``, ``training``, ``figures``;
 - ground: ``tiles``, ``models``, ``evaluation``, ``sources``, ``checkpoint``, ``device``,
-  ``slots``, ``optimizers``, ``files``, ``logs``, ``provenance``, ``errors``.
+  ``slots``, ``optimizers``, ``files``, ``disk``, ``interruption``, ``recovery``, ``logs``,
+  ``provenance``, ``errors``.
 """
 
 __version__ = "0.1.0"

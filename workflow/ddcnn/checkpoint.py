@@ -1,42 +1,68 @@
 """Weights on disk, and the state from which an interrupted training goes on."""
 
+import io
 import logging
 import time
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
 from torch import nn
 
-from ddcnn.errors import InputError
+from ddcnn.errors import DamagedResult, InputError
 from ddcnn.files import write_aside
 
 log = logging.getLogger(__name__)
 
+# Before the digest and the state in a checkpoint; the digit is the version of this form.
+MAGIC = b"ddcnn checkpoint 1\n"
+
 
 def save_weights(net: nn.Module, path: str | Path, **description: str) -> None:
-    """Write the weights as safetensors, which holds no code; ``description`` goes along."""
+    """Write the weights as safetensors, which holds no code; ``description`` goes along.
+
+    The metadata get a digest of the weights: the format notices a cut-off file, but no wrong byte.
+    """
     # Copies: safetensors refuses two names of one tensor, as nets with tied weights have.
     weights = {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, value in net.state_dict().items()
     }
+    content = save(weights, metadata=description | {"sha256": _digest(weights)})
     with write_aside(path) as aside:
-        save_file(weights, aside, metadata=description)
+        aside.write_bytes(content)
+
+
+def _digest(weights: dict[str, torch.Tensor]) -> str:
+    digest = sha256()
+    for name, value in sorted(weights.items()):
+        digest.update(f"{name} {value.dtype} {list(value.shape)}\n".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def load_weights(net: nn.Module, path: str | Path) -> nn.Module:
     """Fill ``net`` with weights from :func:`save_weights`.
 
     Raises:
-        InputError: the file is damaged or belongs to another net.
+        DamagedResult: the file is not as it was written.
+        InputError: it belongs to another net.
     """
     try:
-        net.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError) as error:
+        with safe_open(path, "pt") as file:
+            expected = (file.metadata() or {}).get("sha256")
+        weights = load_file(path)
+    except (SafetensorError, RuntimeError, ValueError) as error:
+        raise DamagedResult(path, error) from error
+    if _digest(weights) != expected:
+        raise DamagedResult(path, "the weights do not have the digest that was written with them")
+    try:
+        net.load_state_dict(weights)
+    except RuntimeError as error:
         raise InputError(
             f"{path} does not hold this net's weights ({error}); delete it and run again"
         ) from error
@@ -64,8 +90,12 @@ class Checkpoint:
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the file by ``state`` (tensors, numbers, texts, lists and dicts of these)."""
-        with write_aside(self.path) as aside:
-            torch.save({"fingerprint": self.fingerprint, "state": state}, aside)
+        buffer = io.BytesIO()
+        torch.save({"fingerprint": self.fingerprint, "state": state}, buffer)
+        content = buffer.getbuffer()
+        with write_aside(self.path) as aside, aside.open("wb") as file:
+            file.write(MAGIC + sha256(content).digest())
+            file.write(content)
         self._written = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
@@ -74,7 +104,8 @@ class Checkpoint:
             return None
         try:
             # weights_only: a checkpoint somebody sent must not run code.
-            content = torch.load(self.path, map_location="cpu", weights_only=True)
+            verified = io.BytesIO(_verified(self.path))
+            content = torch.load(verified, map_location="cpu", weights_only=True)
             fingerprint, state = (dict(content)[key] for key in ("fingerprint", "state"))
         # A damaged file raises whatever its bytes lead to; none of it is worth a training.
         except Exception as error:
@@ -90,6 +121,16 @@ class Checkpoint:
     def remove(self) -> None:
         """Delete the file: the training is done."""
         self.path.unlink(missing_ok=True)
+
+
+def _verified(path: Path) -> bytes:
+    """The state's bytes; torch itself would not notice a wrong one among the weights."""
+    content = path.read_bytes()
+    begin = len(MAGIC)
+    end = begin + sha256().digest_size
+    if content[:begin] != MAGIC or content[begin:end] != sha256(content[end:]).digest():
+        raise ValueError("its digest is wrong")
+    return content[end:]
 
 
 def random_states(device: torch.device) -> dict[str, torch.Tensor]:

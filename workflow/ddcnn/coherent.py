@@ -17,7 +17,7 @@ import torch
 
 from ddcnn.checkpoint import Checkpoint, load_weights, save_weights
 from ddcnn.device import JobClock, choose_device
-from ddcnn.files import read_json, write_json, write_npz
+from ddcnn.files import read_json, read_prepared, write_json, write_npz
 from ddcnn.local import Subdomain, load_images
 from ddcnn.models.cnn_dnn import CnnDnn, CoarseSettings
 from ddcnn.models.features import num_features
@@ -114,7 +114,9 @@ def train_coherent(
     clock, task = JobClock(), task_of(facts)
     samples = {
         split: load_images(
-            *(images[split], labels.get(split), facts, device, settings.augment), normalise=False
+            *(images[split], labels.get(split), facts, device, settings.augment),
+            normalise=False,
+            read=read_prepared,
         )
         for split in SPLITS
     }

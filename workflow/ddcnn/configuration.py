@@ -7,6 +7,7 @@ what no schema can say: that the values fit the data and each other.
 import difflib
 import itertools
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -25,6 +26,8 @@ from ddcnn.tiles import Decomposition, Tiling
 # Members of an ensemble take seeds that nobody writes into a configuration.
 ENSEMBLE_SEED_STEP = 1_000_000
 
+DEEPEST = 20  # levels of lists and mappings
+MOST_SHOWN = 200  # signs of a wrong value in a message
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 
 
@@ -189,6 +192,19 @@ def _check_run(run: Run, dataset: Dataset) -> None:
     models.check_input(run.architecture, run.tiling.tile_shape(dataset.shape))
 
 
+def _whole_pattern(
+    validator: Any, pattern: str, value: Any, rule: dict[str, Any]
+) -> Iterator[jsonschema.ValidationError]:
+    """A text has the form as a whole: for Python alone, "$" is also before a last line break."""
+    if isinstance(value, str) and not re.fullmatch(pattern, value):
+        yield jsonschema.ValidationError(f"{value!r} is not of the form {pattern}")
+
+
+Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator, {"pattern": _whole_pattern}
+)
+
+
 def _check_own_nets(runs: list[Run], datasets: dict[str, Dataset], dropout: float) -> None:
     """Build the user's nets, once for every shape and width; torch is imported for them only."""
     nets = set()
@@ -210,10 +226,11 @@ def schema() -> dict[str, Any]:
 
 def complete(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration with lists for all product keys and all defaults, valid by the schema."""
+    _refuse_endless(config)
     settings = _as_meant(config, schema())
     _refuse_infinite(settings)
     errors = sorted(
-        jsonschema.Draft202012Validator(schema()).iter_errors(settings),
+        Validator(schema()).iter_errors(settings),
         key=lambda error: (error.validator != "additionalProperties", list(map(str, error.path))),
     )
     if errors:
@@ -255,6 +272,16 @@ def _from_text(text: str) -> bool | int | float | str:
     return text
 
 
+def _refuse_endless(value: Any, key: str = "configuration", depth: int = 0) -> None:
+    """YAML's anchors can put a list into itself."""
+    if depth > DEEPEST:
+        raise InputError(f"{key}: nested deeper than {DEEPEST} levels")
+    for item in value.values() if isinstance(value, dict) else ():
+        _refuse_endless(item, key, depth + 1)
+    for item in value if isinstance(value, list) else ():
+        _refuse_endless(item, key, depth + 1)
+
+
 def _refuse_infinite(value: Any, key: str = "") -> None:
     """A schema's bounds let "not a number" pass."""
     if isinstance(value, float) and not math.isfinite(value):
@@ -288,15 +315,22 @@ def _message(error: jsonschema.ValidationError) -> str:
         known = list(error.schema["properties"])
         unknown = sorted(set(map(str, error.instance)) - set(known))[0]
         hint = _did_you_mean(unknown, known)
-        return f"{'.'.join([*path, unknown])}: unknown key;{hint} accepted: {', '.join(known)}"
+        name = _shown(".".join([*path, unknown]))[1:-1]
+        return f"{name}: unknown key;{hint} accepted: {', '.join(known)}"
     if error.validator == "required":
         missing = sorted(set(error.validator_value) - set(error.instance))[0]
         rule = error.schema["properties"][missing]
         return f"{'.'.join([*path, missing])}: this key is missing. {rule['description']}"
     return (
-        f"{'.'.join(path) or 'configuration'}: {error.instance!r} is not accepted;"
+        f"{'.'.join(path) or 'configuration'}: {_shown(error.instance)} is not accepted;"
         f"{_did_you_mean(error.instance, _names(error.schema))} {accepted(error.schema)}"
     )
+
+
+def _shown(value: Any) -> str:
+    """A value in a message: on one line, and not longer than one reads."""
+    text = repr(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN // 2]} ... {text[-20:]}"
 
 
 def _did_you_mean(value: Any, names: list[str]) -> str:
@@ -330,6 +364,7 @@ def accepted(rule: dict[str, Any]) -> str:
             ("maximum", "at most"),
             ("exclusiveMaximum", "below"),
             ("pattern", "of the form"),
+            ("maxLength", "signs: at most"),
             ("minItems", "entries: at least"),
             ("maxItems", "entries: at most"),
         ]

@@ -1,4 +1,6 @@
-"""The one exception for everything a user can put right."""
+"""The exceptions for everything a user can put right."""
+
+from pathlib import Path
 
 
 class InputError(ValueError):
@@ -6,3 +8,20 @@ class InputError(ValueError):
 
     The workflow and the command line print its message as one line, without a traceback.
     """
+
+
+class DamagedResult(InputError):
+    """A file that this pipeline wrote is not what it wrote.
+
+    Args:
+        path: the file.
+        reason: how that shows.
+        stands_for: the file whose absence makes Snakemake write ``path`` again, if it is not
+            ``path`` itself: a shard is no declared output, its ``plan.json`` is.
+    """
+
+    def __init__(self, path: str | Path, reason: object, stands_for: str | Path | None = None):
+        self.path = Path(path)
+        self.stands_for = self.path if stands_for is None else Path(stands_for)
+        self.problem = f"{self.path} is damaged ({' '.join(str(reason).split())})"
+        super().__init__(f"{self.problem}; delete {self.stands_for} and run again")

@@ -8,6 +8,7 @@ the tiling ``whole``.
 import logging
 import time
 import zlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +21,7 @@ from torch import nn
 from ddcnn import models
 from ddcnn.checkpoint import Checkpoint, load_weights, save_weights
 from ddcnn.device import Device, JobClock, choose_device
-from ddcnn.files import read_json, write_json, write_npz
+from ddcnn.files import read_json, read_prepared, write_json, write_npz
 from ddcnn.shards import read_shard
 from ddcnn.tasks import Task, task_of
 from ddcnn.training import (
@@ -248,13 +249,14 @@ def load_images(
     device: Device,
     augment: bool = False,
     normalise: bool = True,
+    read: Callable[[Path], np.ndarray] = read_shard,
 ) -> Images:
     """A split of one tile on the device; ``augment`` as far as the card allows it."""
     axes, allowed = card["axes"], card["augment"] if augment else {"flip": [], "shift": 0}
     return Images(
-        pixels=torch.from_numpy(read_shard(shard)).to(device.torch),
+        pixels=torch.from_numpy(read(Path(shard))).to(device.torch),
         labels=labels
-        and torch.from_numpy(task_of(card).load_targets(np.load(labels))).to(device.torch),
+        and torch.from_numpy(task_of(card).load_targets(read_prepared(labels))).to(device.torch),
         mean=card["mean"],
         std=card["std"],
         flip=[axes.index(axis) for axis in allowed["flip"]],

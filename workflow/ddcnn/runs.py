@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ddcnn import diagnosis, evaluation
-from ddcnn.files import read_json, read_npz, write_json, write_npz
+from ddcnn.files import read_json, read_npz, read_prepared, write_json, write_npz
 from ddcnn.tasks import Task, task_of
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ def evaluate_run(
     """
     out, tiling, facts = Path(out), read_json(plan), read_json(card)
     task = task_of(facts)
-    y = {split: np.load(path) for split, path in labels.items()}
+    y = {split: read_prepared(path) for split, path in labels.items()}
     nets = {tile: _metrics(folder) for tile, folder in trained.local.items()}
     local = {tile: read_npz(f / "probabilities.npz") for tile, f in trained.local.items()}
     decisions = decide(local, nets, trained, y, methods, fit_on, task)

@@ -2,20 +2,23 @@
 
 import logging
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ddcnn.errors import InputError
-from ddcnn.files import read_json, write_aside, write_json
+from ddcnn.errors import DamagedResult
+from ddcnn.files import check_prepared, read_json, write_aside, write_json
 from ddcnn.staging import staged
 from ddcnn.tiles import VIEW, Tiling, resample
 
 log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 8 * 2**20
+# Sizes and checksums of the view's shards; those of the tiles are in the plan.
+VIEW_RECORD = "shards.json"
 
 
 def write_shards(tiling: Tiling, images: dict[str, Path], plan: str | Path) -> None:
@@ -25,16 +28,22 @@ def write_shards(tiling: Tiling, images: dict[str, Path], plan: str | Path) -> N
         tiling: how to cut.
         images: for each split a file of images ``N, *spatial, C``, whose type the shards keep.
         plan: the path of ``plan.json``; it is written last, so that it stands for complete shards.
+
+    Raises:
+        DamagedResult: the images are not those of ``card.json`` beside them.
     """
     start = time.perf_counter()
     folder = Path(plan).parent
+    for source in images.values():
+        check_prepared(Path(source))
     shape = np.load(images["train"], mmap_mode="r").shape[1:-1]
     shards = {}
     for tile, box in tiling.tiles(shape).items():
         for split, source in images.items():
             path = folder / tile / f"x_{split}.npy"
-            _write_array(path, source, tiling.tile_shape(shape), lambda x, box=box: x[:, *box])
-            shards[f"{tile}/{path.name}"] = {"bytes": path.stat().st_size}
+            shards[f"{tile}/{path.name}"] = _write_array(
+                path, source, tiling.tile_shape(shape), lambda x, box=box: x[:, *box]
+            )
         log.info("tile %s of %s", tile, tiling.slug)
     write_json(plan, _plan(tiling, shape, shards, time.perf_counter() - start))
 
@@ -42,25 +51,49 @@ def write_shards(tiling: Tiling, images: dict[str, Path], plan: str | Path) -> N
 def write_view(images: dict[str, Path], plan: str | Path) -> None:
     """Write ``view/x_{split}.npy`` beside ``plan``: whole images resampled to the tile's shape."""
     tile_shape = tuple(read_json(plan)["tile_shape"])
+    folder, shards = Path(plan).parent / VIEW, {}
     for split, source in images.items():
-        target = Path(plan).parent / VIEW / f"x_{split}.npy"
-        _write_array(target, source, tile_shape, lambda x: resample(x, tile_shape))
+        check_prepared(Path(source))
+        target = folder / f"x_{split}.npy"
+        shards[target.name] = _write_array(
+            target, source, tile_shape, lambda x: resample(x, tile_shape)
+        )
+    write_json(folder / VIEW_RECORD, shards)
     log.info("coarse view of %s", "x".join(map(str, tile_shape)))
 
 
 def read_shard(path: str | Path) -> np.ndarray:
     """A shard's images, uint8 (signals: float32) ``N, *tile_shape, C``, in memory.
 
+    They are compared with their checksum.
+
     Raises:
-        InputError: the file is missing or damaged.
+        DamagedResult: the file is missing, or not what the stage tile wrote.
     """
+    path = Path(path)
+    record, name = _record_of(path)
     try:
-        return np.load(staged(path), allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(
-            f"shard {path} is missing or damaged ({error}); cut the tiles again: "
-            f"snakemake --cores all --forcerun tile"
-        ) from error
+        shard = np.load(staged(path), allow_pickle=False)
+    except FileNotFoundError as error:
+        raise DamagedResult(path, "it is missing", stands_for=record) from error
+    except (ValueError, EOFError) as error:
+        raise DamagedResult(path, error, stands_for=record) from error
+    expected = _checksums(record).get(name)
+    if expected is not None and expected["crc32"] != zlib.crc32(shard.data):
+        raise DamagedResult(path, "its checksum is wrong", stands_for=record)
+    return shard
+
+
+def _record_of(path: Path) -> tuple[Path, str]:
+    """The file with a shard's checksum, and the shard's name in it."""
+    if path.parent.name == VIEW:
+        return path.with_name(VIEW_RECORD), path.name
+    return path.parents[1] / "plan.json", f"{path.parent.name}/{path.name}"
+
+
+def _checksums(record: Path) -> dict[str, Any]:
+    content = read_json(record) if record.is_file() else {}
+    return content.get("shards", content)
 
 
 def _write_array(
@@ -68,11 +101,16 @@ def _write_array(
     source: Path,
     tile_shape: tuple[int, ...],
     cut: Callable[[np.ndarray], np.ndarray],
-) -> None:
-    """Stream ``cut(images)`` into an ``.npy`` file, a bounded number of images at a time."""
+) -> dict[str, int]:
+    """Stream ``cut(images)`` into an ``.npy`` file, a bounded number of images at a time.
+
+    Returns:
+        ``bytes`` of the file, and ``crc32`` of the pixels in it.
+    """
     images = np.load(source, mmap_mode="r")
     num_images, image = len(images), images[:1]
     chunk = max(1, CHUNK_BYTES // max(1, image.nbytes))
+    checksum = 0
     with write_aside(path) as aside, aside.open("wb") as file:
         shape = (num_images, *tile_shape, image.shape[-1])
         descr = np.lib.format.dtype_to_descr(images.dtype)
@@ -83,7 +121,10 @@ def _write_array(
             # Mapped anew for every chunk, or the pages of the whole file would count as ours.
             images = np.load(source, mmap_mode="r")[first : first + chunk]
             # A contiguous copy in memory, then one write: np.save of a slice is far slower.
-            file.write(np.ascontiguousarray(cut(images)).data)
+            pixels = np.ascontiguousarray(cut(images))
+            file.write(pixels.data)
+            checksum = zlib.crc32(pixels.data, checksum)
+    return {"bytes": path.stat().st_size, "crc32": checksum}
 
 
 def _plan(

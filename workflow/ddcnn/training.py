@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import torch
 from torch import nn
@@ -23,6 +23,7 @@ from ddcnn.checkpoint import Checkpoint, random_states, restore_random_states
 from ddcnn.device import Device
 from ddcnn.errors import InputError
 from ddcnn.files import write_aside
+from ddcnn.interruption import leave, noted, noting_signals
 from ddcnn.models.cost import multiply_adds, num_parameters
 from ddcnn.models.features import last_features
 from ddcnn.optimizers import AdamW, Sgd
@@ -226,21 +227,25 @@ def fit(
             torch's generator, which the caller seeds before building the net.
         device: where everything lives.
         checkpoint: saves the state after every epoch, at most once in ``every_seconds`` (then
-            also between two steps), and gives it back when the training starts anew.
+            also between two steps), and gives it back when the training starts anew. With one,
+            SIGTERM and SIGINT end the process after the step in hand, its state saved.
         task: says what is minimised and which score the history holds.
     """
     optimizer = make_optimizer(net, settings)
     progress = _resume(net, optimizer, checkpoint, device) or Progress()
     steps = num_steps_per_epoch(len(train), settings.batch_size)
-    while progress.epoch < settings.epochs:
-        _train_epoch(net, optimizer, train, settings, seed, device, progress, checkpoint, task)
-        progress.history.append(_measure(net, train, val, settings, steps, progress, task))
-        _refuse_divergence(progress.history[-1], settings)
-        progress.epoch += 1
-        progress.step, progress.loss_sum, progress.merit_sum = 0, 0.0, 0
-        if checkpoint and checkpoint.due():
-            _save(net, optimizer, checkpoint, progress, device)
-        log.info(_epoch_line(progress.history[-1], settings.epochs, task))
+    with noting_signals(checkpoint is not None):
+        while progress.epoch < settings.epochs:
+            _train_epoch(net, optimizer, train, settings, seed, device, progress, checkpoint, task)
+            progress.history.append(_measure(net, train, val, settings, steps, progress, task))
+            _refuse_divergence(progress.history[-1], settings)
+            progress.epoch += 1
+            progress.step, progress.loss_sum, progress.merit_sum = 0, 0.0, 0
+            if checkpoint and (noted() or checkpoint.due()):
+                _save(net, optimizer, checkpoint, progress, device)
+            log.info(_epoch_line(progress.history[-1], settings.epochs, task))
+            if noted() and progress.epoch < settings.epochs:
+                _stop(progress)
     return progress
 
 
@@ -281,7 +286,7 @@ def _train_epoch(
         loss_sum += loss.detach() * len(index)
         merit_sum = merit_sum + task.merits(outputs.detach(), labels).sum()
         # By the clock also in mid-epoch: an epoch of a large scan can take hours.
-        if checkpoint and checkpoint.every_seconds > 0 and checkpoint.due():
+        if checkpoint and (noted() or (checkpoint.every_seconds > 0 and checkpoint.due())):
             progress.seconds += time.perf_counter() - start
             progress.step, progress.loss_sum, progress.merit_sum = (
                 step + 1,
@@ -289,6 +294,8 @@ def _train_epoch(
                 merit_sum.item(),
             )
             _save(net, optimizer, checkpoint, progress, device)
+            if noted():
+                _stop(progress)
             start = time.perf_counter()
     device.synchronize()
     progress.seconds += time.perf_counter() - start
@@ -419,6 +426,16 @@ def _save(
         "progress": vars(progress),
     }
     checkpoint.save(state)
+
+
+def _stop(progress: Progress) -> NoReturn:
+    log.info(
+        "stopped by %s after epoch %d, step %d of the next; the next run goes on from there",
+        noted(),
+        progress.epoch,
+        progress.step,
+    )
+    leave()
 
 
 def _resume(

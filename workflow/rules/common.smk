@@ -12,6 +12,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join(dict.fromkeys([PACKAGE_FOLDER, *ear
 
 from ddcnn import models
 from ddcnn.configuration import load_experiment
+from ddcnn.disk import require_writable
 from ddcnn.errors import InputError
 from ddcnn.provenance import code_digest
 from ddcnn.tiles import VIEW
@@ -152,7 +153,8 @@ def shard_inputs(wildcards):
     """The files that stand for a shard: the view's own ones, or the plan, written after all tiles."""
     folder = "results/tiles/{0.dataset}/{0.tiling}".format(wildcards)
     if wildcards.tile == VIEW:
-        return [f"{folder}/{VIEW}/x_{split}.npy" for split in SPLITS]
+        shards = [f"{folder}/{VIEW}/x_{split}.npy" for split in SPLITS]
+        return [*shards, f"{folder}/{VIEW}/shards.json"]
     return [f"{folder}/plan.json"]
 
 
@@ -293,6 +295,14 @@ def headline():
 
     summary = Path(report_files()[1])
     return headline_of(summary) if summary.is_file() else "Done."
+
+
+def check_folders():
+    """Stop before the first job where results or logs cannot be written."""
+    try:
+        require_writable(Path("results"), *Path("results").glob("*/"), Path("logs"))
+    except InputError as error:
+        sys.exit(f"Error: {error}")
 
 
 def advice_after_error():

@@ -27,6 +27,7 @@ rule coarse_view:
         plan="results/tiles/{dataset}/{tiling}/plan.json",
     output:
         expand("results/tiles/{{dataset}}/{{tiling}}/view/x_{split}.npy", split=SPLITS),
+        checksums="results/tiles/{dataset}/{tiling}/view/shards.json",
     log:
         "logs/coarse_view/{dataset}/{tiling}.log",
     benchmark:

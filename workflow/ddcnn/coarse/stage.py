@@ -12,7 +12,7 @@ from ddcnn.checkpoint import save_weights
 from ddcnn.coarse.problem import Problem, Solution
 from ddcnn.device import Device, JobClock, choose_device
 from ddcnn.evaluation import SMALLEST_PROBABILITY
-from ddcnn.files import read_json, read_npz, write_json, write_npz
+from ddcnn.files import read_json, read_npz, read_prepared, write_json, write_npz
 from ddcnn.models.cnn_dnn import CoarseSettings, coarse_input
 from ddcnn.tasks import Task, task_of
 from ddcnn.training import (
@@ -60,7 +60,7 @@ def train_coarse(
     out, task, device = Path(out), task_of(read_json(card)), choose_device(gpus, threads)
     local = {name: Path(path) for name, path in local.items()}
     clock = JobClock()
-    y = {s: torch.from_numpy(task.load_targets(np.load(path))) for s, path in labels.items()}
+    y = {s: torch.from_numpy(task.load_targets(read_prepared(path))) for s, path in labels.items()}
     outputs = [read_npz(path) for path in local.values()]
     samples = {
         s: _features(read_rows(outputs, s, coarse.input, task), y.get(s), device) for s in SPLITS

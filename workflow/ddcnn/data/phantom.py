@@ -21,7 +21,6 @@ import numpy as np
 
 from ddcnn.errors import InputError
 from ddcnn.files import write_aside
-from ddcnn.sources.disk import disk_errors
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +74,7 @@ class Phantoms:
         paths = []
         for label, name in enumerate(ARCHIVES):
             paths.append(folder / name)
-            with disk_errors(paths[-1]), write_aside(paths[-1]) as aside:
+            with write_aside(paths[-1]) as aside:
                 self._write_archive(aside, folder_name=paths[-1].stem, label=label)
         return paths
 

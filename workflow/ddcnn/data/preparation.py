@@ -29,8 +29,9 @@ from ddcnn.data.labels import check_targets
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.registry import AXES, Dataset, dataset_of
 from ddcnn.data.samples import Chunk, Collection, Samples, Unreadable
+from ddcnn.disk import disk_errors
 from ddcnn.errors import InputError
-from ddcnn.files import read_json, write_aside, write_json
+from ddcnn.files import read_json, write_json, write_npy
 from ddcnn.sources import fetch_all, file_sha256
 
 log = logging.getLogger(__name__)
@@ -78,8 +79,7 @@ def prepare(entry: str | dict[str, Any], manifest: str | Path, card: str | Path)
         content = _card(dataset, collection, written)
         for split, arrays in written.items():
             os.replace(arrays.path, folder / f"x_{split}.npy")
-            with write_aside(folder / f"y_{split}.npy") as aside:
-                np.save(aside, arrays.labels())
+            write_npy(folder / f"y_{split}.npy", arrays.labels())
     content["checksums"] = {
         f"{letter}_{split}.npy": f"sha256:{file_sha256(folder / f'{letter}_{split}.npy')}"
         for split in SPLITS
@@ -91,8 +91,11 @@ def prepare(entry: str | dict[str, Any], manifest: str | Path, card: str | Path)
 @contextmanager
 def _scratch_folder(folder: Path) -> Iterator[Path]:
     """A folder on the same disk as the results, for unpacked archives; removed in any case."""
-    folder.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".prepare-", suffix=".partial", dir=folder))
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(".prepare-*.partial"):  # of a job that was killed
+            shutil.rmtree(leftover, ignore_errors=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".prepare-", suffix=".partial", dir=folder))
     try:
         yield scratch
     finally:
@@ -123,7 +126,7 @@ class SplitWriter:
                 f"before it {self.shape}; give the data set a shape"
             )
         images = np.ascontiguousarray(images)
-        with self.path.open("ab") as file:
+        with disk_errors(self.path), self.path.open("ab") as file:
             file.write(images.data)
         self.parts.append((samples, index))
         self.hash_parts.append(np.array([_hash(image) for image in images], np.uint64))

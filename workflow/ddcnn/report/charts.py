@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ddcnn import figures
+from ddcnn.errors import DamagedResult
 from ddcnn.report.sketch import MOST_TILINGS, Sketch, left_out
 from ddcnn.report.statistics import binomial_error, mean_error
 from ddcnn.report.study import Run, Study
@@ -186,10 +187,17 @@ def _coarse_curves(study: Study) -> figures.CurveGroup:
     )
 
 
+def _read_history(path: Path) -> pd.DataFrame:
+    with path.open("rb") as file:
+        if file.read()[-1:] != b"\n":
+            raise DamagedResult(path, "its last line is cut off")
+    return pd.read_csv(path)
+
+
 def _histories(folders: list[tuple[str, Path]]) -> list[tuple[str, pd.DataFrame]]:
     """Histories of trainings in epochs: a linear coarse net, solved directly, has none."""
     found = [
-        (label, pd.read_csv(folder / "history.csv"))
+        (label, _read_history(folder / "history.csv"))
         for label, folder in folders
         if (folder / "history.csv").is_file()
     ]

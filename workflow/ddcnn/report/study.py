@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ddcnn.evaluation import r2_merits
-from ddcnn.files import read_json, read_npz
+from ddcnn.files import map_prepared, read_json, read_npz
 from ddcnn.report.summary import (
     WHOLE,
     best_decomposition,
@@ -196,14 +196,14 @@ class Study:
 
     def example_image(self) -> np.ndarray:
         """The first test image: uint8 (signals: float32) ``*shape, C``."""
-        return np.array(np.load(self.data / "x_test.npy", mmap_mode="r")[0])
+        return np.array(map_prepared(self.data / "x_test.npy")[0])
 
     def mean_image(self) -> np.ndarray:
         """Mean over (a part of) the training split and the channels: ``*shape``, 0 to 1.
 
         The channels of a signal may have different units: its first one.
         """
-        images = np.load(self.data / "x_train.npy", mmap_mode="r")
+        images = map_prepared(self.data / "x_train.npy")
         step = max(1, len(images) // MOST_IMAGES)
         chosen = images[::step, :, :1] if images.ndim == 3 else images[::step]
         mean = np.mean(chosen, axis=(0, -1), dtype=np.float32)

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
+from ddcnn.disk import disk_errors, require_space
 from ddcnn.errors import InputError
-from ddcnn.sources.disk import disk_errors, locked, require_space
+from ddcnn.sources.disk import locked
 from ddcnn.sources.members import Limits, Member, reader_of
 from ddcnn.sources.streams import BLOCK_BYTES, damage_errors, open_gzip
 

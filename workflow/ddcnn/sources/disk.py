@@ -1,65 +1,25 @@
-"""Folders that several processes share, and disks that are full."""
+"""Folders that several processes share."""
 
 import errno
 import fcntl
 import logging
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 from typing import IO
 
-from ddcnn.errors import InputError
+from ddcnn.disk import disk_errors
 
 log = logging.getLogger(__name__)
 
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
 BUSY = {errno.EAGAIN, errno.EACCES}
 LOOK_AGAIN_SECONDS = 0.1
-FREE = "free some space, then run the same command again"
 
 
 class Stopped(Exception):
     """The work was given up from outside, for example by Ctrl-C."""
-
-
-@contextmanager
-def disk_errors(path: Path, needed: int | None = None, advice: str = FREE) -> Iterator[None]:
-    """Turn a full or forbidden disk into one clear error.
-
-    Args:
-        path: what is being written.
-        needed: bytes of it, if known.
-        advice: what to do about a full disk.
-
-    Raises:
-        InputError: names ``path`` and the bytes it needs.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno in FULL:
-            raise InputError(_full(path, needed, error.strerror, advice)) from error
-        if error.errno in FORBIDDEN:
-            raise InputError(
-                f"{path} cannot be written ({error.strerror}); check the folder and its rights"
-            ) from error
-        raise
-
-
-def require_space(path: Path, needed: int, advice: str = FREE) -> None:
-    """Raise an :class:`InputError` if ``path`` cannot grow by ``needed`` bytes."""
-    free = shutil.disk_usage(path.parent).free
-    if free < needed:
-        raise InputError(_full(path, needed, f"{free:,} are free", advice))
-
-
-def _full(path: Path, needed: int | None, reason: str | None, advice: str) -> str:
-    more = "more bytes" if needed is None else f"{needed:,} bytes more"
-    return f"the disk of {path} is full: it needs {more} ({reason}); {advice}"
 
 
 @contextmanager

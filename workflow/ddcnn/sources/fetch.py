@@ -12,10 +12,11 @@ from threading import Event
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from ddcnn.disk import disk_errors
 from ddcnn.errors import InputError
 from ddcnn.files import write_aside
 from ddcnn.sources.check import SourceFile, Unfit, check
-from ddcnn.sources.disk import disk_errors, locked
+from ddcnn.sources.disk import locked
 from ddcnn.sources.network import TransferFailed, shown
 from ddcnn.sources.part import Part
 from ddcnn.sources.transfer import Patience, Transfer
@@ -105,7 +106,7 @@ class Fetch:
         """Give a complete file its final path; shared files are stored once where possible."""
         if place == self.target:
             return
-        with disk_errors(self.target, place.stat().st_size), write_aside(self.target) as aside:
+        with write_aside(self.target, place.stat().st_size) as aside:
             try:
                 os.link(place.resolve(), aside)
             except OSError:  # another disk, or one without links
@@ -125,8 +126,7 @@ class Fetch:
         path = path / self.source.name if path.is_dir() else path
         if not path.is_file():
             raise TransferFailed("there is no such file")
-        needed = path.stat().st_size
-        with disk_errors(self.target, needed), write_aside(self.target) as aside:
+        with write_aside(self.target, path.stat().st_size) as aside:
             shutil.copyfile(path, aside)
             return check(aside, self.source)
 

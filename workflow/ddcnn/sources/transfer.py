@@ -16,8 +16,9 @@ import requests
 import urllib3
 
 from ddcnn import __version__
+from ddcnn.disk import disk_errors, require_space
 from ddcnn.sources.check import HEAD_BYTES, Unfit, refuse_page
-from ddcnn.sources.disk import Stopped, disk_errors, require_space
+from ddcnn.sources.disk import Stopped
 from ddcnn.sources.network import TransferFailed, is_final, reason_of, shown
 from ddcnn.sources.part import Part, Version
 from ddcnn.sources.progress import Progress

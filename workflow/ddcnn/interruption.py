@@ -1,0 +1,50 @@
+"""SIGTERM and Ctrl-C end a training after the step in hand, with a checkpoint.
+
+SLURM sends SIGTERM when a job's time is over or its node is wanted, and SIGKILL half a minute later
+(``KillWait``). The handler only notes the signal: a step is never broken off in the middle.
+"""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+_noted: list[signal.Signals] = []
+
+
+@contextmanager
+def noting_signals(wanted: bool = True) -> Iterator[None]:
+    """Note SIGTERM and SIGINT instead of dying of them.
+
+    Args:
+        wanted: False leaves everything as it is; so do threads, which get no signals.
+    """
+    if not wanted or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _noted.clear()
+    earlier = {each: signal.signal(each, _note) for each in SIGNALS}
+    try:
+        yield
+    finally:
+        for each, handler in earlier.items():
+            signal.signal(each, handler)
+
+
+def _note(number: int, frame: FrameType | None) -> None:
+    _noted.append(signal.Signals(number))
+
+
+def noted() -> str | None:
+    """Name of the signal that came, if one did."""
+    return _noted[0].name if _noted else None
+
+
+def leave() -> NoReturn:
+    """End the process with the status of one that died of the signal: 143 for SIGTERM."""
+    sys.exit(128 + _noted[0])
