@@ -50,9 +50,13 @@ def write_view(images: dict[str, Path], plan: str | Path) -> None:
 def read_shard(path: str | Path) -> np.ndarray:
     """A shard's images, uint8 ``N, *tile_shape, C``, in memory.
 
+    A shard that was removed to save room (``python -m ddcnn room``) is cut again.
+
     Raises:
         InputError: the file is missing or damaged.
     """
+    if not Path(path).exists():
+        _cut_again(Path(path))
     try:
         return np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
@@ -60,6 +64,21 @@ def read_shard(path: str | Path) -> np.ndarray:
             f"shard {path} is missing or damaged ({error}); cut the tiles again: "
             f"snakemake --cores all --forcerun tile"
         ) from error
+
+
+def _cut_again(path: Path) -> None:
+    """Write one shard, where the plan and the prepared images say how; else leave it missing."""
+    results, dataset, plan = path.parents[4], path.parents[2].name, path.parents[1] / "plan.json"
+    images = results / "data" / dataset / path.name
+    if not plan.is_file() or not images.is_file():
+        return
+    facts = read_json(plan)
+    kind = "blocks" if facts["kind"] == "whole" else facts["kind"]
+    tiling, shape = Tiling(kind, *map(tuple, (facts["grid"], facts["overlap"]))), facts["shape"]
+    box = tiling.tiles(tuple(shape)).get(path.parent.name)
+    if box is not None:
+        log.info("cutting %s again, which was removed", path)
+        _write_array(path, images, tuple(facts["tile_shape"]), lambda x: x[:, *box])
 
 
 def _write_array(
