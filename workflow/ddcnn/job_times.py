@@ -17,7 +17,7 @@ from ddcnn.configuration import Experiment, Run
 from ddcnn.data.registry import Dataset
 from ddcnn.errors import InputError
 from ddcnn.files import read_json
-from ddcnn.jobs import Job
+from ddcnn.jobs import Job, kind_of
 
 HOW = {
     "measured": "measured",
@@ -49,12 +49,11 @@ def measured_seconds(results: str | Path) -> dict[str, float]:
     return seconds
 
 
-def seconds_of_kinds(jobs: Sequence[Job], measured: Mapping[str, float]) -> dict[str, float]:
+def seconds_of_kinds(measured: Mapping[str, float]) -> dict[str, float]:
     """Mean measured seconds of the jobs of every kind that has any."""
     times = defaultdict(list)
-    for job in jobs:
-        if job.name in measured:
-            times[job.kind].append(measured[job.name])
+    for name, seconds in measured.items():
+        times[kind_of(name)].append(seconds)
     return {kind: statistics.fmean(values) for kind, values in times.items()}
 
 
@@ -67,7 +66,7 @@ def job_times(
         InputError: of some rule no job was ever measured.
     """
     measured = measured_seconds(results)
-    kinds = seconds_of_kinds(jobs, measured)
+    kinds = seconds_of_kinds(measured)
     rules = defaultdict(list)
     for name, seconds in measured.items():
         rules[name.split("/")[0]].append(seconds)
@@ -139,7 +138,7 @@ def _run_of(job: Job, experiment: Experiment) -> Run:
     return next(
         run
         for run in experiment.runs
-        if job.kind == f"train_local {run.dataset} {run.model} {run.tiling.slug}"
+        if job.kind == kind_of(f"train_local/{run.local_folder(run.tiling.names[0])}")
     )
 
 

@@ -55,18 +55,21 @@ class Job:
         rule: its rule.
         place: the part of its paths that tells it from the rule's other jobs, for example
             ``fashion-mnist-10k/vgg-w16/blocks-2x2-overlap4/seed0/0-1``.
-        kind: equal for jobs that do the same work on other tiles or seeds, and so take as long.
         needs: names of the jobs whose outputs it reads.
     """
 
     rule: str
     place: str
-    kind: str
     needs: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         return f"{self.rule}/{self.place}"
+
+    @property
+    def kind(self) -> str:
+        """Equal for jobs that do the same work on other tiles or seeds, and so take as long."""
+        return kind_of(self.name)
 
     @property
     def log(self) -> Path:
@@ -86,22 +89,27 @@ class Job:
         return self.rule in (*TRAININGS, "local_probabilities")
 
 
+def kind_of(name: str) -> str:
+    """:attr:`Job.kind` of the job of this name."""
+    return name.split("/seed")[0]
+
+
 def experiment_jobs(experiment: Experiment) -> list[Job]:
     """All jobs of an experiment, each once, after those it needs."""
     jobs = {job.name: job for run in experiment.runs for job in run_jobs(run, experiment)}
     evaluations = tuple(f"evaluate/{run.folder}" for run in experiment.runs)
-    report = Job("report", experiment.name, "report", evaluations)
+    report = Job("report", experiment.name, evaluations)
     return [*jobs.values(), report]
 
 
 def run_jobs(run: Run, experiment: Experiment) -> Iterator[Job]:
-    """The jobs that a run needs, each after those it needs itself; runs share many of them."""
+    """The jobs of a run, each after those it needs; runs share many of them.
+
+    A run's evaluation also needs the global net, whose run comes first in the experiment.
+    """
     whole = run.global_run()
-    if not run.is_global and whole in experiment.runs:
-        # The evaluation compares with the global net's time.
-        yield from (job for job in run_jobs(whole, experiment) if job.rule != "evaluate")
-    yield Job("download", run.dataset, f"download {run.dataset}")
-    yield Job("prepare", run.dataset, f"prepare {run.dataset}", (f"download/{run.dataset}",))
+    yield Job("download", run.dataset)
+    yield Job("prepare", run.dataset, (f"download/{run.dataset}",))
     yield from _tile_jobs(run)
     for tile in run.decomposition.subdomains:
         yield from _local_jobs(run, tile)
@@ -111,33 +119,29 @@ def run_jobs(run: Run, experiment: Experiment) -> Iterator[Job]:
 def _tile_jobs(run: Run) -> Iterator[Job]:
     place = f"{run.dataset}/{run.tiling.slug}"
     prepare = f"prepare/{run.dataset}"
-    yield Job("tile", place, f"tile {place}", (prepare,))
+    yield Job("tile", place, (prepare,))
     if run.decomposition.coarse_view:
-        yield Job("coarse_view", place, f"coarse_view {place}", (prepare, f"tile/{place}"))
+        yield Job("coarse_view", place, (prepare, f"tile/{place}"))
 
 
 def _local_jobs(run: Run, tile: str) -> Iterator[Job]:
-    place, kind = run.local_folder(tile), f"{run.dataset} {run.model} {run.tiling.slug}"
+    place = run.local_folder(tile)
     source = "coarse_view" if tile == VIEW else "tile"
     needs = (f"prepare/{run.dataset}", f"{source}/{run.dataset}/{run.tiling.slug}")
-    yield Job("train_local", place, f"train_local {kind}", needs)
-    yield Job(
-        "local_probabilities", place, f"local_probabilities {kind}",
-        (*needs, f"train_local/{place}"),
-    )  # fmt: skip
+    yield Job("train_local", place, needs)
+    yield Job("local_probabilities", place, (*needs, f"train_local/{place}"))
 
 
 def _coarse_jobs(run: Run, whole: Run | None) -> Iterator[Job]:
     tiles = run.decomposition.subdomains
-    kind = f"{run.dataset} {run.model} {run.decomposition.slug}"
     prepare = f"prepare/{run.dataset}"
     probabilities = tuple(f"local_probabilities/{run.local_folder(tile)}" for tile in tiles)
     coarse: tuple[str, ...] = ()
     if not run.is_global:
-        yield Job("train_coarse", run.folder, f"train_coarse {kind}", (*probabilities, prepare))
+        yield Job("train_coarse", run.folder, (*probabilities, prepare))
         coarse = (f"train_coarse/{run.folder}",)
     trainings = tuple(f"train_local/{run.local_folder(tile)}" for tile in tiles)
     reference = (f"train_local/{whole.local_folder(whole.tiling.names[0])}",) if whole else ()
     tiling = f"tile/{run.dataset}/{run.tiling.slug}"
     needs = (*coarse, *reference, *probabilities, *trainings, tiling, prepare)
-    yield Job("evaluate", run.folder, f"evaluate {kind}", tuple(dict.fromkeys(needs)))
+    yield Job("evaluate", run.folder, tuple(dict.fromkeys(needs)))

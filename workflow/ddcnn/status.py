@@ -20,7 +20,8 @@ from ddcnn.makespan import Machine, Task, simulate
 # done: all outputs are there; running: its process lives; failed: it ended with an error;
 # stopped: it was killed or interrupted; waiting: not started yet.
 STATES = ("done", "running", "failed", "stopped", "waiting")
-LAST_LINES = 6
+LAST_LINES = 6  # of the log of a failed job
+LATELY = 20  # jobs that tell how many ran at a time
 EPOCH = re.compile(r"epoch (\d+)/(\d+): ")
 ACCURACY = re.compile(r"accuracy ([0-9.]+)")
 
@@ -36,7 +37,7 @@ class JobStatus:
             without success.
         epoch, epochs: finished ones and all, of a training.
         accuracy: of the last finished epoch, on the validation split.
-        seconds_left: of a job that runs or waits; None where nothing alike was measured.
+        seconds_left: of a job that is not done; None where nothing alike was measured.
         last_lines: of the log of a job that failed or was stopped.
     """
 
@@ -66,16 +67,19 @@ class Status:
         experiment: its name.
         jobs: all of them.
         runs: all of them.
-        seconds_left: of the whole experiment, with as many jobs at a time as run now; None where
-            no job runs or where for some job nothing alike was measured.
-        work_left: seconds that all unfinished jobs take one after the other; None as above.
+        at_a_time: jobs that run now, or ran lately, at a time; 0 where no job runs.
+        seconds_left: of the whole experiment, going on with so many; None where no job runs.
+        work_left: seconds that all unfinished jobs take one after the other.
+        at_least: whether it will be more, because of some jobs nothing alike was measured.
     """
 
     experiment: str
     jobs: list[JobStatus]
     runs: list[RunStatus]
+    at_a_time: int
     seconds_left: float | None
-    work_left: float | None
+    work_left: float
+    at_least: bool
 
     def of(self, *states: str) -> list[JobStatus]:
         """The jobs in these states."""
@@ -91,8 +95,10 @@ class Status:
         return {
             "experiment": self.experiment,
             "jobs_by_state": self.counts(),
+            "jobs_at_a_time": self.at_a_time,
             "seconds_left": self.seconds_left,
             "work_seconds_left": self.work_left,
+            "at_least": self.at_least,
             "runs": [asdict(run) for run in self.runs],
             "jobs": [
                 {"name": status.job.name, "rule": status.job.rule, "log": str(status.job.log)}
@@ -106,13 +112,30 @@ def experiment_status(experiment: Experiment, folder: str | Path = ".") -> Statu
     """Look at the files of an experiment below ``folder``."""
     folder = Path(folder)
     jobs = experiment_jobs(experiment)
-    kinds = seconds_of_kinds(jobs, measured_seconds(folder / "results"))
+    measured = measured_seconds(folder / "results")
+    kinds = seconds_of_kinds(measured)
     statuses = {job.name: _job_status(job, folder, kinds.get(job.kind)) for job in jobs}
     runs = [
         RunStatus(run.folder, _stages(list(run_jobs(run, experiment)), statuses))
         for run in experiment.runs
     ]
-    return Status(experiment.name, list(statuses.values()), runs, *_time_left(statuses))
+    running = sum(status.state == "running" for status in statuses.values())
+    spans = _last_spans([job for job in jobs if job.name in measured], measured, folder)
+    places = max(running, _most_at_a_time(spans)) if running else 0
+    left = _time_left(statuses, places)
+    return Status(experiment.name, list(statuses.values()), runs, places, *left)
+
+
+def _last_spans(
+    jobs: Sequence[Job], measured: Mapping[str, float], folder: Path
+) -> list[tuple[float, float]]:
+    """From when to when the jobs ran that ended last; a benchmark file is written at the end."""
+    ends = [((folder / job.benchmark).stat().st_mtime, measured[job.name]) for job in jobs]
+    return [(end - seconds, end) for end, seconds in sorted(ends)[-LATELY:]]
+
+
+def _most_at_a_time(spans: Sequence[tuple[float, float]]) -> int:
+    return max((sum(a <= start < b for a, b in spans) for start, _ in spans), default=0)
 
 
 def _job_status(job: Job, folder: Path, usual: float | None) -> JobStatus:
@@ -168,14 +191,12 @@ def _stages(jobs: Sequence[Job], statuses: Mapping[str, JobStatus]) -> dict[str,
     return stages
 
 
-def _time_left(statuses: Mapping[str, JobStatus]) -> tuple[float | None, float | None]:
-    """Of the whole, with as many jobs at a time as run now, and of all jobs in a row."""
+def _time_left(statuses: Mapping[str, JobStatus], places: int) -> tuple[float | None, float, bool]:
+    """Of the whole, of all jobs in a row, and whether jobs without a known time come on top."""
     unfinished = [status for status in statuses.values() if status.state != "done"]
-    if any(status.seconds_left is None for status in unfinished):
-        return None, None
     # What runs has its place already.
     unfinished.sort(key=lambda status: status.state != "running")
-    tasks = [Task(s.job.name, s.seconds_left, s.job.needs) for s in unfinished]
-    places = sum(status.state == "running" for status in unfinished)
+    tasks = [Task(s.job.name, s.seconds_left or 0.0, s.job.needs) for s in unfinished]
     makespan = simulate(tasks, Machine(places)).makespan if places else None
-    return makespan, math.fsum(task.seconds for task in tasks)
+    unknown = any(status.seconds_left is None for status in unfinished)
+    return makespan, math.fsum(task.seconds for task in tasks), unknown

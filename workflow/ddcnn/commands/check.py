@@ -4,14 +4,14 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from ddcnn.commands.configuration_file import add_file, read_experiment
+from ddcnn.commands.configuration_file import add_file, file_of, read_experiment
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
     parser = commands.add_parser("check", help="check a configuration and list its runs")
     add_file(parser)
-    parser.set_defaults(function=lambda options: check_configuration(options.file))
+    parser.set_defaults(function=lambda options: check_configuration(file_of(options)))
 
 
 def check_configuration(path: Path) -> None:

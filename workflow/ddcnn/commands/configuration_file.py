@@ -17,7 +17,12 @@ def add_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file", nargs="?", default=DEFAULT, type=Path, help=f"configuration file ({DEFAULT})"
     )
-    parser.add_argument("--configfile", dest="file", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--configfile", type=Path, help="the same, as Snakemake takes it")
+
+
+def file_of(options: argparse.Namespace) -> Path:
+    """The file that was named in one of the two ways."""
+    return options.configfile or options.file
 
 
 def read_experiment(path: Path) -> Experiment:

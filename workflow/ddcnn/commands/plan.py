@@ -5,7 +5,7 @@ import math
 import os
 from pathlib import Path
 
-from ddcnn.commands.configuration_file import add_file, read_experiment
+from ddcnn.commands.configuration_file import add_file, file_of, read_experiment
 from ddcnn.job_times import how_known, job_times
 from ddcnn.jobs import Job, experiment_jobs
 from ddcnn.makespan import Machine, Task, busy_seconds, critical_path, simulate
@@ -57,7 +57,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print makespan, speed-up and utilisation for several sizes of the machine."""
-    experiment = read_experiment(options.file)
+    experiment = read_experiment(file_of(options))
     jobs = experiment_jobs(experiment)
     times = job_times(jobs, experiment, options.measured)
     tasks = tasks_of(jobs, {name: time.seconds for name, time in times.items()})

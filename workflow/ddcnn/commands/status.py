@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from ddcnn.commands.configuration_file import add_file, read_experiment
+from ddcnn.commands.configuration_file import add_file, file_of, read_experiment
 from ddcnn.configuration import Experiment
 from ddcnn.errors import InputError
 from ddcnn.jobs import STAGES
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> None:
     """Print the state of an experiment, once or until it is done."""
     if options.every <= 0:
         raise InputError(f"--every: {options.every} is not a number of seconds above 0")
-    experiment = read_experiment(options.file)
+    experiment = read_experiment(file_of(options))
     if options.watch and options.json:
         raise InputError("--watch and --json: take one of the two")
     if options.watch:
@@ -120,15 +120,12 @@ def _progress(status: Status) -> str:
 def _outlook(status: Status) -> str:
     if len(status.of("done")) == len(status.jobs):
         return "all is done"
-    running = len(status.of("running"))
-    if status.work_left is None:
-        left = "time left: not known before one job of each kind has been measured"
-    elif running:
-        at_a_time = "1 job" if running == 1 else f"{running} jobs"
-        left = f"about {duration(status.seconds_left)} left with {at_a_time} at a time as now"
-    else:
-        left = f"about {duration(status.work_left)} of work left, for one job at a time"
-    return left if running else f"no job runs at the moment; {left}"
+    words = "at least" if status.at_least else "about"
+    if status.seconds_left is None:
+        left = f"{words} {duration(status.work_left)} of work left, for one job at a time"
+        return f"no job runs at the moment; {left}"
+    at_a_time = "1 job" if status.at_a_time == 1 else f"{status.at_a_time} jobs"
+    return f"{words} {duration(status.seconds_left)} left, with {at_a_time} at a time"
 
 
 def _ended(status: Status, state: str) -> Iterator[str]:
@@ -148,15 +145,16 @@ def _ended(status: Status, state: str) -> Iterator[str]:
 def _running(jobs: list[JobStatus]) -> list[str]:
     rows = [
         (
-            f"  {_name(job)}",
-            f"epoch {job.epoch}/{job.epochs}" if job.epochs else "",
-            f"accuracy {job.accuracy:.4f}" if job.accuracy is not None else "",
-            f"for {duration(job.seconds)}",
-            f"{duration(job.seconds_left)} left" if job.seconds_left is not None else "",
+            f"  {job.epoch}/{job.epochs}" if job.epochs else "  -",
+            f"{job.accuracy:.4f}" if job.accuracy is not None else "-",
+            duration(job.seconds),
+            duration(job.seconds_left) if job.seconds_left is not None else "-",
+            _name(job),
         )
         for job in jobs[:MOST_LINES]
     ]
-    return ["", "running:", *table(rows), *_rest(jobs)] if jobs else []
+    header = ("  epoch", "accuracy", "since", "left", "running")
+    return ["", *table([header, *rows]), *_rest(jobs)] if jobs else []
 
 
 def _rest(jobs: list[JobStatus]) -> list[str]:
@@ -168,9 +166,9 @@ def _name(status: JobStatus) -> str:
 
 
 def _runs(status: Status) -> list[str]:
-    header = ("run", *STAGES)
+    header = (*STAGES, "run")
     rows = [
-        (run.folder, *(_stage(run.stages.get(stage)) for stage in STAGES)) for run in status.runs
+        (*(_stage(run.stages.get(stage)) for stage in STAGES), run.folder) for run in status.runs
     ]
     return table([header, *rows])
 
