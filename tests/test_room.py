@@ -78,7 +78,7 @@ def test_a_stage_is_removed_and_nothing_else(project, stage):
 
 def test_it_says_what_the_next_run_makes_again(project):
     assert "1 train_local (12 s)" in room(project, "--remove", "local", "--yes").stdout
-    assert "repeats no finished job" in room(project, "--remove", "tiles", "--yes").stdout
+    assert "no run repeats a finished job" in room(project, "--remove", "tiles", "--yes").stdout
 
 
 def test_without_somebody_to_ask_nothing_is_removed(project):

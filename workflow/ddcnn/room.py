@@ -26,7 +26,8 @@ class Stage:
     Attributes:
         pattern: of their paths below the project's folder; ``*`` also stands for folders.
         but: pattern of those among them that belong to another stage, or must stay.
-        made_again: rules whose jobs the next run repeats when they are gone.
+        made_again: rules whose jobs are repeated once something needs these files; Snakemake does
+            not miss intermediate files as long as what was made from them is there.
         note: what else their removal means.
     """
 
@@ -60,7 +61,7 @@ STAGES = {
     ),
     "partial": Stage(_PARTIAL, note="left by killed jobs, of no use"),
     "benchmarks": Stage("results/benchmarks/*", note="time left and plans need them"),
-    "logs": Stage("logs/*", note="status shows no failed jobs without them"),
+    "logs": Stage("logs/*", note="status shows neither running nor failed jobs without them"),
 }  # fmt: skip
 
 
@@ -94,7 +95,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def made_again(stages: list[str], folder: str | Path = ".") -> dict[str, tuple[int, float]]:
-    """Jobs that the next run repeats after a removal, and their measured seconds, by rule."""
+    """Jobs to be repeated once something needs what is removed, and their seconds, by rule."""
     rules = {rule for name in stages for rule in STAGES[name].made_again}
     repeated: dict[str, tuple[int, float]] = {}
     for name, seconds in measured_seconds(Path(folder) / "results").items():

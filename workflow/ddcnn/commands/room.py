@@ -69,11 +69,11 @@ def remove_stages(stages: list[str], rooms: dict[str, Room], yes: bool) -> None:
 def _consequence(stages: list[str]) -> str:
     repeated = made_again(stages)
     if not repeated:
-        return "the next run repeats no finished job"
+        return "no run repeats a finished job for that"
     jobs = ", ".join(
         f"{number} {rule} ({duration(seconds)})" for rule, (number, seconds) in repeated.items()
     )
-    return f"the next run makes again, with the times they took: {jobs}"
+    return f"a run that needs them makes them again, and what follows; that took: {jobs}"
 
 
 def _agreed() -> bool:
