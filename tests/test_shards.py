@@ -180,3 +180,30 @@ def test_images_that_cannot_be_cut_leave_no_plan(tmp_path):
     with pytest.raises(InputError, match="grid"):
         write_shards(Tiling.of("blocks", "2x2x2"), images, tmp_path / "out" / "plan.json")
     assert not (tmp_path / "out").exists()
+
+
+@BY_SLUG
+def test_a_removed_shard_is_cut_again_by_its_plan(tmp_path, shape, tiling):
+    data = tmp_path / "results/data/mine"
+    data.mkdir(parents=True)
+    folder = tmp_path / "results/tiles/mine" / tiling.slug
+    write_shards(tiling, write_images(data, shape), folder / "plan.json")
+    for tile in tiling.names:
+        path = folder / tile / "x_val.npy"
+        before = path.read_bytes()
+        path.unlink()
+        read_shard(path)
+        assert path.read_bytes() == before
+
+
+def test_a_shard_without_its_images_stays_missing(tmp_path):
+    data = tmp_path / "results/data/mine"
+    data.mkdir(parents=True)
+    plan = tmp_path / "results/tiles/mine/whole/plan.json"
+    write_shards(Tiling.whole(2), write_images(data, (5, 6, 1)), plan)
+    (plan.parent / "0-0/x_val.npy").unlink()
+    (data / "x_val.npy").unlink()
+    with pytest.raises(InputError, match="missing or damaged"):
+        read_shard(plan.parent / "0-0/x_val.npy")
+    with pytest.raises(InputError, match="missing or damaged"):
+        read_shard(plan.parent / "7-7/x_val.npy")

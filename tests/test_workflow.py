@@ -1,9 +1,12 @@
 """The workflow itself, run on tiny data in a project of its own."""
 
 import csv
+import fcntl
 import json
 import os
+import shutil
 import subprocess
+import sys
 import time
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +15,8 @@ import numpy as np
 import psutil
 import pytest
 
+from ddcnn.logs import read_log
+from ddcnn.room import STAGES
 from workflow_runs import (
     PROJECT,
     command,
@@ -98,9 +103,44 @@ def test_two_one_thread_trainings_run_at_a_time(project):
 
 
 def test_nothing_is_left_behind(project):
-    results = project / "results"
-    leftovers = [p for p in results.rglob("*") if "partial" in p.name or p.name == "checkpoint.pt"]
+    leftovers = [
+        path
+        for path in project.rglob("*")
+        if "partial" in path.name or path.name.endswith(("checkpoint.pt", ".part", ".tmp"))
+    ]
     assert leftovers == []
+    # Snakemake's own: locks, marks of unfinished jobs, copies of scripts.
+    for name in ("locks", "incomplete", "scripts"):
+        folder = project / ".snakemake" / name
+        assert not folder.exists() or [p for p in folder.rglob("*") if p.is_file()] == []
+    logs = list((project / "logs").rglob("*.log"))
+    assert [path for path in logs if not read_log(path).finished] == []
+    assert [process.pid for process in psutil.process_iter() if works_in(process, project)] == []
+
+
+def works_in(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return Path(process.cwd()) == folder
+    except psutil.Error:
+        return False
+
+
+def test_no_device_stays_locked_and_no_temporary_file_stays(tmp_path, monkeypatch):
+    """Two devices are simulated by name; the trainings compute on the CPU if they are not there."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    project = make_project(tmp_path / "project")
+    data = small_fashion(tmp_path / "fashion.npz", num_images=240)
+    config = write_config(project / "tiny.yaml", dataset=dataset(data), grid="1x2", overlap=0)
+    snakemake(project, config, "--resources", "gpu=2", "--until", "local_probabilities")
+    locks = {path for path in temporary.rglob("*") if path.is_file()}
+    assert {path.name for path in locks} <= {"machine-0-0.lock", "machine-1-0.lock"}
+    assert locks
+    for path in locks:
+        with path.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_every_job_has_a_log(project):
@@ -186,6 +226,54 @@ def test_changed_data_of_the_user_are_prepared_again(project):
     finally:
         data.write_bytes(content)
         os.utime(data, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+# --- commands on real results ----------------------------------------------------------------
+
+
+def ddcnn(project: Path, *arguments: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "ddcnn", *arguments],
+        cwd=project, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+    ).stdout  # fmt: skip
+
+
+def test_status_says_that_all_is_done(project):
+    assert "all is done" in ddcnn(project, "status", "tiny.yaml")
+
+
+def test_the_makespan_of_the_run_is_planned_from_its_own_times(project):
+    lines = ddcnn(project, "plan", "tiny.yaml", "--cores", "2").splitlines()
+    assert any(line.endswith(" measured") for line in lines)
+    assert "report/tiny" in lines[-1]
+
+
+@pytest.mark.parametrize("stage", ["tiles", "runs", "local", "data", "logs"])
+def test_a_removed_stage_is_made_again_for_a_new_report(project, tmp_path, stage):
+    other = tmp_path / "project"
+    shutil.copytree(project, other, symlinks=True)
+    ddcnn(other, "room", "--remove", stage, "reports", "--yes")
+    expected = {"report", *STAGES[stage].made_again}
+    assert set(planned_jobs(other, other / "tiny.yaml")) == expected
+
+
+def test_nothing_is_made_again_that_nothing_needs(project, tmp_path):
+    other = tmp_path / "project"
+    shutil.copytree(project, other, symlinks=True)
+    ddcnn(other, "room", "--remove", "tiles", "runs", "benchmarks", "logs", "--yes")
+    assert planned_jobs(other, other / "tiny.yaml") == {}
+
+
+def test_a_new_seed_trains_on_removed_tiles(project, tmp_path):
+    other = tmp_path / "project"
+    shutil.copytree(project, other, symlinks=True)
+    ddcnn(other, "room", "--remove", "tiles", "--yes")
+    config = other / "tiny.yaml"
+    target = f"{LOCAL}/blocks-2x2-overlap4/seed1/0-1/probabilities.npz"
+    snakemake(other, config, "--config", "seed=1", "--", target)
+    assert (other / target).is_file()
+    shards = (other / "results/tiles").glob("*/*/0-1/*.npy")
+    assert sorted(path.name for path in shards) == ["x_test.npy", "x_train.npy", "x_val.npy"]
 
 
 # --- the same bits ---------------------------------------------------------------------------

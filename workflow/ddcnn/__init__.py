@@ -6,11 +6,14 @@ runs without Snakemake; the workflow only calls one function of a stage per rule
 
 Three floors, imports go down only:
 
-- stages: ``shards``, ``local``, ``coarse``, ``runs``, ``report`` and the command line;
-- tools of the stages: ``configuration``, ``data``, ``training``, ``figures``;
-- ground: ``tiles``, ``models``, ``evaluation``, ``sources``, ``checkpoint``, ``device``,
-  ``slots``, ``optimizers``, ``files``, ``disk``, ``interruption``, ``recovery``, ``logs``,
-  ``provenance``, ``errors``.
+- stages: ``shards``, ``local``, ``coarse``, ``coherent``, ``runs``, ``report``, ``status``,
+  ``room`` and the command line with its ``commands``;
+- tools of the stages: ``configuration``, ``data``, ``training``, ``figures``, ``jobs``,
+  ``job_times``;
+- ground: ``tiles``, ``tasks``, ``models``, ``evaluation``, ``diagnosis``, ``solvers``,
+  ``sources``, ``checkpoint``, ``device``,
+  ``slots``, ``optimizers``, ``files``, ``disk``, ``staging``, ``interruption``, ``recovery``,
+  ``logs``, ``makespan``, ``words``, ``provenance``, ``errors``.
 """
 
 __version__ = "0.1.0"

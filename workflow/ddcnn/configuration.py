@@ -112,6 +112,12 @@ class Experiment:
     runs: list[Run]
     controls: list[Run]
 
+    @property
+    def num_folds(self) -> int:
+        """Parts of the training images, 0 where no net is trained without one."""
+        coarse = self.settings["coarse"]
+        return coarse["folds"] if coarse["fit_on"] == "out-of-fold" else 0
+
     def methods_of(self, run: Run) -> list[str]:
         """Methods of a run beside ``cnn-dnn``; the global net's run has none."""
         known = methods_of(self.datasets[run.dataset].task)

@@ -65,13 +65,16 @@ def write_view(images: dict[str, Path], plan: str | Path) -> None:
 def read_shard(path: str | Path) -> np.ndarray:
     """A shard's images, uint8 (signals: float32) ``N, *tile_shape, C``, in memory.
 
-    They are compared with their checksum.
+    They are compared with their checksum. A shard that was removed to save room (``python -m ddcnn
+    room``) is cut again.
 
     Raises:
         DamagedResult: the file is missing, or not what the stage tile wrote.
     """
     path = Path(path)
     record, name = _record_of(path)
+    if not path.exists():
+        _cut_again(path)
     try:
         shard = np.load(staged(path), allow_pickle=False)
     except FileNotFoundError as error:
@@ -94,6 +97,21 @@ def _record_of(path: Path) -> tuple[Path, str]:
 def _checksums(record: Path) -> dict[str, Any]:
     content = read_json(record) if record.is_file() else {}
     return content.get("shards", content)
+
+
+def _cut_again(path: Path) -> None:
+    """Write one shard, where the plan and the prepared images say how; else leave it missing."""
+    results, dataset, plan = path.parents[4], path.parents[2].name, path.parents[1] / "plan.json"
+    images = results / "data" / dataset / path.name
+    if not plan.is_file() or not images.is_file():
+        return
+    facts = read_json(plan)
+    kind = "blocks" if facts["kind"] == "whole" else facts["kind"]
+    tiling, shape = Tiling(kind, *map(tuple, (facts["grid"], facts["overlap"]))), facts["shape"]
+    box = tiling.tiles(tuple(shape)).get(path.parent.name)
+    if box is not None:
+        log.info("cutting %s again, which was removed", path)
+        _write_array(path, images, tuple(facts["tile_shape"]), lambda x: x[:, *box])
 
 
 def _write_array(

@@ -24,7 +24,7 @@ rule train_coarse:
     params:
         names=combined_names,
         coarse=coarse_net(),
-        num_folds=num_folds(),
+        num_folds=EXPERIMENT.num_folds,
         settings=coarse_settings(),
         code=code_digest("coarse"),
     message:

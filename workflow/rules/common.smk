@@ -131,12 +131,6 @@ def joint_coarse_net():
     return {key: value for key, value in coarse_net().items() if key != "fit_on"}
 
 
-def num_folds():
-    """Parts of the training images, 0 where no net is trained without one."""
-    coarse = EXPERIMENT.settings["coarse"]
-    return coarse["folds"] if coarse["fit_on"] == "out-of-fold" else 0
-
-
 def coarse_settings():
     """Training settings of the coarse net."""
     own = (*COARSE_NET_KEYS, "folds")
@@ -170,7 +164,7 @@ def member_folders(run):
 
 def fold_folders(folder):
     """Folders of a local net's trainings without a part of the images, where they are needed."""
-    return [f"{folder}/fold{k}" for k in range(num_folds())]
+    return [f"{folder}/fold{k}" for k in range(EXPERIMENT.num_folds)]
 
 
 def combined_folders(wildcards):

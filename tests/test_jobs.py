@@ -1,0 +1,81 @@
+"""The job graph of the package, compared with what Snakemake plans."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ddcnn.configuration import load_experiment
+from ddcnn.jobs import Job, experiment_jobs
+from workflow_runs import make_project, snakemake
+
+CONFIG = {
+    "experiment": "graph",
+    "dataset": "fashion-mnist-10k",
+    "width": 8,
+    "grid": ["2x2", "1x2", "1x1"],
+    "overlap": 4,
+    "coarse_view": [False, True],
+    "seed": [0, 1],
+}
+REASON = r"Reason: Missing output files: ([^;\n]*)(?:; Input files updated by another job: (.*))?"
+
+
+def closure(needs: dict[str, set[str]], name: str) -> set[str]:
+    """Everything that must be done before ``name``."""
+    found, waiting = set(), {name}
+    while waiting:
+        new = needs[waiting.pop()] - found
+        found |= new
+        waiting |= new
+    return found
+
+
+def planned_by_snakemake(folder: Path, config: dict, jobs: list[Job]) -> dict[str, set[str]]:
+    """Names of the jobs that a dry run in an empty folder announces, and what each needs."""
+    project = make_project(folder / "project")
+    (project / "graph.yaml").write_text(yaml.safe_dump(config))
+    output = snakemake(project, project / "graph.yaml", "--dry-run").stdout
+    writer = {str(path): job.name for job in jobs for path in job.outputs}
+    planned = {}
+    for written, read in re.findall(REASON, output):
+        (name,) = {writer[path] for path in written.split(", ")}
+        planned[name] = {writer[path] for path in read.split(", ") if path in writer}
+        assert all(path in writer for path in read.split(", ") if path)
+    return planned
+
+
+ALL = ["mean", "coherent", "transfer", "small", "ensemble"]
+CHANGES = [
+    {},
+    {"global_net": False, "grid": ["2x2"], "seed": 3},
+    {"methods": ALL, "grid": ["2x2", "1x2"], "coarse_view": [True], "seed": 0},
+    {"methods": ALL, "coarse": {"fit_on": "out-of-fold", "folds": 2}, "grid": ["1x2"], "seed": 0},
+]
+
+
+@pytest.mark.parametrize("changes", CHANGES)
+def test_jobs_and_their_needs_are_those_that_snakemake_plans(tmp_path, changes):
+    jobs = experiment_jobs(load_experiment(CONFIG | changes))
+    planned = planned_by_snakemake(tmp_path, CONFIG | changes, jobs)
+    ours = {job.name: set(job.needs) for job in jobs}
+    assert set(ours) == set(planned)
+    assert {n: closure(ours, n) for n in ours} == {n: closure(planned, n) for n in planned}
+
+
+def test_every_job_comes_after_those_it_needs():
+    seen = set()
+    for job in experiment_jobs(load_experiment(CONFIG)):
+        assert set(job.needs) <= seen
+        assert job.name not in seen
+        seen.add(job.name)
+
+
+def test_trainings_of_a_tiling_are_of_one_kind_and_the_global_net_is_of_another():
+    jobs = {job.name: job for job in experiment_jobs(load_experiment(CONFIG))}
+    local = "train_local/fashion-mnist-10k/vgg-w8"
+    kind = jobs[f"{local}/blocks-2x2-overlap4/seed0/0-0"].kind
+    assert jobs[f"{local}/blocks-2x2-overlap4/seed1/view"].kind == kind
+    assert jobs[f"{local}/blocks-1x2-overlap4/seed0/0-0"].kind != kind
+    assert jobs[f"{local}/whole/seed0/0-0"].kind != kind

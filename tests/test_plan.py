@@ -1,0 +1,140 @@
+"""Makespans of an experiment, from measured job times that a test writes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ddcnn.configuration import load_experiment
+from ddcnn.errors import InputError
+from ddcnn.job_times import job_times, measured_seconds
+from ddcnn.jobs import Job, experiment_jobs
+
+CONFIG = {
+    "experiment": "small",
+    "dataset": "fashion-mnist-10k",
+    "width": 8,
+    "grid": "2x2",
+    "local": {"epochs": 8},
+}
+SECONDS = {"train_local": 20.0, "local_probabilities": 3.0, "train_coarse": 4.0}
+WHOLE = "train_local/fashion-mnist-10k/vgg-w8/whole/seed0/0-0"
+TILE = "train_local/fashion-mnist-10k/vgg-w8/blocks-2x2-overlap0/seed0/0-1"
+
+
+def jobs_of(**changes) -> dict[str, Job]:
+    return {job.name: job for job in experiment_jobs(load_experiment(CONFIG | changes))}
+
+
+def measure(folder: Path, jobs: list[Job]) -> None:
+    """A finished run: training jobs take 20 s, of which 15 s are training; others a second."""
+    for job in jobs:
+        path = folder / job.benchmark
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"s\th:m:s\n{SECONDS.get(job.rule, 1.0)}\t0:00:01\n")
+        if job.rule == "train_local":
+            metrics = folder / job.outputs[-1]
+            metrics.parent.mkdir(parents=True, exist_ok=True)
+            facts = {"multiply_adds": 1000, "images": 7000, "epochs": 8, "train_seconds": 15.0}
+            metrics.write_text(json.dumps(facts))
+
+
+@pytest.fixture
+def project(tmp_path) -> Path:
+    measure(tmp_path, list(jobs_of().values()))
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/config.yaml").write_text(yaml.safe_dump(CONFIG))
+    return tmp_path
+
+
+def plan(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ddcnn", "plan", *arguments],
+        cwd=project, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def times(folder: Path, **changes):
+    return job_times(
+        list(jobs_of(**changes).values()), load_experiment(CONFIG | changes), folder / "results"
+    )
+
+
+def test_measured_times_are_taken_as_they_are(project):
+    found = times(project)
+    assert {time.how for time in found.values()} == {"measured"}
+    assert found[TILE].seconds == 20
+    assert measured_seconds(project / "results")[TILE] == 20
+
+
+def test_other_seeds_take_as_long(project):
+    found = times(project, seed=[0, 1])
+    other = found[TILE.replace("seed0", "seed1")]
+    assert (other.seconds, other.how) == (20, "kind")
+
+
+def test_more_epochs_take_longer_and_start_up_does_not(project):
+    found = times(project, local={"epochs": 80})
+    assert found[TILE].how == "work"
+    assert found[TILE].seconds == pytest.approx(150 + 5)
+
+
+def test_trainings_that_never_ran_are_estimated_by_their_work(project):
+    """By the multiply-adds of the net that is built, at the speed of the measured one."""
+    from ddcnn import models
+    from ddcnn.models.cost import multiply_adds
+
+    found = times(project, grid="1x2")
+    new = TILE.replace("2x2", "1x2")
+    net = models.build("vgg", (28, 14, 1), 10, models.local_width(8, 2))
+    work = multiply_adds(net, (28, 14, 1)) * 7000 * 8
+    assert found[new].how == "work"
+    assert found[new].seconds == pytest.approx(15 * work / (1000 * 7000 * 8) + 5)
+    coarse = "train_coarse/fashion-mnist-10k/vgg-w8/blocks-1x2-overlap0/seed0"
+    assert (found[coarse].seconds, found[coarse].how) == (4, "rule")
+
+
+def test_without_measured_times_there_is_no_plan(tmp_path):
+    with pytest.raises(InputError, match=r"no measured time of .*train_local.*run a small"):
+        times(tmp_path)
+
+
+def test_the_command_gives_a_makespan_made_by_hand(project):
+    """Download, prepare and tile 1 s each; 5 trainings of 20 s and 5 extractions of 3 s on one
+    core; coarse net 4 s, two evaluations, one more tiling and the report 1 s each."""
+    done = plan(project, "--cores", "1", "--start-seconds", "0")
+    assert done.returncode == 0, done.stderr
+    assert "18 jobs, 2 min 6 s of work" in done.stdout
+    (row,) = [line.split("  ") for line in done.stdout.splitlines() if line.startswith("    1")]
+    assert "2 min 6 s" in [cell.strip() for cell in row]
+
+
+def test_many_devices_reach_the_critical_path(project):
+    done = plan(project, "--gpus", "64", "--queue-seconds", "30", "--start-seconds", "0")
+    rows = [line for line in done.stdout.splitlines() if line.lstrip()[:2].strip().isdecimal()]
+    assert [row.split()[0] for row in rows[:7]] == ["1", "2", "4", "8", "16", "32", "64"]
+    # Eight jobs of the longest chain wait 30 s each: 240 s, and 3 x 1 + 20 + 3 + 4 + 2 x 1 s.
+    assert "critical path, the least time on any machine: 4 min 32 s" in done.stdout
+    assert "4 min 32 s" in rows[6]
+
+
+def test_measured_times_of_another_folder(project, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    (other / "mine.yaml").write_text(yaml.safe_dump(CONFIG | {"seed": 5}))
+    done = plan(other, "mine.yaml", "--cores", "2", "--measured", str(project / "results"))
+    assert done.returncode == 0, done.stderr
+    done = plan(other, "mine.yaml", "--cores", "2")
+    assert done.returncode == 1
+    assert "--measured FOLDER" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--cores", "0"], ["--gpus", "x"], ["--queue-seconds", "-1"]]
+)
+def test_a_mistake_names_the_value(project, arguments):
+    done = plan(project, *arguments)
+    assert done.returncode == 2
+    assert repr(arguments[1]) in done.stderr

@@ -1,0 +1,24 @@
+"""``nets``: list the nets with their sizes."""
+
+import argparse
+
+from ddcnn import models
+
+
+def add_to(commands: argparse._SubParsersAction) -> None:
+    """Add the command."""
+    parser = commands.add_parser("nets", help="list the nets with their sizes")
+    parser.set_defaults(function=lambda options: list_nets())
+
+
+def list_nets() -> None:
+    """Print a table of the nets, for 10 classes of 32 x 32 colour pixels or 2 of CT scans."""
+    from ddcnn.models.cost import num_parameters
+
+    print("| net | smallest input | width | parameters | |")
+    print("| --- | --- | --- | --- | --- |")
+    for name, net in models.ARCHITECTURES.items():
+        shape, classes = ((128, 128, 64, 1), 2) if net.module == "ct3d" else ((32, 32, 3), 10)
+        size = num_parameters(models.build(name, shape, classes, net.standard_width))
+        cells = (f"`{name}`", net.smallest_input, net.standard_width, f"{size:,}", net.description)
+        print("|", " | ".join(map(str, cells)), "|")

@@ -1,0 +1,124 @@
+"""``plan``: how long an experiment takes on other machines."""
+
+import argparse
+import math
+import os
+from pathlib import Path
+
+from ddcnn.commands.configuration_file import add_file, file_of, read_experiment
+from ddcnn.job_times import how_known, job_times
+from ddcnn.jobs import Job, experiment_jobs
+from ddcnn.makespan import Machine, Task, busy_seconds, critical_path, simulate
+from ddcnn.words import duration, table
+
+EXAMPLES = """\
+examples:
+  python -m ddcnn plan --cores 8                  the default experiment on 1, 2, 4, 8 cores
+  python -m ddcnn plan config/cifar10.yaml --gpus 64 --queue-seconds 30
+                                                  on a cluster that lets every job wait 30 s
+  python -m ddcnn plan mine.yaml --measured ../other/results
+
+The jobs are those of the whole experiment, whether done or not. Their times are those that
+Snakemake measured in results/benchmarks; of jobs that never ran they are estimated.
+"""
+START_SECONDS = 0.2  # see docs/scale.md
+
+
+def add_to(commands: argparse._SubParsersAction) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "plan",
+        help="how long an experiment takes on other machines",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_file(parser)
+    parser.add_argument(
+        "--cores", type=_count, metavar="N",
+        help="cores, one for each job (this machine's; with --gpus: as many as are asked for)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--gpus", type=_count, metavar="N", help="GPUs, one for each training (none)"
+    )
+    parser.add_argument(
+        "--queue-seconds", type=_seconds, default=0.0, metavar="S",
+        help="every job waits between its submission and its start (0)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--start-seconds", type=_seconds, default=START_SECONDS, metavar="S",
+        help=f"every job costs Snakemake beside its own time ({START_SECONDS}; on a cluster: 3)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--measured", type=Path, default=Path("results"), metavar="FOLDER",
+        help="whose benchmarks and metrics hold measured times (results)",
+    )  # fmt: skip
+    parser.set_defaults(function=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print makespan, speed-up and utilisation for several sizes of the machine."""
+    experiment = read_experiment(file_of(options))
+    jobs = experiment_jobs(experiment)
+    times = job_times(jobs, experiment, options.measured)
+    tasks = tasks_of(jobs, {name: time.seconds for name, time in times.items()})
+    machines = machines_of(options)
+    work = math.fsum(task.seconds for task in tasks)
+    print(f"{experiment.name}: {len(jobs)} jobs, {duration(work)} of work")
+    print("\n".join(f"  times of jobs: {line}" for line in how_known(times)))
+    print("\n".join(["", *table(_rows(tasks, machines, options.gpus is not None), numbers=4), ""]))
+    path = critical_path(tasks, machines[-1])
+    extra = len(path) * (options.start_seconds + options.queue_seconds)
+    print(
+        f"critical path, the least time on any machine: "
+        f"{duration(math.fsum(task.seconds for task in path) + extra)}"
+    )
+    print("\n".join(f"  {duration(task.seconds):>10}  {task.name}" for task in path))
+
+
+def tasks_of(jobs: list[Job], seconds: dict[str, float]) -> list[Task]:
+    """The jobs as the scheduler takes them: one core each, trainings on a device."""
+    return [
+        Task(job.name, seconds[job.name], job.needs, devices=int(job.on_device)) for job in jobs
+    ]
+
+
+def machines_of(options: argparse.Namespace) -> list[Machine]:
+    """One machine for each power of two up to the cores or GPUs that were asked for."""
+    start, queue = options.start_seconds, options.queue_seconds
+    if options.gpus is not None:
+        cores = options.cores or math.inf
+        return [Machine(cores, gpus, start, queue) for gpus in _doubling(options.gpus)]
+    cores = options.cores or len(os.sched_getaffinity(0))
+    return [Machine(number, 0, start, queue) for number in _doubling(cores)]
+
+
+def _doubling(most: int) -> list[int]:
+    return sorted({most, *(2**power for power in range(most.bit_length()))})
+
+
+def _rows(tasks: list[Task], machines: list[Machine], gpus: bool) -> list[tuple[str, ...]]:
+    makespans = [simulate(tasks, machine).makespan for machine in machines]
+    rows = [("GPUs" if gpus else "cores", "makespan", "speed-up", "busy")]
+    for machine, makespan in zip(machines, makespans, strict=True):
+        places = machine.devices if gpus else machine.cores
+        held = [task for task in tasks if task.devices or not gpus]
+        share = busy_seconds(held, machine) / makespan / places
+        speedup = makespans[0] / makespan
+        rows.append((f"{places:.0f}", duration(makespan), f"{speedup:.2f}", f"{share:.0%}"))
+    return rows
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 0 or more")
+    return seconds

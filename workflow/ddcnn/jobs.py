@@ -1,0 +1,189 @@
+"""The jobs of an experiment, and which of them wait for which, without Snakemake.
+
+What the rules in ``workflow/rules`` say is said here a second time, so that the state of an
+experiment and its makespan can be told from files alone and in a moment; a test compares the two.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ddcnn.configuration import Experiment, Run
+from ddcnn.tiles import VIEW
+
+SPLITS = ("train", "val", "test")
+TRAININGS = ("train_local", "train_fold", "train_coarse", "train_coherent")
+JOINT = ("coherent", "transfer")
+
+# Files that stand for a finished job, below results/: the outputs of its rule.
+_OUTPUTS = {
+    "download": ["data/{place}/raw/manifest.json"],
+    "prepare": [
+        *(f"data/{{place}}/{axis}_{split}.npy" for axis in "xy" for split in SPLITS),
+        "data/{place}/card.json",
+    ],
+    "tile": ["tiles/{place}/plan.json"],
+    "coarse_view": [
+        *(f"tiles/{{place}}/{VIEW}/x_{split}.npy" for split in SPLITS),
+        f"tiles/{{place}}/{VIEW}/shards.json",
+    ],
+    "train_local": [
+        f"local/{{place}}/{file}" for file in ("model.safetensors", "history.csv", "metrics.json")
+    ],
+    "local_probabilities": ["local/{place}/probabilities.npz"],
+    "train_fold": [f"local/{{place}}/{file}" for file in ("held_out.npz", "metrics.json")],
+    **{
+        rule: [
+            f"runs/{{place}}/{file}"
+            for file in ("model.safetensors", "history.csv", "metrics.json", "probabilities.npz")
+        ]
+        for rule in ("train_coarse", "train_coherent")
+    },
+    "evaluate": ["runs/{place}/evaluation.json", "runs/{place}/predictions.npz"],
+    "report": [
+        f"reports/{{place}}/{file}" for file in ("report.html", "summary.csv", "comparison.csv", "figures")
+    ],
+}  # fmt: skip
+
+# What a person looks at: the stages of a run, in their order.
+STAGES = {
+    "data": ("download", "prepare"),
+    "tiles": ("tile", "coarse_view"),
+    "local": ("train_local", "train_fold", "local_probabilities"),
+    "coarse": ("train_coarse", "train_coherent"),
+    "evaluation": ("evaluate",),
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of the workflow.
+
+    Attributes:
+        rule: its rule.
+        place: the part of its paths that tells it from the rule's other jobs, for example
+            ``fashion-mnist-10k/vgg-w16/blocks-2x2-overlap4/seed0/0-1``.
+        needs: names of the jobs whose outputs it reads.
+    """
+
+    rule: str
+    place: str
+    needs: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{self.rule}/{self.place}"
+
+    @property
+    def kind(self) -> str:
+        """Equal for jobs that do the same work on other tiles or seeds, and so take as long."""
+        return kind_of(self.name)
+
+    @property
+    def log(self) -> Path:
+        return Path(f"logs/{self.name}.log")
+
+    @property
+    def benchmark(self) -> Path:
+        return Path(f"results/benchmarks/{self.name}.tsv")
+
+    @property
+    def outputs(self) -> list[Path]:
+        return [Path("results") / file.format(place=self.place) for file in _OUTPUTS[self.rule]]
+
+    @property
+    def on_device(self) -> bool:
+        """Whether it runs on a GPU where there is one."""
+        return self.rule in (*TRAININGS, "local_probabilities")
+
+
+def kind_of(name: str) -> str:
+    """:attr:`Job.kind` of the job of this name."""
+    before, _, after = name.partition("/seed")
+    # Behind the seed stands the tile, or which of a run's trainings it is.
+    _, _, which = after.partition("/")
+    return f"{before} {which}" if name.startswith(("train_coarse", "train_coherent")) else before
+
+
+def experiment_jobs(experiment: Experiment) -> list[Job]:
+    """All jobs of an experiment, each once, after those it needs."""
+    jobs = {job.name: job for run in experiment.runs for job in run_jobs(run, experiment)}
+    evaluations = tuple(f"evaluate/{run.folder}" for run in experiment.runs)
+    report = Job("report", experiment.name, evaluations)
+    return [*jobs.values(), report]
+
+
+def run_jobs(run: Run, experiment: Experiment) -> Iterator[Job]:
+    """The jobs of a run, each after those it needs; runs share many of them.
+
+    A run's evaluation also needs the global net, whose run comes first in the experiment.
+    """
+    yield Job("download", run.dataset)
+    yield Job("prepare", run.dataset, (f"download/{run.dataset}",))
+    yield from _net_jobs(run, experiment)
+    if run.is_global:
+        yield _evaluation(run, experiment, ())
+        return
+    methods = experiment.methods_of(run)
+    members = run.ensemble_runs() if "ensemble" in methods else []
+    for whole in [*([run.small_run()] if "small" in methods else []), *members]:
+        yield from _net_jobs(whole, experiment)
+    combined = [_coarse_job(run, "coarse", [run], experiment)]
+    combined += [_coarse_job(run, "ensemble", members, experiment)] if members else []
+    yield from combined
+    joint = [_joint_job(run, start) for start in JOINT if start in methods]
+    yield from joint
+    yield _evaluation(run, experiment, tuple(job.name for job in (*combined, *joint)))
+
+
+def _net_jobs(run: Run, experiment: Experiment) -> Iterator[Job]:
+    """Tiles, trainings and probabilities of a run's local nets."""
+    place, prepare = f"{run.dataset}/{run.tiling.slug}", f"prepare/{run.dataset}"
+    yield Job("tile", place, (prepare,))
+    if run.decomposition.coarse_view:
+        yield Job("coarse_view", place, (prepare, f"tile/{place}"))
+    for tile in run.decomposition.subdomains:
+        source = "coarse_view" if tile == VIEW else "tile"
+        needs, local = (prepare, f"{source}/{place}"), run.local_folder(tile)
+        yield Job("train_local", local, needs)
+        yield Job("local_probabilities", local, (*needs, f"train_local/{local}"))
+        if not run.is_global or "ensemble" in experiment.settings["methods"]:
+            for fold in range(experiment.num_folds):
+                yield Job("train_fold", f"{local}/fold{fold}", needs)
+
+
+def _of_nets(rule: str, runs: Iterable[Run]) -> tuple[str, ...]:
+    """Names of a rule's jobs for all local nets of some runs."""
+    return tuple(
+        f"{rule}/{run.local_folder(tile)}" for run in runs for tile in run.decomposition.subdomains
+    )
+
+
+def _folds(runs: Iterable[Run], experiment: Experiment) -> tuple[str, ...]:
+    names = _of_nets("train_fold", runs)
+    return tuple(f"{name}/fold{k}" for name in names for k in range(experiment.num_folds))
+
+
+def _coarse_job(run: Run, combination: str, nets: list[Run], experiment: Experiment) -> Job:
+    needs = (*_of_nets("local_probabilities", nets), *_folds(nets, experiment))
+    return Job("train_coarse", f"{run.folder}/{combination}", (*needs, f"prepare/{run.dataset}"))
+
+
+def _joint_job(run: Run, start: str) -> Job:
+    trained = (*_of_nets("train_local", [run]), f"train_coarse/{run.folder}/coarse")
+    needs = trained if start == "transfer" else ()
+    return Job("train_coherent", f"{run.folder}/{start}", (*needs, f"prepare/{run.dataset}"))
+
+
+def _evaluation(run: Run, experiment: Experiment, trainings: tuple[str, ...]) -> Job:
+    methods = experiment.methods_of(run)
+    whole = [net for net in [run.global_run()] if net in experiment.runs]
+    small = [run.small_run()] if "small" in methods else []
+    members = run.ensemble_runs() if "ensemble" in methods else []
+    folds = () if run.is_global else _folds([run], experiment)
+    needs = (
+        *(*trainings, *folds, *_of_nets("train_local", [*whole, *small, *members, run])),
+        *_of_nets("local_probabilities", [*small, run]),
+        *(f"tile/{run.dataset}/{run.tiling.slug}", f"prepare/{run.dataset}"),
+    )
+    return Job("evaluate", run.folder, tuple(dict.fromkeys(needs)))
