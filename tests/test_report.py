@@ -13,10 +13,11 @@ from ddcnn import figures
 from ddcnn.errors import InputError
 from ddcnn.figures.boxes import average_over_tiles, count_tiles, layers
 from ddcnn.report import headline, write_report
+from ddcnn.report.comparison import NO_DIFFERENCE, compare, comparison_table
 from ddcnn.report.statistics import binomial_error, paired_difference, student_95
 from ddcnn.report.study import Run, Study, studies_of
 from ddcnn.report.summary import mean_over_seeds, summary_table
-from ddcnn.report.words import compare, findings, in_points, seconds
+from ddcnn.report.words import findings, in_points, seconds
 from fake_results import FakeExperiment
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -125,7 +126,7 @@ def test_names_from_data_and_configuration_are_escaped(quickstart):
 def test_same_results_give_the_same_bytes(quickstart, tmp_path):
     again = report(EXPERIMENTS["quickstart"], tmp_path)
     files = [path for path in sorted(quickstart.rglob("*")) if path.is_file()]
-    assert len(files) == 2 + 2 * len(ALL_FIGURES)
+    assert len(files) == 3 + 2 * len(ALL_FIGURES)  # the page and two tables beside them
     for path in files:
         assert (again / path.relative_to(quickstart)).read_bytes() == path.read_bytes(), path
 
@@ -329,3 +330,39 @@ def test_no_run_and_broken_results_are_named(tmp_path):
     with pytest.raises(InputError, match=r"predictions\.npz"):
         write_report("broken", runs, tmp_path, {}, tmp_path / "out")
     assert not (tmp_path / "out/report.html").exists()
+
+
+# Every method against the global net and the mean
+
+
+def test_a_comparison_holds_paired_differences_over_the_seeds(tmp_path):
+    fake = FakeExperiment(seeds=(0, 1, 2))
+    runs = [Run.read(folder) for folder in fake.write(tmp_path)]
+    table = comparison_table(studies_of(runs, tmp_path)).set_index(["decomposition", "method"])
+    slug = next(slug for slug, _ in table.index if slug != "whole")
+    row = table.loc[slug, "cnn-dnn"]
+    by_seed = {
+        (run.evaluation["decomposition"], run.seed): run.evaluation["methods"] for run in runs
+    }
+    differences = [
+        by_seed[slug, seed]["cnn-dnn"]["accuracy_test"]
+        - by_seed["whole", seed]["global"]["accuracy_test"]
+        for seed in fake.seeds
+    ]
+    assert row.difference_to_global == pytest.approx(np.mean(differences), abs=1e-9)
+    expected = stats.ttest_1samp(differences, 0).pvalue
+    assert row.p_to_global == pytest.approx(expected, rel=1e-6)
+    # The interval is Student's, widened by the sampling of the images.
+    margin = stats.t.ppf(0.975, 2) * np.std(differences, ddof=1) / np.sqrt(3)
+    assert row.high_to_global - row.low_to_global > 2 * margin
+    outside = row.low_to_global > 0 or row.high_to_global < 0
+    assert (row.verdict_to_global == NO_DIFFERENCE) == (not outside)
+
+
+def test_nothing_is_compared_with_itself(tmp_path):
+    runs = [Run.read(folder) for folder in FakeExperiment().write(tmp_path)]
+    table = comparison_table(studies_of(runs, tmp_path)).set_index(["decomposition", "method"])
+    assert pd.isna(table.loc[("whole", "global"), "difference_to_global"])
+    means = table[table.index.get_level_values("method") == "mean"]
+    assert means["difference_to_mean"].isna().all()
+    assert means["difference_to_global"].notna().all()

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import logging
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -537,7 +538,24 @@ def test_local_probabilities_are_the_softmax_of_the_trained_net(tmp_path):
     assert metrics(out)["accuracy_val"] == pytest.approx(accuracy)
 
 
-def test_a_training_that_diverges_is_said_with_what_to_do(tmp_path):
+def test_a_training_that_diverges_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path):
     settings = replace(SETTINGS, epochs=20, learning_rate=10.0, weight_decay=1.0, momentum=0.99)
-    with pytest.raises(InputError, match=r"diverged in epoch \d+.*learning_rate below 10"):
-        train(make_images(), settings, checkpoint=Checkpoint(tmp_path / "checkpoint.pt", "mine"))
+    checkpoint = Checkpoint(tmp_path / "checkpoint.pt", "mine")
+    words = r"diverged in epoch (\d+).* in step (\d+) of \d+, at a learning rate of .*smaller"
+    with pytest.raises(InputError, match=words) as caught:
+        train(make_images(), settings, checkpoint=checkpoint)
+    epoch, step = map(int, re.search(words, str(caught.value)).groups())
+    state = checkpoint.load()
+    assert state["progress"]["epoch"] == epoch - 1
+    assert all(value.isfinite().all() for value in state["net"].values())
+    assert step >= 1
+
+
+def test_a_loss_that_is_no_number_in_mid_epoch_is_not_saved(tmp_path):
+    images = make_images()
+    images.mean = [float("nan")]  # as broken data would make them
+    images.__post_init__()
+    checkpoint = Checkpoint(tmp_path / "checkpoint.pt", "mine", every_seconds=1e-9)
+    with pytest.raises(InputError, match="epoch 1: its loss is nan in step 1 of"):
+        train(images, SETTINGS, checkpoint=checkpoint)
+    assert checkpoint.load() is None

@@ -41,7 +41,8 @@ _OUTPUTS = {
     },
     "evaluate": ["runs/{place}/evaluation.json", "runs/{place}/predictions.npz"],
     "report": [
-        f"reports/{{place}}/{file}" for file in ("report.html", "summary.csv", "comparison.csv", "figures")
+        f"reports/{{place}}/{file}"
+        for file in ("report.html", "summary.csv", "comparison.csv", "figures")
     ],
 }  # fmt: skip
 

@@ -238,7 +238,7 @@ def fit(
         while progress.epoch < settings.epochs:
             _train_epoch(net, optimizer, train, settings, seed, device, progress, checkpoint, task)
             progress.history.append(_measure(net, train, val, settings, steps, progress, task))
-            _refuse_divergence(progress.history[-1], settings)
+            _refuse_infinite(progress.history[-1]["loss_val"], "on the validation split", progress)
             progress.epoch += 1
             progress.step, progress.loss_sum, progress.merit_sum = 0, 0.0, 0
             if checkpoint and (noted() or checkpoint.due()):
@@ -268,6 +268,7 @@ def _train_epoch(
     # Sums stay on the device: reading them in every step would make the device wait.
     loss_sum = torch.tensor(progress.loss_sum, dtype=torch.float64, device=device.torch)
     merit_sum = torch.tensor(progress.merit_sum, device=device.torch)
+    losses = torch.zeros(steps, device=device.torch)
     net.train()
     device.synchronize()
     start = time.perf_counter()
@@ -283,10 +284,12 @@ def _train_epoch(
         loss.backward()
         optimizer.step(one_cycle(done, settings.epochs * steps, settings.learning_rate))
 
+        losses[step] = loss.detach()
         loss_sum += loss.detach() * len(index)
         merit_sum = merit_sum + task.merits(outputs.detach(), labels).sum()
         # By the clock also in mid-epoch: an epoch of a large scan can take hours.
         if checkpoint and (noted() or (checkpoint.every_seconds > 0 and checkpoint.due())):
+            _refuse_divergence(losses, progress, settings)
             progress.seconds += time.perf_counter() - start
             progress.step, progress.loss_sum, progress.merit_sum = (
                 step + 1,
@@ -298,6 +301,7 @@ def _train_epoch(
                 _stop(progress)
             start = time.perf_counter()
     device.synchronize()
+    _refuse_divergence(losses, progress, settings)
     progress.seconds += time.perf_counter() - start
     progress.step, progress.loss_sum, progress.merit_sum = steps, loss_sum.item(), merit_sum.item()
 
@@ -327,13 +331,28 @@ def _measure(
     }
 
 
-def _refuse_divergence(row: dict[str, float], settings: Settings) -> None:
-    if not math.isfinite(row["loss_train"] + row["loss_val"]):
-        raise InputError(
-            f"the training diverged in epoch {row['epoch']}: its loss is {row['loss_train']}, on "
-            f"the validation split {row['loss_val']}; take a learning_rate below "
-            f"{settings.learning_rate}"
-        )
+def _refuse_divergence(losses: torch.Tensor, progress: Progress, settings: Settings) -> None:
+    """Stop where a loss of the epoch in hand is no number, before a checkpoint would hold it."""
+    bad = (~losses.isfinite()).nonzero()
+    if not len(bad):
+        return
+    step, steps = int(bad[0]), len(losses)
+    rate = one_cycle(progress.epoch * steps + step, settings.epochs * steps, settings.learning_rate)
+    _refuse_infinite(
+        losses[step].item(),
+        f"in step {step + 1} of {steps}, at a learning rate of {rate:.3g}",
+        progress,
+    )
+
+
+def _refuse_infinite(loss: float, where: str, progress: Progress) -> None:
+    if math.isfinite(loss):
+        return
+    raise InputError(
+        f"the training diverged in epoch {progress.epoch + 1}: its loss is {loss} {where}; take a "
+        "smaller learning_rate, or look for broken values in the data. The last checkpoint from "
+        "before is kept"
+    )
 
 
 def _epoch_line(row: dict[str, float], epochs: int, task: Task) -> str:

@@ -21,9 +21,9 @@ from ddcnn.tasks import Task
 from ddcnn.training import Features, Settings, evaluate, fit, generator_of
 
 # Inverse penalties of the linear net, from hardly more than the average to hardly a penalty.
-INVERSE_RIDGES = (10.0, 100.0, 1e3, 1e4, 1e5)
+INVERSE_RIDGES = (30.0, 300.0, 3e3, 3e4)
 # Of L-BFGS for one penalty; the next one goes on from there.
-STEPS, TOLERANCE = 30, 1e-4
+STEPS, TOLERANCE = 20, 1e-3
 # Shares of what a trained MLP adds to the average.
 SHARES = (0.25, 0.5, 0.75, 1.0)
 # The search ends when so many stronger candidates in a row were no better than the best.

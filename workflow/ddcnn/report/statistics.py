@@ -14,6 +14,7 @@ class Difference(NamedTuple):
     value: float
     margin: float
     num_seeds: int
+    p_value: float | None  # of a two-sided paired t-test over the seeds; None with one seed
 
     @property
     def is_clear(self) -> bool:
