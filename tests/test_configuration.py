@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ddcnn.__main__ import main
 from ddcnn.configuration import Experiment, complete, documentation, load_experiment, schema
 from ddcnn.errors import InputError
+from ddcnn.evaluation import METHODS
 
 PROJECT = Path(__file__).parents[1]
 FASHION = {"experiment": "test", "dataset": "fashion-mnist-10k"}
@@ -72,6 +73,11 @@ def keys_of(rules: dict, prefix: str = "") -> dict[str, dict]:
 def test_every_key_is_documented():
     text = documentation()
     assert all(f"| `{key}` |" in text for key in keys_of(schema()))
+
+
+def test_the_schema_names_every_method_beside_the_two_that_are_always_there():
+    named = schema()["properties"]["methods"]["items"]["enum"]
+    assert set(named) == set(METHODS) - {"global", "cnn-dnn"}
 
 
 def test_the_schema_is_valid_closed_and_described():

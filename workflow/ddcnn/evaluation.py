@@ -4,21 +4,14 @@ Arrays are ``p_NTK``: probabilities of N images, T tiles, K classes; for regress
 targets. numpy only.
 """
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
 import numpy as np
 
-# In the order of every table.
-METHODS = (
-    *("global", "small", "ensemble"),
-    *("cnn-dnn", "coherent", "transfer", "logistic", "weighted", "mean", "vote", "best-tile"),
-)
 # Below it a probability says no more than "never", and its logarithm would drown the others.
 SMALLEST_PROBABILITY = 1e-6
-
-
-def methods_of(task: str) -> tuple[str, ...]:
-    """Methods that a task knows: regression has no classes to vote on."""
-    without = () if task == "classification" else ("logistic", "weighted", "vote")
-    return tuple(method for method in METHODS if method not in without)
 
 
 def mean(p_NTK: np.ndarray) -> np.ndarray:
@@ -108,3 +101,78 @@ MEASURES = {
     "classification": {"accuracy": accuracy, "loss": log_loss},
     "regression": {"r2": r2, "rmse": rmse, "mae": mae},
 }
+
+
+@dataclass(frozen=True)
+class Combination:
+    """How one method turns local decisions ``N, T, K`` into one, ``N, K``, once it is fitted.
+
+    Attributes:
+        decide: the decision.
+        num_parameters: that it had to learn.
+        facts: what else is worth knowing; they stand in ``evaluation.json``.
+        only: index of the one tile that it needs; None if it needs all.
+    """
+
+    decide: Callable[[np.ndarray], np.ndarray]
+    num_parameters: int = 0
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    only: int | None = None
+
+
+@dataclass(frozen=True)
+class LocalDecisions:
+    """What the methods that need no further training know of a run.
+
+    Attributes:
+        p_NTK, y: local decisions and truth by split.
+        fitted: split that a method learns from.
+        tiles: names of the subdomains.
+        task: ``classification`` or ``regression``.
+    """
+
+    p_NTK: Mapping[str, np.ndarray]
+    y: Mapping[str, np.ndarray]
+    fitted: str
+    tiles: list[str]
+    task: str
+
+
+def _fit_logistic(local: LocalDecisions) -> Combination:
+    from ddcnn.solvers import fit_logistic
+
+    weights = fit_logistic(local.p_NTK[local.fitted], local.y[local.fitted])
+    return Combination(lambda p_NTK: logistic(p_NTK, weights), weights.size)
+
+
+def _fit_weighted(local: LocalDecisions) -> Combination:
+    from ddcnn.solvers import fit_weighted
+
+    weights, exponent = fit_weighted(local.p_NTK[local.fitted], local.y[local.fitted])
+    facts = {"weights": dict(zip(local.tiles, weights.round(4).tolist(), strict=True))}
+    return Combination(lambda p_NTK: weighted(p_NTK, weights, exponent), weights.size + 1, facts)
+
+
+def _find_best_tile(local: LocalDecisions) -> Combination:
+    best = best_tile(local.p_NTK["val"], local.y["val"], local.task)
+    return Combination(lambda p_NTK: p_NTK[:, best], 0, {"tile": local.tiles[best]}, best)
+
+
+# Methods on the trained local nets alone. A new one is a function and an entry here, and its name
+# in the schema.
+COMBINATIONS: dict[str, Callable[[LocalDecisions], Combination]] = {
+    "logistic": _fit_logistic,
+    "weighted": _fit_weighted,
+    "mean": lambda _: Combination(mean),
+    "vote": lambda _: Combination(vote),
+    "best-tile": _find_best_tile,
+}
+NEED_CLASSES = ("logistic", "weighted", "vote")
+# In the order of every table.
+METHODS = ("global", "small", "ensemble", "cnn-dnn", "coherent", "transfer", *COMBINATIONS)
+
+
+def methods_of(task: str) -> tuple[str, ...]:
+    """Methods that a task knows: regression has no classes to vote on."""
+    without = () if task == "classification" else NEED_CLASSES
+    return tuple(method for method in METHODS if method not in without)

@@ -171,14 +171,15 @@ def decide(
     if trained.coarse is None:
         (only,) = local.values()
         return {"global": Decision({s: only[s] for s in SPLITS}, [step], step)}
-    p_NTK = {s: np.stack([p[s] for p in local.values()], axis=1) for s in ("train", *SPLITS)}
-    fitted = "val" if fit_on == "validation" else "train"
     coarse = _metrics(trained.coarse)
     both = [[*step, *map(_metrics, trained.folds)], [coarse]]
     decisions = {"cnn-dnn": Decision(_probabilities(trained.coarse), both, [*step, coarse])}
-    for name in ("mean", "vote", "weighted", "logistic", "best-tile"):
+    p_NTK = {s: np.stack([p[s] for p in local.values()], axis=1) for s in ("train", *SPLITS)}
+    fitted = "val" if fit_on == "validation" else "train"
+    known = evaluation.LocalDecisions(p_NTK, y, fitted, list(local), task.name)
+    for name in evaluation.COMBINATIONS:
         if name in methods and name in evaluation.methods_of(task.name):
-            decisions[name] = _combine(name, p_NTK, y, fitted, nets, task)
+            decisions[name] = _combine(name, known, step)
     for name, folder in trained.joint.items():
         joint = _metrics(folder)
         steps = [[joint]] if name == "coherent" else [*both, [joint]]
@@ -194,38 +195,19 @@ def decide(
     return decisions
 
 
-def _combine(
-    name: str,
-    p_NTK: dict[str, np.ndarray],
-    y: dict[str, np.ndarray],
-    fitted: str,
-    nets: dict[str, Metrics],
-    task: Task,
-) -> Decision:
+def _combine(name: str, local: evaluation.LocalDecisions, nets: list[Metrics]) -> Decision:
     """A decision from the local nets alone; what it costs beside them is its own small solve."""
-    step = list(nets.values())
     start = time.perf_counter()
-    facts: dict[str, Any] = {}
-    if name in ("mean", "vote"):
-        rule = getattr(evaluation, name)
-        return Decision({s: rule(p_NTK[s]) for s in SPLITS}, [step], step)
-    if name == "best-tile":
-        best = evaluation.best_tile(p_NTK["val"], y["val"], task.name)
-        facts = {"tile": list(nets)[best]}
-        return Decision({s: p_NTK[s][:, best] for s in SPLITS}, [step], [step[best]], facts)
-    from ddcnn import solvers
-
-    if name == "weighted":
-        weights, exponent = solvers.fit_weighted(p_NTK[fitted], y[fitted])
-        found = {s: evaluation.weighted(p_NTK[s], weights, exponent) for s in SPLITS}
-        facts = {"weights": dict(zip(nets, weights.round(4).tolist(), strict=True))}
-        num_parameters = weights.size + 1
-    else:
-        weights = solvers.fit_logistic(p_NTK[fitted], y[fitted])
-        found = {s: evaluation.logistic(p_NTK[s], weights) for s in SPLITS}
-        num_parameters = weights.size
-    own = {"train_seconds": time.perf_counter() - start, "parameters": num_parameters}
-    return Decision(found, [step, [own]], [*step, own], facts)
+    combination = evaluation.COMBINATIONS[name](local)
+    own = {
+        "train_seconds": time.perf_counter() - start,
+        "parameters": combination.num_parameters,
+    }
+    found = {split: combination.decide(local.p_NTK[split]) for split in SPLITS}
+    learned = [own] if combination.num_parameters else []
+    kept = nets if combination.only is None else [nets[combination.only]]
+    steps = [nets, learned] if learned else [nets]
+    return Decision(found, steps, [*kept, *learned], dict(combination.facts))
 
 
 def costs(

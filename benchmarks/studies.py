@@ -1,0 +1,258 @@
+"""Publish the studies: tables, figures and what they say of the paper's claims.
+
+    python benchmarks/studies.py publish study-overlap --seconds 800
+    python benchmarks/studies.py readme
+
+The first copies the tables and figures of ``results/reports/{study}`` to ``benchmarks/{study}`` and
+writes a page about them; the second renews the part of README.md between the two marks. Everything
+in words is computed from the tables: a test writes README.md again and finds no difference.
+"""
+
+import argparse
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from ddcnn.files import read_json, write_aside, write_json
+from ddcnn.provenance import git_commit, hardware, versions
+from ddcnn.report.comparison import NO_DIFFERENCE, TEST
+
+ROOT = Path(__file__).parents[1]
+STUDIES = ("study-overlap", "study-grid", "study-controls")
+MAIN = ("study-controls", "blocks-2x2-overlap4")  # the decomposition of the README's table
+BEGIN, END = "<!-- studies: made by benchmarks/studies.py -->", "<!-- end of studies -->"
+FIGURES = ("overlap", "times", "heat-map")
+WORDS = {
+    "global": "global net, whole image",
+    "small": "one small net, whole image",
+    "ensemble": "four small nets, whole image, coarse net",
+    "cnn-dnn": "**tiles, coarse net (CNN-DNN)**",
+    "coherent": "trained as one model",
+    "transfer": "trained as one model, from the trained nets",
+    "logistic": "tiles, logistic regression",
+    "weighted": "tiles, weighted average",
+    "mean": "tiles, average",
+    "vote": "tiles, majority vote",
+    "best-tile": "best tile alone",
+}
+
+
+def publish(study: str, seconds: float) -> None:
+    """Copy a finished study from ``results`` and write its page."""
+    source, target = ROOT / "results" / "reports" / study, ROOT / "benchmarks" / study
+    target.mkdir(exist_ok=True)
+    for name in ("summary.csv", "comparison.csv"):
+        shutil.copy(source / name, target / name)
+    for name in FIGURES:
+        if (source / "figures" / f"{name}.svg").is_file():
+            shutil.copy(source / "figures" / f"{name}.svg", target / f"{name}.svg")
+    about = {
+        "study": study,
+        "date": datetime.now(UTC).date().isoformat(),
+        "command": f"snakemake --cores 2 --configfile config/{study}.yaml",
+        "wall_seconds": round(seconds),
+        "commit": git_commit(),
+        "hardware": hardware(),
+        "versions": versions(),
+    }
+    write_json(target / "about.json", about)
+    write_page(study)
+
+
+def write_page(study: str) -> None:
+    """``benchmarks/{study}/README.md`` from the tables beside it."""
+    folder = ROOT / "benchmarks" / study
+    figures = [f"![{name}]({name}.svg)" for name in FIGURES if (folder / f"{name}.svg").is_file()]
+    parts = [f"# {study}", what(study), *claims(study), "\n".join(table(study)), TEST, *figures]
+    with write_aside(folder / "README.md") as aside:
+        aside.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def what(study: str) -> str:
+    """Data, machine, date and command, in a sentence."""
+    about = read_json(ROOT / "benchmarks" / study / "about.json")
+    machine = about["hardware"]
+    packages = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    minutes = f"{about['wall_seconds'] / 60:.0f} min"
+    return (
+        f"Fashion-MNIST, 7,000 training, 1,000 validation and 2,000 test images; global width 16, "
+        f"8 epochs; {len(seeds(study))} seeds. `{about['command']}`, {about['date']}, {minutes} "
+        f"on {machine['processor']}, {machine['cores']} cores, one thread a job; {packages}."
+    )
+
+
+def seeds(study: str) -> list[int]:
+    return sorted(read(study, "summary")["seed"].unique())
+
+
+def read(study: str, name: str) -> pd.DataFrame:
+    return pd.read_csv(ROOT / "benchmarks" / study / f"{name}.csv")
+
+
+def table(study: str, decomposition: str | None = None) -> list[str]:
+    """Lines of a Markdown table; of one decomposition and the global net, or of all."""
+    rows = read(study, "comparison")
+    if decomposition:
+        rows = rows[rows["decomposition"].isin(["whole", decomposition])]
+    first = "method" if decomposition else "decomposition | method"
+    lines = [
+        f"| {first} | test accuracy | against the global net | against the mean | parallel time | "
+        "serial time | speed-up | ideal |",
+        "| --- |" + " --- |" * (first.count("|") + 7),
+    ]
+    for row in rows.itertuples():
+        names = [WORDS[row.method]] if decomposition else [row.label, row.method]
+        cells = [
+            *names,
+            f"{row.accuracy_test:.4f} ± {row.accuracy_test_spread:.4f}",
+            *(_difference(row, reference) for reference in ("global", "mean")),
+            f"{row.parallel_seconds:.1f} s",
+            f"{row.serial_seconds:.1f} s",
+            f"{row.speedup:.1f}",
+            f"{row.flop_ratio:.1f}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _difference(row: tuple, reference: str) -> str:
+    """``-0.35 (-1.48 to +0.78), no difference shown``: in points."""
+    value, low, high = (
+        100 * getattr(row, f"{part}_to_{reference}") for part in ("difference", "low", "high")
+    )
+    if np.isnan(value):
+        return ""
+    verdict = getattr(row, f"verdict_to_{reference}")
+    return f"{value:+.2f} ({low:+.2f} to {high:+.2f}), {verdict}".replace("-", "\u2212")
+
+
+def claims(study: str) -> Iterator[str]:
+    """What the paper says, and what these figures say of it."""
+    rows = read(study, "comparison")
+    rows = rows[rows["decomposition"] != "whole"]
+    coarse = rows[rows["method"] == "cnn-dnn"]
+    if study == "study-overlap":
+        yield _overlap_claim()
+    yield _averaging_claim(coarse)
+    yield _time_claim(coarse)
+
+
+def _averaging_claim(coarse: pd.DataFrame) -> str:
+    counts = coarse["verdict_to_mean"].value_counts()
+    better, worse = counts.get("better", 0), counts.get("worse", 0)
+    verdict = "Confirmed" if better == len(coarse) else "Refuted" if worse else "Partly confirmed"
+    low, high = (100 * coarse["difference_to_mean"].agg(each) for each in ("min", "max"))
+    return (
+        f"**The coarse net beats averaging.** {verdict}: it is better than the mean of the same "
+        f"local nets in {better} of {len(coarse)} decompositions and worse in {worse} (in the "
+        f"others: {NO_DIFFERENCE}); the differences are {_signed(low)} to {_signed(high)} points."
+    )
+
+
+def _overlap_claim() -> str:
+    summary = read("study-overlap", "summary")
+    chosen = (summary["kind"] == "blocks") & (summary["method"] == "cnn-dnn")
+    parts, verdicts = [], set()
+    for view, words in ((False, "without"), (True, "with")):
+        rows = summary[chosen & (summary["coarse_view"] == view)]
+        by_seed = rows.pivot(index="seed", columns="overlap", values="accuracy_test")
+        by_seed.columns = by_seed.columns.astype(int)
+        means = ", ".join(f"{by_seed[d].mean():.4f} ({d})" for d in sorted(by_seed))
+        largest = max(by_seed)
+        change = by_seed[largest] - by_seed[0]
+        low, high = stats.t.interval(
+            0.95, len(change) - 1, loc=change.mean(), scale=stats.sem(change)
+        )
+        verdicts.add("rises" if low > 0 else "falls" if high < 0 else NO_DIFFERENCE)
+        parts.append(
+            f"{words} the coarse view {means}; from 0 to {largest} "
+            f"{_signed(100 * change.mean())} points (95 % interval {_signed(100 * low)} to "
+            f"{_signed(100 * high)}, paired t-test over {len(change)} seeds, "
+            f"p = {stats.ttest_1samp(change, 0).pvalue:.3f})"
+        )
+    verdict = {frozenset({"rises"}): "Confirmed", frozenset({"falls"}): "Refuted"}.get(
+        frozenset(verdicts), "Partly confirmed" if "rises" in verdicts else "Not confirmed"
+    )
+    return f"**Accuracy rises with the overlap.** {verdict}: {'; '.join(parts)}."
+
+
+def _time_claim(coarse: pd.DataFrame) -> str:
+    rows = coarse[~coarse["coarse_view"]].sort_values("tiles")
+    more = (rows["speedup"] > rows["tiles"]).sum()
+    verdict = "Confirmed" if more == len(rows) else "Partly confirmed" if more else "Not confirmed"
+    each = ", ".join(
+        f"{row.label}: {row.speedup:.1f} times with {row.tiles} tiles (ideal {row.flop_ratio:.1f})"
+        for row in rows.itertuples()
+    )
+    return (
+        f"**The parallel time falls by more than the number of tiles.** {verdict} on this machine, "
+        f"in {more} of {len(rows)}: {each}. Time is that of the slowest local net and the coarse "
+        "net; starting jobs comes on top."
+    )
+
+
+def _signed(points: float) -> str:
+    return f"{points:+.1f}".replace("-", "\u2212")
+
+
+def readme_block() -> str:
+    """What README.md says of the studies."""
+    study, decomposition = MAIN
+    label = read(study, "comparison").set_index("decomposition").loc[decomposition, "label"].iloc[0]
+    links = ", ".join(f"[{name}](benchmarks/{name}/README.md)" for name in STUDIES)
+    overlap, _, _ = claims("study-overlap")
+    averaging = _averaging_claim(_all_coarse())
+    _, time = claims("study-grid")
+    parts = [
+        f"All ways of deciding and the controls, {label}, mean ± standard deviation over "
+        f"{len(seeds(study))} seeds; differences in points with 95 % intervals:",
+        "\n".join(table(study, decomposition)),
+        what(study),
+        TEST,
+        "What the paper claims, and what three studies on these images say of it:",
+        "\n".join(f"- {claim}" for claim in (overlap, averaging, time)),
+        f"Tables and figures: {links}.",
+    ]
+    return "\n\n".join(parts)
+
+
+def _all_coarse() -> pd.DataFrame:
+    """The cnn-dnn rows of all studies, each decomposition once."""
+    rows = pd.concat([read(study, "comparison") for study in STUDIES])
+    rows = rows[(rows["method"] == "cnn-dnn") & (rows["decomposition"] != "whole")]
+    return rows.drop_duplicates("decomposition")
+
+
+def with_studies(text: str) -> str:
+    """A README with the part between the marks renewed."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{readme_block()}\n\n{END}{after}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("publish", help="copy a finished study and write its page")
+    one.add_argument("study", choices=STUDIES)
+    one.add_argument("--seconds", type=float, required=True, help="wall time of the command")
+    commands.add_parser("readme", help="renew the part of README.md about the studies")
+    options = parser.parse_args()
+    if options.command == "publish":
+        publish(options.study, options.seconds)
+        return
+    for study in STUDIES:
+        write_page(study)
+    readme = ROOT / "README.md"
+    text = with_studies(readme.read_text(encoding="utf-8"))
+    with write_aside(readme) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
