@@ -66,11 +66,16 @@ def publish(study: str, seconds: float) -> None:
 
 def write_page(study: str) -> None:
     """``benchmarks/{study}/README.md`` from the tables beside it."""
+    with write_aside(ROOT / "benchmarks" / study / "README.md") as aside:
+        aside.write_text(page(study), encoding="utf-8")
+
+
+def page(study: str) -> str:
+    """What the study was, what it says of the paper's claims, its table and figures."""
     folder = ROOT / "benchmarks" / study
     figures = [f"![{name}]({name}.svg)" for name in FIGURES if (folder / f"{name}.svg").is_file()]
     parts = [f"# {study}", what(study), *claims(study), "\n".join(table(study)), TEST, *figures]
-    with write_aside(folder / "README.md") as aside:
-        aside.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    return "\n\n".join(parts) + "\n"
 
 
 def what(study: str) -> str:

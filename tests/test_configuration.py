@@ -431,3 +431,49 @@ def test_check_says_what_is_wrong_in_one_line(content, words, tmp_path, capsys):
     assert message.startswith("error: ")
     assert words in message
     assert message.count("\n") == 1
+
+
+# Controls
+
+
+def test_the_control_small_has_the_width_of_a_local_net_on_the_whole_image():
+    config = FASHION | {"width": 32, "grid": ["2x2", "4x4"], "methods": ["small"]}
+    experiment = load_experiment(config)
+    decomposed = [run for run in experiment.runs if not run.is_global]
+    assert [run.local_width for run in decomposed] == [16, 8]
+    for run in decomposed:
+        small = run.small_run()
+        assert small.local_width == run.local_width
+        assert small.is_global
+        assert small in experiment.controls
+    assert len(experiment.controls) == 2
+
+
+def test_an_ensemble_has_as_many_nets_as_subdomains_and_its_first_is_the_small_one():
+    config = FASHION | {"grid": "2x2", "coarse_view": True, "methods": ["ensemble"], "seed": [3, 4]}
+    experiment = load_experiment(config)
+    for run in [run for run in experiment.runs if not run.is_global]:
+        members = run.ensemble_runs()
+        assert len(members) == 5
+        assert members[0] == run.small_run()
+        assert len({member.seed for member in members}) == 5
+    assert len(experiment.controls) == 10  # no net is shared between seeds
+
+
+def test_without_controls_nothing_more_is_trained():
+    assert load_experiment(FASHION).controls == []
+
+
+def test_regression_leaves_out_methods_that_need_classes(tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "data.npz", x=rng.random((40, 16)), y=rng.random(40))
+    dataset = {"name": "made", "path": str(tmp_path / "data.npz"), "shape": [16]}
+    config = {
+        "experiment": "made",
+        "dataset": dataset | {"task": "regression"},
+        "grid": 2,
+        "methods": ["mean", "vote", "logistic", "transfer"],
+    }
+    experiment = load_experiment(config)
+    by_run = [experiment.methods_of(run) for run in experiment.runs if not run.is_global]
+    assert by_run == [["mean", "transfer"]]

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 
@@ -403,3 +404,38 @@ def test_a_wrong_configuration_is_one_clear_error_before_any_job(tmp_path, chang
     assert "Traceback" not in done.stdout
     assert 'File "' not in done.stdout
     assert not (project / "results").exists()
+
+
+@pytest.mark.slow
+def test_every_method_and_control_runs_in_one_workflow(tmp_path):
+    """Also out-of-fold decisions and what the coarse net sees beside probabilities."""
+    project = make_project(tmp_path / "project")
+    methods = ["mean", "vote", "best-tile", "weighted", "logistic"]
+    methods += ["coherent", "transfer", "small", "ensemble"]
+    config = write_config(
+        project / "methods.yaml",
+        dataset=dataset(small_fashion(project / "fashion.npz", 240)),
+        grid="1x2",
+        coarse_view=False,
+        methods=methods,
+        local={"epochs": 2},
+        coarse={"fit_on": "out-of-fold", "folds": 2, "input": "features"},
+        transfer={"epochs": 1},
+    )
+    snakemake(project, config)
+    folder = next(project.glob("results/runs/fashion/vgg-w8/blocks-1x2-*/seed0"))
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    assert set(evaluation["methods"]) == {*methods, "cnn-dnn"}
+    table = pd.read_csv(project / "results/reports/tiny/summary.csv")
+    assert set(table["method"]) == {*methods, "cnn-dnn", "global"}
+    # The control has a local net's width, and so at most its parameters in the whole image's net.
+    local = next(iter(evaluation["local"].values()))
+    assert evaluation["methods"]["small"]["parameters_total"] == local["parameters"]
+    # Transfer begins where the coarse net ended, up to rounding.
+    start = json.loads((folder / "transfer/metrics.json").read_text())["loss_val_at_start"]
+    end = json.loads((folder / "coarse/metrics.json").read_text())["loss_val"]
+    assert start == pytest.approx(end, abs=1e-5)
+    comparison = pd.read_csv(project / "results/reports/tiny/comparison.csv")
+    assert comparison["difference_to_global"].notna().sum() == len(methods) + 1
+    page = (project / "results/reports/tiny/report.html").read_text()
+    assert "Diagnosis" in page

@@ -1,0 +1,78 @@
+"""The published studies: complete, consistent with each other and with README.md."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ddcnn.report.comparison import NO_DIFFERENCE
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def studies():
+    """The script benchmarks/studies.py as a module."""
+    spec = importlib.util.spec_from_file_location("studies", ROOT / "benchmarks/studies.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+NAMES = ("study-overlap", "study-grid", "study-controls")
+
+
+def test_readme_says_what_the_tables_say(studies):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert studies.with_studies(text) == text, "run: python benchmarks/studies.py readme"
+
+
+@pytest.mark.parametrize("study", NAMES)
+def test_a_page_says_what_its_tables_say(studies, study):
+    published = (ROOT / "benchmarks" / study / "README.md").read_text(encoding="utf-8")
+    assert studies.page(study) == published, "run: python benchmarks/studies.py readme"
+
+
+@pytest.mark.parametrize("study", NAMES)
+def test_means_and_spreads_are_those_of_five_seeds(studies, study):
+    summary, comparison = studies.read(study, "summary"), studies.read(study, "comparison")
+    assert sorted(summary["seed"].unique()) == [0, 1, 2, 3, 4]
+    groups = summary.groupby(["decomposition", "method"])["accuracy_test"]
+    assert (groups.size() == 5).all()
+    rows = comparison.set_index(["decomposition", "method"])
+    assert set(rows.index) == set(groups.groups)
+    np.testing.assert_allclose(rows["accuracy_test"], groups.mean()[rows.index], atol=1e-6)
+    np.testing.assert_allclose(rows["accuracy_test_spread"], groups.std()[rows.index], atol=1e-6)
+
+
+@pytest.mark.parametrize("study", NAMES)
+def test_differences_are_paired_over_the_seeds_and_named_only_outside_their_interval(
+    studies, study
+):
+    summary, comparison = studies.read(study, "summary"), studies.read(study, "comparison")
+    accuracy = summary.set_index(["decomposition", "method", "seed"])["accuracy_test"]
+    for row in comparison[comparison["decomposition"] != "whole"].itertuples():
+        reference = accuracy["whole", "global"]
+        mean = (accuracy[row.decomposition, row.method] - reference).mean()
+        assert row.difference_to_global == pytest.approx(mean, abs=1e-6)
+        inside = row.low_to_global <= 0 <= row.high_to_global
+        assert (row.verdict_to_global == NO_DIFFERENCE) == inside
+
+
+@pytest.mark.parametrize("study", NAMES)
+def test_the_coarse_net_is_nowhere_worse_than_the_mean(studies, study):
+    rows = studies.read(study, "comparison")
+    rows = rows[(rows["method"] == "cnn-dnn") & (rows["decomposition"] != "whole")]
+    assert len(rows)
+    assert not (rows["verdict_to_mean"] == "worse").any()
+
+
+def test_the_coarse_net_costs_at_most_a_twentieth_of_a_local_net(studies):
+    rows = pd.concat([studies.read(study, "summary") for study in NAMES])
+    seconds = rows.pivot_table(
+        index=["decomposition", "seed"], columns="method", values="parallel_seconds"
+    ).dropna(subset=["cnn-dnn", "mean"])
+    share = (seconds["cnn-dnn"] - seconds["mean"]) / seconds["mean"]
+    assert share.median() <= 0.05
