@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 STUDIES = ("study-overlap", "study-grid", "study-controls")
 MAIN = ("study-controls", "blocks-2x2-overlap4")  # the decomposition of the README's table
 BEGIN, END = "<!-- studies: made by benchmarks/studies.py -->", "<!-- end of studies -->"
-FIGURES = ("overlap", "times", "heat-map")
+FIGURES = ("differences", "overlap", "times")
 WORDS = {
     "global": "global net, whole image",
     "small": "one small net, whole image",

@@ -27,7 +27,7 @@ COLUMNS = (
     "accuracy_test,loss_val,loss_test,parallel_seconds,serial_seconds,speedup,flop_ratio,"
     "parameters_largest,parameters_total,peak_memory_bytes,rmse_test,mae_test,r2_test,r2_val"
 )
-ALL_FIGURES = {"tiles", "overlap", "times", "heat-map", "curves", "confusion"}
+ALL_FIGURES = {"tiles", "differences", "overlap", "times", "heat-map", "curves", "confusion"}
 SETTINGS = {
     "experiment": "<i>odd & long</i>",
     "grid": ["2x2"],
@@ -90,7 +90,11 @@ def study_of(experiment: FakeExperiment, root) -> Study:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_kind_of_experiment_has_a_sound_page(name, tmp_path):
     out = report(EXPERIMENTS[name], tmp_path)
-    expected = ALL_FIGURES - ({"overlap", "heat-map"} if name == "only whole" else set())
+    missing = {
+        "only whole": {"differences", "overlap", "heat-map"},
+        "no global net": {"differences"},
+    }
+    expected = ALL_FIGURES - missing.get(name, set())
     if EXPERIMENTS[name].targets:
         expected = expected - {"confusion"} | {"scatter"}
     assert {path.stem for path in (out / "figures").glob("*.svg")} == expected

@@ -4,7 +4,15 @@ Colour-blind safe colours that keep their meaning from figure to figure, labelle
 the same bytes for the same data. What is drawn and where its files lie is the caller's business.
 """
 
-from ddcnn.figures.charts import CurveGroup, TimeRow, accuracy_by_overlap, times, training_curves
+from ddcnn.figures.charts import (
+    CurveGroup,
+    DifferenceRow,
+    TimeRow,
+    accuracy_by_overlap,
+    differences,
+    times,
+    training_curves,
+)
 from ddcnn.figures.heat import TileMap, heat_map
 from ddcnn.figures.matrices import confusion
 from ddcnn.figures.picture import tiles_picture
@@ -16,10 +24,12 @@ __all__ = [
     "METHOD_COLOURS",
     "THEME_COLOURS",
     "CurveGroup",
+    "DifferenceRow",
     "TileMap",
     "TimeRow",
     "accuracy_by_overlap",
     "confusion",
+    "differences",
     "heat_map",
     "predicted_against_true",
     "save",

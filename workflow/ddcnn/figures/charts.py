@@ -93,6 +93,41 @@ def _draw_overlap_panel(
     axes.set_xlim(ticks["pixels"].min() - 0.35 * step, ticks["pixels"].max() + 0.35 * step)
 
 
+class DifferenceRow(NamedTuple):
+    """A method's score minus that of the global net, with its 95 % interval."""
+
+    label: str  # of the decomposition
+    method: str
+    value: float
+    low: float
+    high: float
+
+
+@styled
+def differences(rows: Sequence[DifferenceRow], score: str = "accuracy") -> Figure:
+    """Differences to the global net with their intervals, one colour for each decomposition.
+
+    Args:
+        rows: from top to bottom; those of a decomposition stand together.
+        score: its name, ``accuracy`` (drawn in points) or ``R²``.
+    """
+    figure = Figure(figsize=(WIDTH, 0.23 * len(rows) + 1.2))
+    axes = figure.subplots()
+    axes.axvline(0, color=INK, linestyle=(0, (5, 2)), linewidth=1.3)
+    factor = 100 if score == "accuracy" else 1
+    labels = list(dict.fromkeys(row.label for row in rows))
+    for place, row in enumerate(rows):
+        colour = CYCLE[labels.index(row.label) % len(CYCLE)]
+        axes.plot([factor * row.low, factor * row.high], [place, place], color=colour)
+        axes.plot(factor * row.value, place, "o", color=colour, markeredgewidth=0)
+    axes.set_yticks(range(len(rows)), [f"{row.label}: {row.method}" for row in rows])
+    axes.set_ylim(len(rows) - 0.3, -0.7)
+    unit = "points" if score == "accuracy" else score
+    axes.set_xlabel(f"difference to the global net ({unit}, 95 % interval)")
+    axes.grid(axis="y", visible=False)
+    return figure
+
+
 class TimeRow(NamedTuple):
     """Seconds of one decomposition, or of the global net, which has neither coarse nor serial."""
 

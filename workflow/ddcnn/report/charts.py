@@ -8,11 +8,13 @@ import pandas as pd
 
 from ddcnn import figures
 from ddcnn.errors import DamagedResult
+from ddcnn.report.comparison import TEST, comparison_table
 from ddcnn.report.sketch import MOST_TILINGS, Sketch, left_out
 from ddcnn.report.statistics import binomial_error, mean_error
 from ddcnn.report.study import Run, Study
 from ddcnn.tiles import VIEW
 
+MOST_DIFFERENCES = 40  # rows that one figure shows
 LINES = ("cnn-dnn", "mean", "vote")  # of the overlap chart; best-tile would spoil its scale
 
 
@@ -40,6 +42,36 @@ def sketch_overlap(study: Study) -> Sketch | None:
     unit = "samples" if study.noun == "signal" else "pixels"
     chart = figures.accuracy_by_overlap(tables, line, study.score_name, unit)
     return Sketch(title, caption, alternative, chart)
+
+
+def sketch_differences(study: Study) -> Sketch | None:
+    """Every method against the global net; None without one, or with nothing to compare."""
+    table = comparison_table([study])
+    table = table[(table["method"] != "best-tile") & table["difference_to_global"].notna()]
+    if table.empty:
+        return None
+    rows = [
+        figures.DifferenceRow(row.label, row.method, *differences_of(row))
+        for row in table.head(MOST_DIFFERENCES).itertuples()
+    ]
+    caption = (
+        f"Test {study.score_name} of every method minus that of the global net, with 95 % "
+        f"intervals: a line that crosses zero shows no difference. {TEST} The best single tile is "
+        "in the table only, to keep the scale readable."
+    )
+    if len(table) > MOST_DIFFERENCES:
+        caption += f" The first {MOST_DIFFERENCES} of {len(table)}."
+    alternative = "Differences to the global net. " + " ".join(
+        f"{row.label}, {row.method}: {row.value:+.4f}, {row.low:+.4f} to {row.high:+.4f}."
+        for row in rows
+    )
+    chart = figures.differences(rows, study.score_name)
+    return Sketch("Against the global net", caption, alternative, chart)
+
+
+def differences_of(row: tuple) -> tuple[float, float, float]:
+    """Difference to the global net with its interval, from a row of the comparison."""
+    return row.difference_to_global, row.low_to_global, row.high_to_global
 
 
 def _panel_title(run: Run) -> str:

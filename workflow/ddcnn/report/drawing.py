@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ddcnn import figures
-from ddcnn.report.charts import sketch_curves, sketch_overlap, sketch_times
+from ddcnn.report.charts import sketch_curves, sketch_differences, sketch_overlap, sketch_times
 from ddcnn.report.pictures import sketch_confusion, sketch_heat_map, sketch_scatter, sketch_tiles
 from ddcnn.report.sketch import Sketch
 from ddcnn.report.study import Study
@@ -13,6 +13,7 @@ from ddcnn.report.study import Study
 # Every figure by its name; None where the study has no data for it.
 SKETCHES: dict[str, Callable[[Study], Sketch | None]] = {
     "tiles": sketch_tiles,
+    "differences": sketch_differences,
     "overlap": sketch_overlap,
     "times": sketch_times,
     "heat-map": sketch_heat_map,
