@@ -156,6 +156,10 @@ def test_a_training_goes_on_from_its_checkpoint_and_ends_with_the_same_bits(
         assert not (folder / "checkpoint.pt").exists()
 
 
+def test_a_terminated_training_says_so(disturbed):
+    assert "stopped by SIGTERM" in disturbed.output
+
+
 def test_the_second_attempt_asks_for_more_time_and_memory(disturbed):
     (tile,) = disturbed.hit["terminated"]
     numbers = re.findall(r"SLURM jobid (\d+)", disturbed.output)
