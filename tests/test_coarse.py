@@ -13,6 +13,7 @@ from ddcnn import evaluation
 from ddcnn.coarse import train_coarse
 from ddcnn.coarse.stage import join_folds, read_rows
 from ddcnn.coherent import build_cnn_dnn, load_parts, train_coherent
+from ddcnn.errors import InputError
 from ddcnn.local import Subdomain, train_fold, train_local, write_probabilities
 from ddcnn.models.cnn_dnn import CnnDnn, CoarseNet, CoarseSettings, coarse_input
 from ddcnn.models.cost import multiply_adds, num_parameters
@@ -328,6 +329,16 @@ def test_every_image_is_judged_by_a_net_that_has_not_seen_it(tmp_path):
         np.testing.assert_array_equal(joined["train_logits"][part["index"]], part["train_logits"])
     rows = read_rows([joined, joined], "train", "logits", CLASSES)
     assert rows.shape == (60, 2 * 3 + 3)
+
+
+def test_more_folds_than_images_are_refused(tmp_path):
+    trained = Trained(tmp_path)
+    shards = trained.subdomains[0].shards(tmp_path / "tiles")
+    with pytest.raises(InputError, match=r"coarse\.folds: 31 parts of 60 .* at most 30"):
+        train_fold(
+            *(trained.subdomains[0], 0, 31, shards, trained.labels, trained.card, SETTINGS),
+            *("log-probabilities", tmp_path / "fold0"),
+        )
 
 
 def test_out_of_fold_decisions_are_what_the_coarse_net_learns_from(tmp_path):

@@ -21,6 +21,7 @@ from torch import nn
 from ddcnn import models
 from ddcnn.checkpoint import Checkpoint, load_weights, save_weights
 from ddcnn.device import Device, JobClock, choose_device
+from ddcnn.errors import InputError
 from ddcnn.files import read_json, read_prepared, write_json, write_npz
 from ddcnn.shards import read_shard
 from ddcnn.tasks import Task, task_of
@@ -153,6 +154,11 @@ def train_fold(
     clock = JobClock()
     log.info("training %s, tile %s, without fold %d", subdomain.tiling, subdomain.tile, fold + 1)
     samples = _load_training_images(shards, labels, facts, settings, device)
+    if len(samples["train"]) < 2 * num_folds:
+        raise InputError(
+            f"coarse.folds: {num_folds} parts of {len(samples['train'])} training images; take at "
+            f"most {len(samples['train']) // 2}, or coarse.fit_on: train"
+        )
     order = torch.randperm(len(samples["train"]), generator=generator_of(subdomain.seed))
     index = order[fold::num_folds].sort().values
     others = torch.cat([order[k::num_folds] for k in range(num_folds) if k != fold])
