@@ -1,6 +1,6 @@
 """Publish the studies: tables, figures and what they say of the paper's claims.
 
-    python benchmarks/studies.py publish study-overlap --seconds 800
+    python benchmarks/studies.py publish study-overlap --seconds 764
     python benchmarks/studies.py readme
 
 The first copies the tables and figures of ``results/reports/{study}`` to ``benchmarks/{study}`` and
@@ -42,7 +42,7 @@ WORDS = {
 }
 
 
-def publish(study: str, seconds: float) -> None:
+def publish(study: str, seconds: float, remarks: str) -> None:
     """Copy a finished study from ``results`` and write its page."""
     source, target = ROOT / "results" / "reports" / study, ROOT / "benchmarks" / study
     target.mkdir(exist_ok=True)
@@ -56,6 +56,7 @@ def publish(study: str, seconds: float) -> None:
         "date": datetime.now(UTC).date().isoformat(),
         "command": f"snakemake --cores 2 --configfile config/{study}.yaml",
         "wall_seconds": round(seconds),
+        "remarks": remarks,
         "commit": git_commit(),
         "hardware": hardware(),
         "versions": versions(),
@@ -87,7 +88,8 @@ def what(study: str) -> str:
     return (
         f"Fashion-MNIST, 7,000 training, 1,000 validation and 2,000 test images; global width 16, "
         f"8 epochs; {len(seeds(study))} seeds. `{about['command']}`, {about['date']}, {minutes} "
-        f"on {machine['processor']}, {machine['cores']} cores, one thread a job; {packages}."
+        f"on {machine['processor']}, {machine['cores']} cores, one thread a job; {packages}. "
+        f"{about['remarks']}"
     )
 
 
@@ -246,10 +248,11 @@ def main() -> None:
     one = commands.add_parser("publish", help="copy a finished study and write its page")
     one.add_argument("study", choices=STUDIES)
     one.add_argument("--seconds", type=float, required=True, help="wall time of the command")
+    one.add_argument("--remarks", default="", help="what a reader must know of this run")
     commands.add_parser("readme", help="renew the part of README.md about the studies")
     options = parser.parse_args()
     if options.command == "publish":
-        publish(options.study, options.seconds)
+        publish(options.study, options.seconds, options.remarks)
         return
     for study in STUDIES:
         write_page(study)
