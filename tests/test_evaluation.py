@@ -102,6 +102,12 @@ def test_a_weighted_average_is_the_plain_sum_to_a_power():
     )
 
 
+def test_a_weighted_average_of_a_large_exponent_stays_a_probability():
+    p_NTK = np.array([[[0.6, 0.4], [0.6, 0.4]], [[1e-30, 1.0], [0.0, 1.0]]])
+    found = evaluation.weighted(p_NTK, np.array([0.5, 0.5]), exponent=100.0)
+    np.testing.assert_allclose(found, [[1, 0], [0, 1]], atol=1e-6)
+
+
 def test_logistic_regression_by_hand():
     p_NTK = np.array([[[0.5, 0.5], [0.9, 0.1]]])
     # It looks at the second tile alone, with the logarithms as logits: its own probabilities.

@@ -93,7 +93,7 @@ def test_trainings_that_never_ran_are_estimated_by_their_work(project):
     work = multiply_adds(net, (28, 14, 1)) * 7000 * 8
     assert found[new].how == "work"
     assert found[new].seconds == pytest.approx(15 * work / (1000 * 7000 * 8) + 5)
-    coarse = "train_coarse/fashion-mnist-10k/vgg-w8/blocks-1x2-overlap0/seed0"
+    coarse = "train_coarse/fashion-mnist-10k/vgg-w8/blocks-1x2-overlap0/seed0/coarse"
     assert (found[coarse].seconds, found[coarse].how) == (4, "rule")
 
 

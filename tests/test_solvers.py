@@ -98,6 +98,14 @@ def test_the_weighted_average_is_what_a_general_minimiser_finds():
     assert weights.argmin() == 2
 
 
+def test_the_exponent_stays_finite_where_everything_is_learned_by_heart():
+    labels = np.arange(60) % 3
+    p_NTK = np.eye(3)[labels][:, None].repeat(2, axis=1) * 0.7 + 0.1
+    weights, exponent = solvers.fit_weighted(p_NTK, labels)
+    assert 1 < exponent <= 100 * (1 + 1e-9)
+    np.testing.assert_allclose(weights, 0.5, atol=1e-6)
+
+
 def test_the_weighted_average_of_equal_tiles_has_equal_weights():
     p_NTK, labels = local_probabilities(seed=5, num_tiles=1)
     weights, _ = solvers.fit_weighted(p_NTK.repeat(3, axis=1), labels)

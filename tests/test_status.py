@@ -60,11 +60,12 @@ def write_log(folder: Path, job: Job, *messages: str, every: float = 10) -> Path
 
 
 def epoch_line(epoch: int, accuracy: float) -> str:
+    from ddcnn.tasks import Classification
     from ddcnn.training import _epoch_line
 
     row = {"epoch": epoch, "loss_train": 1.0, "accuracy_train": 0.1, "loss_val": 1.0,
            "accuracy_val": accuracy, "seconds": 1.0}  # fmt: skip
-    return _epoch_line(row, epochs=8)
+    return _epoch_line(row, epochs=8, task=Classification(10))
 
 
 @pytest.fixture

@@ -162,7 +162,8 @@ def test_a_local_net_learns_targets_of_signals(tmp_path, num_targets):
     card = tmp_path / "card.json"
     train_local(subdomain, train["x"], train["y"], card, settings, tmp_path)
     found = tmp_path / "probabilities.npz"
-    write_probabilities(subdomain, files["x"], card, tmp_path / "model.safetensors", found)
+    weights = tmp_path / "model.safetensors"
+    write_probabilities(subdomain, files["x"], card, weights, "log-probabilities", found)
     predicted, true = read_npz(found)["test"], np.load(files["y"]["test"])
     assert predicted.shape == true.shape == (40, num_targets)
     assert predicted.dtype == np.float32

@@ -32,8 +32,8 @@ def vote(p_NTK: np.ndarray) -> np.ndarray:
 
 def weighted(p_NTK: np.ndarray, weights: np.ndarray, exponent: float) -> np.ndarray:
     """Weighted average to a power, ``N, K`` of sum one; see :func:`ddcnn.solvers.fit_weighted`."""
-    average_NK = np.tensordot(p_NTK.astype(np.float64), weights, axes=(1, 0)) ** exponent
-    return (average_NK / average_NK.sum(axis=1, keepdims=True)).astype(np.float32)
+    average_NK = np.tensordot(p_NTK.astype(np.float64), weights, axes=(1, 0))
+    return _softmax(exponent * np.log(np.clip(average_NK, SMALLEST_PROBABILITY, 1)))
 
 
 def logistic(p_NTK: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -43,7 +43,10 @@ def logistic(p_NTK: np.ndarray, weights: np.ndarray) -> np.ndarray:
         p_NTK: local probabilities.
         weights: ``T * K + 1, K`` from :func:`ddcnn.solvers.fit_logistic`; the last row is the bias.
     """
-    logits_NK = log_rows(p_NTK) @ weights[:-1] + weights[-1]
+    return _softmax(log_rows(p_NTK) @ weights[:-1] + weights[-1])
+
+
+def _softmax(logits_NK: np.ndarray) -> np.ndarray:
     p_NK = np.exp(logits_NK - logits_NK.max(axis=1, keepdims=True))
     return (p_NK / p_NK.sum(axis=1, keepdims=True)).astype(np.float32)
 

@@ -137,7 +137,7 @@ def _seconds_of_work(work: float, trainings: Sequence[_Training]) -> float:
 def _run_of(job: Job, experiment: Experiment) -> Run:
     return next(
         run
-        for run in experiment.runs
+        for run in [*experiment.runs, *experiment.controls]
         if job.kind == kind_of(f"train_local/{run.local_folder(run.tiling.names[0])}")
     )
 

@@ -131,5 +131,8 @@ def fit_weighted(p_NTK: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, flo
         gradient = np.append(weights * (by_weight - weights @ by_weight), (slope_NK * logits).sum())
         return -float(log_p_NK[n, labels].mean()), gradient
 
-    found = minimize(objective, np.zeros(num_tiles + 1), jac=True, method="L-BFGS-B").x
+    # Where the training images are learned by heart, every larger exponent is better.
+    bounds = [(None, None)] * num_tiles + [np.log([0.01, 100])]
+    start = np.zeros(num_tiles + 1)
+    found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     return softmax(found[:-1]), float(np.exp(found[-1]))
