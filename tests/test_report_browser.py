@@ -77,7 +77,7 @@ def test_page_is_whole_without_a_network(opened, page_file):
 def test_every_figure_is_seen_and_described(opened):
     page, *_ = opened
     drawings = page.locator("figure .drawing").all()
-    assert len(drawings) == 6
+    assert len(drawings) == 7
     for drawing in drawings:
         box = drawing.locator("svg").bounding_box()
         assert box["width"] > 200
