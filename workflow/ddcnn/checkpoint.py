@@ -69,6 +69,11 @@ def load_weights(net: nn.Module, path: str | Path) -> nn.Module:
     return net
 
 
+def fingerprint_of(*facts: Any) -> str:
+    """Stands for everything that decides a training's result; same facts, same text."""
+    return sha256(repr(facts).encode()).hexdigest()
+
+
 @dataclass
 class Checkpoint:
     """A file with the whole state of a training, written again and again while it runs.

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ddcnn.checkpoint import Checkpoint, load_weights, save_weights
+from ddcnn.checkpoint import Checkpoint, fingerprint_of, load_weights, save_weights
 from ddcnn.device import JobClock, choose_device
 from ddcnn.files import read_json, read_prepared, write_json, write_npz
 from ddcnn.local import Subdomain, load_images
@@ -128,7 +128,7 @@ def train_coherent(
     net.to(device.torch)
     log.info("training the %d nets of %s as one model", len(subdomains), tiling.slug)
     start = [sha256(path.read_bytes()).hexdigest() for path in trained]
-    fingerprint = _fingerprint(
+    fingerprint = fingerprint_of(
         subdomains, tiling, facts["checksums"], coarse, settings, start, code
     )
     checkpoint = Checkpoint(out / "checkpoint.pt", fingerprint, settings.checkpoint_seconds)
@@ -160,8 +160,3 @@ def predictions(net: CnnDnn, samples: dict[str, Images], task: Task) -> dict[str
         split: task.predictions(predict_logits(net, part, batch_size=256))
         for split, part in samples.items()
     }
-
-
-def _fingerprint(*facts: Any) -> str:
-    """Stands for everything that decides a training's result."""
-    return sha256(repr(facts).encode()).hexdigest()

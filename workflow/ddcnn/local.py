@@ -10,7 +10,6 @@ import time
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import torch
 from torch import nn
 
 from ddcnn import models
-from ddcnn.checkpoint import Checkpoint, load_weights, save_weights
+from ddcnn.checkpoint import Checkpoint, fingerprint_of, load_weights, save_weights
 from ddcnn.device import Device, JobClock, choose_device
 from ddcnn.errors import InputError
 from ddcnn.files import read_json, read_prepared, write_json, write_npz
@@ -191,7 +190,7 @@ def _fit(
     """The trained net, what happened, and the checkpoint, to be removed when all is written."""
     shape, task = samples["train"].pixels.shape[1:], task_of(card)
     net = subdomain.build(tuple(shape), task.num_outputs).to(device.torch)
-    fingerprint = _fingerprint(subdomain, settings, card["checksums"], code)
+    fingerprint = fingerprint_of(subdomain, settings, sorted(card["checksums"].items()), code)
     checkpoint = Checkpoint(out / "checkpoint.pt", fingerprint, settings.checkpoint_seconds)
     clock.ready()
     progress = fit(
@@ -269,13 +268,6 @@ def load_images(
         shift=allowed["shift"],
         normalise=normalise,
     )
-
-
-def _fingerprint(
-    subdomain: Subdomain, settings: Settings, checksums: dict[str, str], code: str
-) -> str:
-    """Stands for everything that decides a training's result."""
-    return sha256(repr((subdomain, settings, sorted(checksums.items()), code)).encode()).hexdigest()
 
 
 def write_probabilities(

@@ -28,8 +28,8 @@ except InputError as error:
 RUNS = {run.folder: run for run in EXPERIMENT.runs}
 # Several runs share the nets of a tiling: with and without the coarse view they are the same.
 TRAINED = [*EXPERIMENT.runs, *EXPERIMENT.controls]
-# Of one net each: an edit of another net re-runs nothing.
 LOCAL_CODE, COHERENT_CODE = code_digest("local"), code_digest("coherent")
+# Of one net each: an edit of another net re-runs nothing.
 NET_CODE = {
     name: models.code_of(name) for name in dict.fromkeys(run.architecture for run in TRAINED)
 }
