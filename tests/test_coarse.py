@@ -14,7 +14,7 @@ from ddcnn.coarse import train_coarse
 from ddcnn.coarse.stage import join_folds, read_rows
 from ddcnn.coherent import build_cnn_dnn, load_parts, train_coherent
 from ddcnn.errors import InputError
-from ddcnn.local import Subdomain, train_fold, train_local, write_probabilities
+from ddcnn.local import Subdomain, train_fold, train_local, write_features
 from ddcnn.models.cnn_dnn import CnnDnn, CoarseNet, CoarseSettings, coarse_input
 from ddcnn.models.cost import multiply_adds, num_parameters
 from ddcnn.shards import write_shards, write_view
@@ -229,13 +229,13 @@ class Trained:
 
     def train(self) -> list[Path]:
         """The local nets and the coarse net, one after the other: their weights."""
-        for subdomain in self.subdomains:
-            out, shards = self.folder / subdomain.tile, subdomain.shards(self.folder / "tiles")
-            train_local(subdomain, shards, self.labels, self.card, SETTINGS, out)
-            write_probabilities(
-                *(subdomain, shards, self.card, out / "model.safetensors", self.kind),
-                out / "probabilities.npz",
-            )
+        folders = [self.folder / subdomain.tile for subdomain in self.subdomains]
+        tiles = self.folder / "tiles"
+        train_local(self.subdomains, tiles, self.labels, self.card, SETTINGS, folders)
+        for subdomain, folder in zip(self.subdomains, folders, strict=True):
+            if self.kind == "features":
+                weights = folder / "model.safetensors"
+                write_features(subdomain, tiles, self.card, weights, folder / "features.npz")
         nets = {s.tile: self.folder / s.tile / "probabilities.npz" for s in self.subdomains}
         labels = {split: self.labels[split] for split in ("train", "val")}
         coarse = replace(LINEAR, input=self.kind)

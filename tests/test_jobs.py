@@ -52,6 +52,14 @@ CHANGES = [
     {"global_net": False, "grid": ["2x2"], "seed": 3},
     {"methods": ALL, "grid": ["2x2", "1x2"], "coarse_view": [True], "seed": 0},
     {"methods": ALL, "coarse": {"fit_on": "out-of-fold", "folds": 2}, "grid": ["1x2"], "seed": 0},
+    {
+        "methods": ALL,
+        "coarse": {"input": "features"},
+        "grid": ["2x2"],
+        "tiles_per_job": 3,
+        "seed": 0,
+    },
+    {"tiles_per_job": 100},
 ]
 
 

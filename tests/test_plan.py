@@ -20,7 +20,7 @@ CONFIG = {
     "grid": "2x2",
     "local": {"epochs": 8},
 }
-SECONDS = {"train_local": 20.0, "local_probabilities": 3.0, "train_coarse": 4.0}
+SECONDS = {"train_local": 20.0, "train_coarse": 4.0}
 WHOLE = "train_local/fashion-mnist-10k/vgg-w8/whole/seed0/0-0"
 TILE = "train_local/fashion-mnist-10k/vgg-w8/blocks-2x2-overlap0/seed0/0-1"
 

@@ -150,8 +150,7 @@ def test_stages_count_jobs_that_runs_share(experiment, jobs, tmp_path):
     whole, blocks = experiment_status(experiment, tmp_path).runs
     assert whole.stages["data"] == blocks.stages["data"] == (2, 2)
     assert "coarse" not in whole.stages
-    # Four trainings and four extractions.
-    assert blocks.stages["local"] == (1, 8)
+    assert blocks.stages["local"] == (1, 4)
     assert blocks.stages["coarse"] == (0, 1)
 
 
@@ -161,9 +160,7 @@ def test_the_time_left_is_that_of_the_jobs_at_a_time(experiment, jobs, tmp_path,
     later = [job for job in jobs.values() if job.rule in ("train_coarse", "evaluate", "report")]
     for job in jobs.values():
         if job.name not in running:
-            finish(tmp_path, job, 7 if job.rule == "local_probabilities" else 100)
-    for name in running:
-        later.append(jobs[name.replace("train_local", "local_probabilities")])
+            finish(tmp_path, job, 100)
     for job in later:  # measured in an earlier run, and to be done again
         finish(tmp_path, job, 7)
         [(tmp_path / path).unlink() for path in job.outputs]
@@ -173,9 +170,9 @@ def test_the_time_left_is_that_of_the_jobs_at_a_time(experiment, jobs, tmp_path,
     status = experiment_status(experiment, tmp_path)
     assert len(status.of("running")) == 2
     assert not status.at_least
-    # 60 s of the trainings side by side, then extraction, coarse net, evaluation, report.
+    # 60 s of the trainings side by side, then coarse net, evaluation, report.
     passed = time.time() - start + 2
-    assert 60 + 4 * 7 - passed <= status.seconds_left <= 60 + 4 * 7 + 2
+    assert 60 + 3 * 7 - passed <= status.seconds_left <= 60 + 3 * 7 + 2
     assert 2 * (60 - passed) <= status.work_left - len(later) * 7 <= 2 * 62
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from ddcnn import evaluation
 from ddcnn.device import choose_device
 from ddcnn.files import read_json, read_npz, write_json
-from ddcnn.local import Subdomain, train_local, write_probabilities
+from ddcnn.local import Subdomain, train_local
 from ddcnn.shards import read_shard, write_shards, write_view
 from ddcnn.tasks import Classification, Regression, task_of
 from ddcnn.tiles import Tiling, resample
@@ -158,13 +158,13 @@ def test_a_local_net_learns_targets_of_signals(tmp_path, num_targets):
     files = write_signals(tmp_path, num_targets)
     subdomain = Subdomain("signals", "whole", "0", "vgg-w4", "vgg", 4, 0.0, 0)
     settings = Settings(25, 16, "adamw", 0.01, 0.01)
-    train = {letter: {s: f[s] for s in ("train", "val")} for letter, f in files.items()}
-    card = tmp_path / "card.json"
-    train_local(subdomain, train["x"], train["y"], card, settings, tmp_path)
-    found = tmp_path / "probabilities.npz"
-    weights = tmp_path / "model.safetensors"
-    write_probabilities(subdomain, files["x"], card, weights, "log-probabilities", found)
-    predicted, true = read_npz(found)["test"], np.load(files["y"]["test"])
+    labels = {s: files["y"][s] for s in ("train", "val")}
+    tiles = tmp_path / "tiles"
+    write_shards(Tiling.whole(1), files["x"], tiles / "signals/whole/plan.json")
+    train_local([subdomain], tiles, labels, tmp_path / "card.json", settings, [tmp_path])
+    arrays, true = read_npz(tmp_path / "probabilities.npz"), np.load(files["y"]["test"])
+    assert set(arrays) == {"train", "val", "test", "seconds"}  # no logits of targets
+    predicted = arrays["test"]
     assert predicted.shape == true.shape == (40, num_targets)
     assert predicted.dtype == np.float32
     assert evaluation.r2(predicted, true) > 0.8

@@ -19,7 +19,7 @@ from ddcnn import models
 from ddcnn.checkpoint import Checkpoint
 from ddcnn.device import choose_device
 from ddcnn.errors import InputError
-from ddcnn.local import Subdomain, train_local, write_probabilities
+from ddcnn.local import Subdomain, train_local
 from ddcnn.training import (
     Features,
     Images,
@@ -414,24 +414,29 @@ class Job:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        for split, samples in (("train", make_images()), ("val", make_images(12, seed=1))):
-            np.save(folder / f"x_{split}.npy", samples.pixels.numpy())
-            np.save(folder / f"y_{split}.npy", samples.labels.numpy())
+        self.subdomain = Subdomain("d", "blocks-2x2-overlap0", "0-0", "vgg-w8", "vgg", 4, 0.2, 0)
+        samples = {"train": make_images(), "val": make_images(12, seed=1), "test": make_images(9)}
+        for tile in ("0-0", "0-1"):
+            shards = replace(self.subdomain, tile=tile).shards(folder / "tiles")
+            for split, shard in shards.items():
+                shard.parent.mkdir(parents=True, exist_ok=True)
+                np.save(shard, samples[split].pixels.numpy() + (tile == "0-1"))
+                np.save(folder / f"y_{split}.npy", samples[split].labels.numpy())
         card = {"classes": ["a", "b", "c"], "mean": [0.25], "std": [0.2], "checksums": {}}
         card |= {"axes": ["row", "column"], "augment": {"flip": ["column"], "shift": 1}}
         (folder / "card.json").write_text(json.dumps(card))
-        self.subdomain = Subdomain("d", "blocks-2x2-overlap0", "0-0", "vgg-w8", "vgg", 4, 0.2, 0)
-
-    def files(self, letter: str) -> dict[str, Path]:
-        return {split: self.folder / f"{letter}_{split}.npy" for split in ("train", "val")}
 
     def train(self, name: str, settings: Settings = SETTINGS, code: str = "") -> Path:
         out = self.folder / name
-        card = self.folder / "card.json"
-        train_local(
-            self.subdomain, self.files("x"), self.files("y"), card, settings, out, code=code
-        )
+        self.train_all([self.subdomain], [out], settings, code)
         return out
+
+    def train_all(
+        self, subdomains: list[Subdomain], out: list[Path], settings: Settings, code: str = ""
+    ) -> None:
+        labels = {split: self.folder / f"y_{split}.npy" for split in ("train", "val")}
+        card = self.folder / "card.json"
+        train_local(subdomains, self.folder / "tiles", labels, card, settings, out, code=code)
 
 
 class KillAt(logging.Handler):
@@ -470,6 +475,7 @@ def test_a_local_job_writes_weights_history_and_metrics(tmp_path):
         "model.safetensors",
         "history.csv",
         "metrics.json",
+        "probabilities.npz",
     }
     rows = list(csv.DictReader((out / "history.csv").open()))
     assert [int(row["epoch"]) for row in rows] == [1, 2, 3]
@@ -521,23 +527,90 @@ def test_augmentation_acts_only_where_it_is_asked_for(tmp_path):
 
 
 def test_local_probabilities_are_the_softmax_of_the_trained_net(tmp_path):
-    job = Job(tmp_path)
-    out = job.train("out")
-    weights, card = out / "model.safetensors", tmp_path / "card.json"
-    write_probabilities(
-        job.subdomain, job.files("x"), card, weights, "log-probabilities", out / "p.npz"
-    )
+    out = Job(tmp_path).train("out")
     net = make_net(seed=5)
-    net.load_state_dict({k: torch.from_numpy(v) for k, v in load_file(weights).items()})
-    with np.load(out / "p.npz") as p:
+    weights = load_file(out / "model.safetensors")
+    net.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
+    with np.load(out / "probabilities.npz") as p:
         assert p["train"].dtype == np.float32
+        assert p["test"].shape == (9, 3)
         for split, samples in (("train", make_images()), ("val", make_images(12, seed=1))):
             x = (samples.pixels.float() / 255 - 0.25).permute(0, 3, 1, 2) / 0.2
             with torch.no_grad():
-                expected = net.eval()(x).softmax(1).numpy()
-            np.testing.assert_allclose(p[split], expected, atol=1e-5)
+                logits = net.eval()(x)
+            np.testing.assert_allclose(p[split], logits.softmax(1).numpy(), atol=1e-5)
+            np.testing.assert_allclose(p[f"{split}_logits"], logits.numpy(), atol=1e-5)
         accuracy = (p["val"].argmax(1) == np.arange(12) % 3).mean()
     assert metrics(out)["accuracy_val"] == pytest.approx(accuracy)
+
+
+# Packs of tiles
+
+PACK_FILES = ("model.safetensors", "probabilities.npz", "history.csv")
+
+
+def same_results(one: Path, other: Path) -> bool:
+    """Whether two trainings ended with the same bits; times are free to differ."""
+    drop = ("seconds",)
+    for file in PACK_FILES[:1]:
+        if (one / file).read_bytes() != (other / file).read_bytes():
+            return False
+    with np.load(one / PACK_FILES[1]) as a, np.load(other / PACK_FILES[1]) as b:
+        return all(np.array_equal(a[key], b[key]) for key in a if key not in drop)
+
+
+def test_a_pack_of_tiles_gives_what_the_tiles_give_alone(tmp_path):
+    job = Job(tmp_path)
+    tiles = [replace(job.subdomain, tile=tile) for tile in ("0-0", "0-1")]
+    for tile in tiles:
+        job.train_all([tile], [tmp_path / "alone" / tile.tile], SETTINGS)
+    together = [tmp_path / "together" / tile.tile for tile in tiles]
+    job.train_all(tiles, together, SETTINGS)
+    assert not same_results(*together)
+    for folder in together:
+        assert sorted(path.name for path in folder.iterdir()) == sorted(
+            path.name for path in (tmp_path / "alone" / folder.name).iterdir()
+        )
+        assert same_results(folder, tmp_path / "alone" / folder.name)
+
+
+def test_a_pack_that_is_killed_does_not_train_its_finished_tiles_again(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "ddcnn")
+    job = Job(tmp_path)
+    tiles = [replace(job.subdomain, tile=tile) for tile in ("0-0", "0-1")]
+    out = [tmp_path / "out" / tile.tile for tile in tiles]
+    # A long time between checkpoints: the finished tile's is written all the same.
+    settings = replace(SETTINGS, checkpoint_seconds=3600.0)
+    handler = KillAt("training blocks-2x2-overlap0, tile 0-1")
+    logging.getLogger("ddcnn").addHandler(handler)
+    with pytest.raises(KeyboardInterrupt):
+        job.train_all(tiles, out, settings)
+    logging.getLogger("ddcnn").removeHandler(handler)
+    for name in (*PACK_FILES, "metrics.json"):  # as Snakemake removes what a failed job has written
+        (out[0] / name).unlink()
+    caplog.clear()
+    job.train_all(tiles, out, settings)
+    epochs = [record.getMessage() for record in caplog.records if "/" in record.getMessage()]
+    assert len([line for line in epochs if line.startswith("epoch")]) == SETTINGS.epochs
+    for tile, folder in zip(tiles, out, strict=True):
+        assert not (folder / "checkpoint.pt").exists()
+        job.train_all([tile], [tmp_path / "alone" / tile.tile], SETTINGS)
+        assert same_results(folder, tmp_path / "alone" / tile.tile)
+
+
+def test_a_tile_that_fails_is_named_and_the_rest_of_its_pack_is_trained(tmp_path):
+    job = Job(tmp_path)
+    card = json.loads((tmp_path / "card.json").read_text())
+    tiles = [replace(job.subdomain, tile=tile) for tile in ("0-0", "0-1")]
+    shard = tiles[0].shards(tmp_path / "tiles")["train"]
+    np.save(shard, np.full((30, 6, 6, 1), np.nan, np.float32))
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    out = [tmp_path / "out" / tile.tile for tile in tiles]
+    with pytest.raises(InputError, match=r"^tile 0-0: the training diverged"):
+        job.train_all(tiles, out, SETTINGS)
+    assert (out[1] / "model.safetensors").is_file()
+    assert (out[1] / "checkpoint.pt").is_file()
+    assert not (out[0] / "model.safetensors").exists()
 
 
 def test_a_training_that_diverges_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path):

@@ -136,7 +136,7 @@ def test_no_device_stays_locked_and_no_temporary_file_stays(tmp_path, monkeypatc
     project = make_project(tmp_path / "project")
     data = small_fashion(tmp_path / "fashion.npz", num_images=240)
     config = write_config(project / "tiny.yaml", dataset=dataset(data), grid="1x2", overlap=0)
-    snakemake(project, config, "--resources", "gpu=2", "--until", "local_probabilities")
+    snakemake(project, config, "--resources", "gpu=2", "--until", "train_local")
     locks = {path for path in temporary.rglob("*") if path.is_file()}
     assert {path.name for path in locks} <= {"machine-0-0.lock", "machine-1-0.lock"}
     assert locks
@@ -161,7 +161,7 @@ def test_a_second_run_has_nothing_to_do(project):
 def test_another_overlap_keeps_data_and_global_net(project):
     jobs = planned_jobs(project, project / "tiny.yaml", "--config", "overlap=2")
     assert jobs == {
-        "tile": 1, "coarse_view": 1, "train_local": 5, "local_probabilities": 5,
+        "tile": 1, "coarse_view": 1, "train_local": 5,
         "train_coarse": 1, "evaluate": 1, "report": 1,
     }  # fmt: skip
 
@@ -195,14 +195,8 @@ def test_local_epochs_rerun_the_trainings_but_not_the_tiles(project):
     ("module", "rerun"),
     [
         ("coarse/problem.py", {"train_coarse", "evaluate", "report"}),
-        (
-            "training.py",
-            {"train_local", "local_probabilities", "train_coarse", "evaluate", "report"},
-        ),
-        (
-            "models/vgg.py",
-            {"train_local", "local_probabilities", "train_coarse", "evaluate", "report"},
-        ),
+        ("training.py", {"train_local", "train_coarse", "evaluate", "report"}),
+        ("models/vgg.py", {"train_local", "train_coarse", "evaluate", "report"}),
         ("models/resnet.py", set()),
         ("runs.py", {"evaluate", "report"}),
         ("report/page.py", {"report"}),

@@ -71,7 +71,7 @@ def test_what_needs_the_network_or_next_to_nothing_stays_with_snakemake(slurm_ru
     submitted = set(re.findall(r"slurm/rule_(\w+)/", output))
     assert submitted == {
         *("prepare", "tile", "coarse_view"),
-        *("train_local", "local_probabilities", "train_coarse"),
+        *("train_local", "train_coarse"),
     }
 
 

@@ -82,11 +82,13 @@ class Checkpoint:
         path: the file; it is no output of a rule, so a failed job leaves it for the next one.
         fingerprint: stands for settings, data and code; another one starts from the beginning.
         every_seconds: least time between two writings; 0 writes whenever it is asked.
+        keep_last: the state after the last epoch is written, too, however soon.
     """
 
     path: Path
     fingerprint: str
     every_seconds: float = 0.0
+    keep_last: bool = False
     _written: float = field(default_factory=time.monotonic, repr=False)
 
     def due(self) -> bool:

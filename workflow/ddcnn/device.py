@@ -1,5 +1,6 @@
 """The device a job computes on, its clocks and its memory."""
 
+import ctypes
 import logging
 import os
 import resource
@@ -16,6 +17,9 @@ from ddcnn.provenance import hardware
 from ddcnn.slots import Slot, claim_slot
 
 log = logging.getLogger(__name__)
+
+# Of glibc's malloc.h.
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ def choose_device(gpus: int, threads: int) -> Device:
         threads: CPU threads.
     """
     torch.set_num_threads(threads)
+    keep_memory()
     given = found_place()
     slot = claim_slot(devices) if gpus > 0 and (devices := visible_devices()) else None
     if slot is not None:
@@ -85,6 +90,18 @@ def choose_device(gpus: int, threads: int) -> Device:
     return Device(torch.device("cpu"), str(hardware()["processor"]), threads, slot, given)
 
 
+def keep_memory() -> None:
+    """Let the process keep memory that it frees, where the C library is glibc.
+
+    Otherwise every large tensor is mapped anew, and the kernel fills it with zeros page by page:
+    half of the time of a step on volumes (docs/performance.md).
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
 def found_place() -> dict[str, str | None]:
     """Node, SLURM job and ``CUDA_VISIBLE_DEVICES`` of this process; None for what is not set."""
     return {
@@ -104,11 +121,16 @@ def visible_devices() -> list[str]:
 
 
 class JobClock:
-    """What a training job spends beside the training itself; made when its work begins."""
+    """What a training costs beside the training itself; made when its work begins.
 
-    def __init__(self) -> None:
+    Args:
+        first: the first training of its process also pays the process's start.
+    """
+
+    def __init__(self, first: bool = True) -> None:
         self._started = datetime.now(UTC)
         self._begin = time.perf_counter()
+        self._before = time.time() - psutil.Process().create_time() if first else 0.0
         self._load_seconds = self._start_seconds = 0.0
 
     def loaded(self) -> None:
@@ -117,7 +139,7 @@ class JobClock:
 
     def ready(self) -> None:
         """The next thing is the first training step."""
-        self._start_seconds = time.time() - psutil.Process().create_time()
+        self._start_seconds = self._before + time.perf_counter() - self._begin
 
     def metrics(self) -> dict[str, float | str]:
         """For ``metrics.json``: seconds of loading, and from process start to the first step."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ddcnn.configuration import Experiment, Run
+from ddcnn.packs import Pack, packs_of
 from ddcnn.tiles import VIEW
 
 SPLITS = ("train", "val", "test")
@@ -28,9 +29,10 @@ _OUTPUTS = {
         f"tiles/{{place}}/{VIEW}/shards.json",
     ],
     "train_local": [
-        f"local/{{place}}/{file}" for file in ("model.safetensors", "history.csv", "metrics.json")
+        f"local/{{place}}/{file}"
+        for file in ("model.safetensors", "history.csv", "metrics.json", "probabilities.npz")
     ],
-    "local_probabilities": ["local/{place}/probabilities.npz"],
+    "local_features": ["local/{place}/features.npz"],
     "train_fold": [f"local/{{place}}/{file}" for file in ("held_out.npz", "metrics.json")],
     **{
         rule: [
@@ -50,7 +52,7 @@ _OUTPUTS = {
 STAGES = {
     "data": ("download", "prepare"),
     "tiles": ("tile", "coarse_view"),
-    "local": ("train_local", "train_fold", "local_probabilities"),
+    "local": ("train_local", "train_fold", "local_features"),
     "coarse": ("train_coarse", "train_coherent"),
     "evaluation": ("evaluate",),
 }
@@ -65,11 +67,13 @@ class Job:
         place: the part of its paths that tells it from the rule's other jobs, for example
             ``fashion-mnist-10k/vgg-w16/blocks-2x2-overlap4/seed0/0-1``.
         needs: names of the jobs whose outputs it reads.
+        places: those of its outputs, where these are not its own: of a pack of tiles.
     """
 
     rule: str
     place: str
     needs: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -90,12 +94,14 @@ class Job:
 
     @property
     def outputs(self) -> list[Path]:
-        return [Path("results") / file.format(place=self.place) for file in _OUTPUTS[self.rule]]
+        places = self.places or (self.place,)
+        files = [file.format(place=place) for place in places for file in _OUTPUTS[self.rule]]
+        return [Path("results") / file for file in files]
 
     @property
     def on_device(self) -> bool:
         """Whether it runs on a GPU where there is one."""
-        return self.rule in (*TRAININGS, "local_probabilities")
+        return self.rule in (*TRAININGS, "local_features")
 
 
 def kind_of(name: str) -> str:
@@ -103,6 +109,8 @@ def kind_of(name: str) -> str:
     before, _, after = name.partition("/seed")
     # Behind the seed stands the tile, or which of a run's trainings it is.
     _, _, which = after.partition("/")
+    if ".." in which:
+        return f"{before} packed"
     return f"{before} {which}" if name.startswith(("train_coarse", "train_coherent")) else before
 
 
@@ -125,32 +133,66 @@ def run_jobs(run: Run, experiment: Experiment) -> Iterator[Job]:
     if run.is_global:
         yield _evaluation(run, experiment, ())
         return
+    yield from _combined_net_jobs(run, experiment)
     methods = experiment.methods_of(run)
     members = run.ensemble_runs() if "ensemble" in methods else []
-    for whole in [*([run.small_run()] if "small" in methods else []), *members]:
-        yield from _net_jobs(whole, experiment)
+    if "small" in methods:
+        yield from _net_jobs(run.small_run(), experiment)
+    for member in members:
+        yield from _net_jobs(member, experiment)
+        yield from _combined_net_jobs(member, experiment)
     combined = [_coarse_job(run, "coarse", [run], experiment)]
     combined += [_coarse_job(run, "ensemble", members, experiment)] if members else []
     yield from combined
-    joint = [_joint_job(run, start) for start in JOINT if start in methods]
+    joint = [_joint_job(run, start, experiment) for start in JOINT if start in methods]
     yield from joint
     yield _evaluation(run, experiment, tuple(job.name for job in (*combined, *joint)))
 
 
 def _net_jobs(run: Run, experiment: Experiment) -> Iterator[Job]:
-    """Tiles, trainings and probabilities of a run's local nets."""
+    """Tiles and trainings of a run's local nets."""
     place, prepare = f"{run.dataset}/{run.tiling.slug}", f"prepare/{run.dataset}"
     yield Job("tile", place, (prepare,))
     if run.decomposition.coarse_view:
         yield Job("coarse_view", place, (prepare, f"tile/{place}"))
+    for pack in _packs(run, experiment):
+        places = tuple(map(run.local_folder, pack.tiles))
+        needs = _tile_needs(pack.tiles[0], run)
+        yield Job("train_local", run.local_folder(pack.name), needs, places)
+
+
+def _combined_net_jobs(run: Run, experiment: Experiment) -> Iterator[Job]:
+    """What a coarse net needs beside the local nets."""
     for tile in run.decomposition.subdomains:
-        source = "coarse_view" if tile == VIEW else "tile"
-        needs, local = (prepare, f"{source}/{place}"), run.local_folder(tile)
-        yield Job("train_local", local, needs)
-        yield Job("local_probabilities", local, (*needs, f"train_local/{local}"))
-        if not run.is_global or "ensemble" in experiment.settings["methods"]:
-            for fold in range(experiment.num_folds):
-                yield Job("train_fold", f"{local}/fold{fold}", needs)
+        needs, local = _tile_needs(tile, run), run.local_folder(tile)
+        if experiment.settings["coarse"]["input"] == "features":
+            trained = f"train_local/{run.local_folder(_pack_of(tile, run, experiment).name)}"
+            yield Job("local_features", local, (*needs, trained))
+        for fold in range(experiment.num_folds):
+            yield Job("train_fold", f"{local}/fold{fold}", needs)
+
+
+def _tile_needs(tile: str, run: Run) -> tuple[str, str]:
+    """What a job needs that reads a tile."""
+    source = "coarse_view" if tile == VIEW else "tile"
+    return f"prepare/{run.dataset}", f"{source}/{run.dataset}/{run.tiling.slug}"
+
+
+def _packs(run: Run, experiment: Experiment) -> list[Pack]:
+    return packs_of(run.decomposition.subdomains, experiment.settings["tiles_per_job"])
+
+
+def _pack_of(tile: str, run: Run, experiment: Experiment) -> Pack:
+    return next(pack for pack in _packs(run, experiment) if tile in pack.tiles)
+
+
+def _trained(runs: Iterable[Run], experiment: Experiment) -> tuple[str, ...]:
+    """Names of the jobs that train all local nets of some runs."""
+    return tuple(
+        f"train_local/{run.local_folder(pack.name)}"
+        for run in runs
+        for pack in _packs(run, experiment)
+    )
 
 
 def _of_nets(rule: str, runs: Iterable[Run]) -> tuple[str, ...]:
@@ -166,12 +208,17 @@ def _folds(runs: Iterable[Run], experiment: Experiment) -> tuple[str, ...]:
 
 
 def _coarse_job(run: Run, combination: str, nets: list[Run], experiment: Experiment) -> Job:
-    needs = (*_of_nets("local_probabilities", nets), *_folds(nets, experiment))
+    features = experiment.settings["coarse"]["input"] == "features"
+    needs = (
+        *_trained(nets, experiment),
+        *(_of_nets("local_features", nets) if features else ()),
+        *_folds(nets, experiment),
+    )
     return Job("train_coarse", f"{run.folder}/{combination}", (*needs, f"prepare/{run.dataset}"))
 
 
-def _joint_job(run: Run, start: str) -> Job:
-    trained = (*_of_nets("train_local", [run]), f"train_coarse/{run.folder}/coarse")
+def _joint_job(run: Run, start: str, experiment: Experiment) -> Job:
+    trained = (*_trained([run], experiment), f"train_coarse/{run.folder}/coarse")
     needs = trained if start == "transfer" else ()
     return Job("train_coherent", f"{run.folder}/{start}", (*needs, f"prepare/{run.dataset}"))
 
@@ -183,8 +230,7 @@ def _evaluation(run: Run, experiment: Experiment, trainings: tuple[str, ...]) ->
     members = run.ensemble_runs() if "ensemble" in methods else []
     folds = () if run.is_global else _folds([run], experiment)
     needs = (
-        *(*trainings, *folds, *_of_nets("train_local", [*whole, *small, *members, run])),
-        *_of_nets("local_probabilities", [*small, run]),
+        *(*trainings, *folds, *_trained([*whole, *small, *members, run], experiment)),
         *(f"tile/{run.dataset}/{run.tiling.slug}", f"prepare/{run.dataset}"),
     )
     return Job("evaluate", run.folder, tuple(dict.fromkeys(needs)))

@@ -1,14 +1,14 @@
-"""The stages train_local and local_probabilities: one subdomain's net, on its own.
+"""The stages train_local, train_fold and local_features: one subdomain's net, on its own.
 
 This is the subdomain solve of the two-level method (arXiv 2302.06564, section 3): a job reads the
 shard of its tile and the labels, and talks to no other job. The global net is the same stage on
-the tiling ``whole``.
+the tiling ``whole``. Where tiles are many and small, one job trains several, one after the other.
 """
 
 import logging
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -80,43 +80,62 @@ class Subdomain:
 
 
 def train_local(
-    subdomain: Subdomain,
-    shards: dict[str, Path],
+    subdomains: Sequence[Subdomain],
+    tiles: str | Path,
     labels: dict[str, Path],
     card: str | Path,
     settings: Settings,
-    out: str | Path,
+    out: Sequence[str | Path],
     gpus: int = 0,
     threads: int = 1,
     code: str = "",
 ) -> None:
-    """Train a local net and write ``model.safetensors``, ``history.csv`` and ``metrics.json``.
+    """Train local nets and write what they say of all images.
+
+    Of each: ``model.safetensors``, ``history.csv``, ``metrics.json`` and ``probabilities.npz``, see
+    :func:`write_probabilities`.
 
     Args:
-        subdomain: what to train.
-        shards, labels: files of the splits ``train`` and ``val``.
+        subdomains: what to train, one after the other.
+        tiles: the folder ``results/tiles``.
+        labels: files of the splits ``train`` and ``val``.
         card: the data set's ``card.json``.
         settings: how to train.
-        out: folder of the three files; an unfinished training keeps its checkpoint there.
+        out: a folder for each; an unfinished training keeps its checkpoint there, and of several a
+            finished one, too, until all are done.
         gpus: 0 computes on the CPU; otherwise on a GPU if there is one.
         threads: CPU threads.
         code: digest of the code, part of the checkpoint's fingerprint.
+
+    Raises:
+        InputError: a training diverged; of several, the others were trained before.
     """
-    out, facts = Path(out), read_json(card)
-    device = choose_device(gpus, threads)
-    clock = JobClock()
-    log.info("training %s, tile %s, on %s", subdomain.tiling, subdomain.tile, device.name)
-    samples = _load_training_images(shards, labels, facts, settings, device)
-    clock.loaded()
-    _warn_of_few_steps(len(samples["train"]), settings)
-    net, progress, checkpoint = _fit(subdomain, samples, settings, facts, out, device, clock, code)
-    write_history(progress.history, out / "history.csv")
-    write_json(
-        out / "metrics.json",
-        _metrics(subdomain, net, progress, samples, settings, device) | clock.metrics(),
-    )
-    save_weights(net, out / "model.safetensors")
-    checkpoint.remove()
+    device, facts = choose_device(gpus, threads), read_json(card)
+    clock, failed, done = JobClock(), [], []
+    for subdomain, folder in zip(subdomains, map(Path, out), strict=True):
+        log.info("training %s, tile %s, on %s", subdomain.tiling, subdomain.tile, device.name)
+        shards = subdomain.shards(Path(tiles))
+        samples = _load_training_images(shards, labels, facts, settings, device)
+        clock.loaded()
+        _warn_of_few_steps(len(samples["train"]), settings)
+        checkpoint = _checkpoint(subdomain, settings, facts, folder, code)
+        checkpoint.keep_last = len(subdomains) > 1
+        try:
+            net, progress = _fit(subdomain, samples, settings, facts, device, clock, checkpoint)
+        except InputError as error:
+            failed.append(f"tile {subdomain.tile}: {error}" if len(subdomains) > 1 else str(error))
+            continue
+        metrics = _metrics(subdomain, net, progress, samples, settings, device)
+        write_probabilities(net, samples, shards["test"], facts, folder, device)
+        write_history(progress.history, folder / "history.csv")
+        write_json(folder / "metrics.json", metrics | clock.metrics())
+        save_weights(net, folder / "model.safetensors")
+        done.append(checkpoint)
+        clock = JobClock(first=False)
+    if failed:
+        raise InputError("; ".join(failed))
+    for checkpoint in done:
+        checkpoint.remove()
 
 
 def train_fold(
@@ -146,7 +165,8 @@ def train_fold(
         fold: from 0: the part to leave out.
         num_folds: into how many parts the images are dealt, at random but alike for all tiles.
         coarse_input: what the coarse net sees of a tile.
-        shards, labels, card, settings, out, gpus, threads, code: as for :func:`train_local`.
+        shards, labels, card, settings, out, gpus, threads, code: as for :func:`train_local`,
+            of one subdomain.
     """
     out, facts = Path(out), read_json(card)
     device = choose_device(gpus, threads)
@@ -165,7 +185,8 @@ def train_fold(
     samples["train"] = samples["train"].subset(others.sort().values.to(device.torch))
     clock.loaded()
     code = f"{code} fold {fold} of {num_folds}"
-    net, progress, checkpoint = _fit(subdomain, samples, settings, facts, out, device, clock, code)
+    checkpoint = _checkpoint(subdomain, settings, facts, out, code)
+    net, progress = _fit(subdomain, samples, settings, facts, device, clock, checkpoint)
     held_out = local_outputs(net, left_out, task_of(facts), coarse_input, "train")
     write_npz(out / "held_out.npz", index=index.numpy(), **held_out)
     write_json(
@@ -177,21 +198,25 @@ def train_fold(
     checkpoint.remove()
 
 
+def _checkpoint(
+    subdomain: Subdomain, settings: Settings, card: dict[str, Any], out: Path, code: str
+) -> Checkpoint:
+    fingerprint = fingerprint_of(subdomain, settings, sorted(card["checksums"].items()), code)
+    return Checkpoint(out / "checkpoint.pt", fingerprint, settings.checkpoint_seconds)
+
+
 def _fit(
     subdomain: Subdomain,
     samples: dict[str, Images],
     settings: Settings,
     card: dict[str, Any],
-    out: Path,
     device: Device,
     clock: JobClock,
-    code: str,
-) -> tuple[nn.Module, Progress, Checkpoint]:
-    """The trained net, what happened, and the checkpoint, to be removed when all is written."""
+    checkpoint: Checkpoint,
+) -> tuple[nn.Module, Progress]:
+    """The trained net, and what happened."""
     shape, task = samples["train"].pixels.shape[1:], task_of(card)
     net = subdomain.build(tuple(shape), task.num_outputs).to(device.torch)
-    fingerprint = fingerprint_of(subdomain, settings, sorted(card["checksums"].items()), code)
-    checkpoint = Checkpoint(out / "checkpoint.pt", fingerprint, settings.checkpoint_seconds)
     clock.ready()
     progress = fit(
         net,
@@ -202,7 +227,7 @@ def _fit(
         checkpoint=checkpoint,
         task=task,
     )
-    return net, progress, checkpoint
+    return net, progress
 
 
 def _metrics(
@@ -271,33 +296,54 @@ def load_images(
 
 
 def write_probabilities(
+    net: nn.Module,
+    samples: dict[str, Images],
+    test: Path,
+    card: dict[str, Any],
+    out: Path,
+    device: Device,
+) -> None:
+    """Write what a local net says of every image to ``probabilities.npz``.
+
+    Class probabilities, float32 ``N, K`` for every split, and the logits beside them as
+    ``{split}_logits``; for regression the predicted targets in their own units, float32 ``N, M``.
+    The key ``seconds`` holds the time of the extraction.
+    """
+    start, task = time.perf_counter(), task_of(card)
+    outputs: dict[str, np.ndarray] = {}
+    for split, images in (samples | {"test": load_images(test, None, card, device)}).items():
+        outputs |= local_outputs(net, images, task, "logits", split)
+    seconds = time.perf_counter() - start
+    log.info("probabilities in %.1f s", seconds)
+    write_npz(out / "probabilities.npz", **outputs, seconds=np.array(seconds))
+
+
+def write_features(
     subdomain: Subdomain,
-    shards: dict[str, Path],
+    tiles: str | Path,
     card: str | Path,
     weights: str | Path,
-    coarse_input: str,
     out: str | Path,
     gpus: int = 0,
     threads: int = 1,
 ) -> None:
-    """Write a local net's class probabilities, float32 ``N, K`` for every split, to ``out``.
+    """Write what a trained net's last layer sees: ``{split}_features``, float32 ``N, F``.
 
-    For regression: the predicted targets in their own units, float32 ``N, M``. Where the coarse net
-    sees logits or features, these stand beside them as ``{split}_logits`` or ``{split}_features``.
-    The key ``seconds`` holds the time of the extraction.
+    Args:
+        subdomain, tiles, card, gpus, threads: as for :func:`train_local`.
+        weights: ``model.safetensors`` of its net.
+        out: the file ``features.npz``.
     """
     facts, device = read_json(card), choose_device(gpus, threads)
-    samples = {s: load_images(shard, None, facts, device) for s, shard in shards.items()}
+    samples = {
+        split: load_images(shard, None, facts, device)
+        for split, shard in subdomain.shards(Path(tiles)).items()
+    }
     shape = tuple(samples["train"].pixels.shape[1:])
-    task = task_of(facts)
-    net = load_weights(subdomain.build(shape, task.num_outputs), weights).to(device.torch)
-    start = time.perf_counter()
-    outputs: dict[str, np.ndarray] = {}
-    for split, images in samples.items():
-        outputs |= local_outputs(net, images, task, coarse_input, split)
-    seconds = time.perf_counter() - start
-    log.info("probabilities of tile %s in %.1f s on %s", subdomain.tile, seconds, device.name)
-    write_npz(out, **outputs, seconds=np.array(seconds))
+    net = subdomain.build(shape, task_of(facts).num_outputs)
+    net = load_weights(net, weights).to(device.torch)
+    features = {s: predict_features(net, images)[0].cpu().numpy() for s, images in samples.items()}
+    write_npz(out, **{f"{split}_features": values for split, values in features.items()})
 
 
 def local_outputs(
@@ -308,5 +354,6 @@ def local_outputs(
         features, outputs = predict_features(net, images)
         return {split: task.predictions(outputs), f"{split}_features": features.cpu().numpy()}
     outputs = predict_logits(net, images)
-    extra = {f"{split}_logits": outputs.cpu().numpy()} if coarse_input == "logits" else {}
+    with_logits = coarse_input == "logits" and task.name == "classification"
+    extra = {f"{split}_logits": outputs.cpu().numpy()} if with_logits else {}
     return {split: task.predictions(outputs)} | extra

@@ -15,7 +15,7 @@ from ddcnn.logs import is_held
 from ddcnn.tiles import VIEW
 
 _AFTER_LOCAL = ("train_coarse", "train_coherent", "evaluate", "report")
-_LOCAL = ("train_local", "train_fold", "local_probabilities", *_AFTER_LOCAL)
+_LOCAL = ("train_local", "train_fold", "local_features", *_AFTER_LOCAL)
 _ALL = ("prepare", "tile", "coarse_view", *_LOCAL)
 
 

@@ -241,10 +241,11 @@ def fit(
             _refuse_infinite(progress.history[-1]["loss_val"], "on the validation split", progress)
             progress.epoch += 1
             progress.step, progress.loss_sum, progress.merit_sum = 0, 0.0, 0
-            if checkpoint and (noted() or checkpoint.due()):
+            last = progress.epoch == settings.epochs
+            if checkpoint and (noted() or checkpoint.due() or (last and checkpoint.keep_last)):
                 _save(net, optimizer, checkpoint, progress, device)
             log.info(_epoch_line(progress.history[-1], settings.epochs, task))
-            if noted() and progress.epoch < settings.epochs:
+            if noted() and not last:
                 _stop(progress)
     return progress
 

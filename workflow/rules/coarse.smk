@@ -4,6 +4,7 @@
 rule train_coarse:
     input:
         held_out_inputs,
+        combined_features,
         probabilities=combined_inputs,
         labels=expand("results/data/{{dataset}}/y_{split}.npy", split=["train", "val"]),
         card="results/data/{dataset}/card.json",

@@ -14,11 +14,13 @@ from ddcnn import models
 from ddcnn.configuration import load_experiment
 from ddcnn.disk import require_writable
 from ddcnn.errors import InputError
+from ddcnn.packs import ANY_TILE, local_rules
 from ddcnn.provenance import code_digest
 from ddcnn.tiles import VIEW
 
 CONDA_ENVIRONMENT = Path(workflow.basedir) / "envs" / "ddcnn.yaml"
 SPLITS = ["train", "val", "test"]
+ANY_TILING = "whole|blocks-[0-9x]+-overlap[0-9x]+|interleaved-[0-9x]+"
 
 try:
     EXPERIMENT = load_experiment(config)
@@ -35,18 +37,19 @@ NET_CODE = {
 }
 TILING_RUNS = {(run.dataset, run.model, run.tiling.slug): run for run in TRAINED}
 TILINGS = {(run.dataset, run.tiling.slug): run.tiling for run in TRAINED}
+LOCAL_RULES = local_rules(TILINGS.values(), EXPERIMENT.settings["tiles_per_job"], ANY_TILING)
 
 
 wildcard_constraints:
     dataset="[^/]+",
     model="[^/]+",
-    tiling="whole|blocks-[0-9x]+-overlap[0-9x]+|interleaved-[0-9x]+",
+    tiling=ANY_TILING,
     decomposition="[^/]+",
     seed=r"\d+",
     fold=r"\d+",
     combination="coarse|ensemble",
     start="coherent|transfer",
-    tile=rf"\d+(-\d+)*|{VIEW}",
+    tile=ANY_TILE,
     experiment="[^/]+",
 
 
@@ -73,12 +76,11 @@ def tiling_parameters(wildcards):
     return asdict(TILINGS[wildcards.dataset, wildcards.tiling])
 
 
-def subdomain_of(run, tile, seed):
-    """What a local net's job must know: where its tile is from, which net, which seed."""
+def net_of(run, seed):
+    """What a local net's job must know beside its tile: where that is from, which net, which seed."""
     return {
         "dataset": run.dataset,
         "tiling": run.tiling.slug,
-        "tile": tile,
         "model": run.model,
         "architecture": run.architecture,
         "width": run.local_width,
@@ -87,15 +89,16 @@ def subdomain_of(run, tile, seed):
     }
 
 
-def subdomain_parameters(wildcards):
+def net_parameters(wildcards):
+    """The same for all tiles, so that packing them differently repeats no training."""
     run = TILING_RUNS[wildcards.dataset, wildcards.model, wildcards.tiling]
-    return subdomain_of(run, wildcards.tile, wildcards.seed)
+    return net_of(run, wildcards.seed)
 
 
 def subdomains_parameters(wildcards):
     """All local nets of a run, in the order of the decomposition."""
     run = run_of(wildcards)
-    return [subdomain_of(run, tile, run.seed) for tile in run.decomposition.subdomains]
+    return [net_of(run, run.seed) | {"tile": tile} for tile in run.decomposition.subdomains]
 
 
 def run_tiling(wildcards):
@@ -146,10 +149,16 @@ def joint_settings(wildcards):
 def shard_inputs(wildcards):
     """The files that stand for a shard: the view's own ones, or the plan, written after all tiles."""
     folder = "results/tiles/{0.dataset}/{0.tiling}".format(wildcards)
-    if wildcards.tile == VIEW:
+    if wildcards.get("tile") == VIEW:  # a pack of tiles has no such wildcard
         shards = [f"{folder}/{VIEW}/x_{split}.npy" for split in SPLITS]
         return [*shards, f"{folder}/{VIEW}/shards.json"]
     return [f"{folder}/plan.json"]
+
+
+def net_files(pack, name):
+    """A file of every net that a rule trains."""
+    folder = "results/local/{dataset}/{model}/{tiling}/seed{seed}"
+    return [f"{folder}/{tile}/{name}" for tile in pack.tiles]
 
 
 def local_folders(run):
@@ -175,6 +184,13 @@ def combined_folders(wildcards):
 
 def combined_inputs(wildcards):
     return [f"{folder}/probabilities.npz" for folder in combined_folders(wildcards)]
+
+
+def combined_features(wildcards):
+    """What the last layers of these nets see, where the coarse net does, too."""
+    if EXPERIMENT.settings["coarse"]["input"] != "features":
+        return []
+    return [f"{folder}/features.npz" for folder in combined_folders(wildcards)]
 
 
 def combined_names(wildcards):

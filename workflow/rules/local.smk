@@ -1,58 +1,66 @@
-# The subdomain solves: one job per tile, no communication. The global net is the tiling "whole".
+# The subdomain solves: no communication between jobs. The global net is the tiling "whole".
 
 
-rule train_local:
+# One rule for single tiles; with tiles_per_job also one for each pack of tiles.
+for NAME, LOCAL in LOCAL_RULES.items():
+
+    rule:
+        name:
+            NAME
+        input:
+            shard_inputs,
+            labels=expand("results/data/{{dataset}}/y_{split}.npy", split=["train", "val"]),
+            card="results/data/{dataset}/card.json",
+        output:
+            model=net_files(LOCAL.pack, "model.safetensors"),
+            history=net_files(LOCAL.pack, "history.csv"),
+            metrics=net_files(LOCAL.pack, "metrics.json"),
+            probabilities=net_files(LOCAL.pack, "probabilities.npz"),
+        log:
+            f"logs/train_local/{{dataset}}/{{model}}/{{tiling}}/seed{{seed}}/{LOCAL.pack.name}.log",
+        benchmark:
+            f"results/benchmarks/train_local/{{dataset}}/{{model}}/{{tiling}}/seed{{seed}}/{LOCAL.pack.name}.tsv"
+        wildcard_constraints:
+            tiling=LOCAL.tiling,
+            tile=LOCAL.tile,
+        conda:
+            CONDA_ENVIRONMENT
+        threads: 1
+        resources:
+            gpu=1,
+        params:
+            net=net_parameters,
+            settings=local_settings(),
+            code=local_code,
+        message:
+            f"Training {{wildcards.model}} on {{wildcards.dataset}}, {{wildcards.tiling}}, tile {LOCAL.pack.words}, seed {{wildcards.seed}}"
+        script:
+            "../scripts/train_local.py"
+
+
+rule local_features:
     input:
         shard_inputs,
-        labels=expand("results/data/{{dataset}}/y_{split}.npy", split=["train", "val"]),
+        model="results/local/{dataset}/{model}/{tiling}/seed{seed}/{tile}/model.safetensors",
         card="results/data/{dataset}/card.json",
     output:
-        model="results/local/{dataset}/{model}/{tiling}/seed{seed}/{tile}/model.safetensors",
-        history="results/local/{dataset}/{model}/{tiling}/seed{seed}/{tile}/history.csv",
-        metrics="results/local/{dataset}/{model}/{tiling}/seed{seed}/{tile}/metrics.json",
+        features="results/local/{dataset}/{model}/{tiling}/seed{seed}/{tile}/features.npz",
     log:
-        "logs/train_local/{dataset}/{model}/{tiling}/seed{seed}/{tile}.log",
+        "logs/local_features/{dataset}/{model}/{tiling}/seed{seed}/{tile}.log",
     benchmark:
-        "results/benchmarks/train_local/{dataset}/{model}/{tiling}/seed{seed}/{tile}.tsv"
+        "results/benchmarks/local_features/{dataset}/{model}/{tiling}/seed{seed}/{tile}.tsv"
     conda:
         CONDA_ENVIRONMENT
     threads: 1
     resources:
         gpu=1,
     params:
-        subdomain=subdomain_parameters,
-        settings=local_settings(),
+        net=net_parameters,
         code=local_code,
     message:
-        "Training {wildcards.model} on {wildcards.dataset}, {wildcards.tiling}, tile {wildcards.tile}, seed {wildcards.seed}"
+        "What the last layer sees of {wildcards.dataset}, {wildcards.tiling}, tile {wildcards.tile}, seed {wildcards.seed}"
     script:
-        "../scripts/train_local.py"
-
-
-rule local_probabilities:
-    input:
-        shard_inputs,
-        model="results/local/{dataset}/{model}/{tiling}/seed{seed}/{tile}/model.safetensors",
-        card="results/data/{dataset}/card.json",
-    output:
-        probabilities="results/local/{dataset}/{model}/{tiling}/seed{seed}/{tile}/probabilities.npz",
-    log:
-        "logs/local_probabilities/{dataset}/{model}/{tiling}/seed{seed}/{tile}.log",
-    benchmark:
-        "results/benchmarks/local_probabilities/{dataset}/{model}/{tiling}/seed{seed}/{tile}.tsv"
-    conda:
-        CONDA_ENVIRONMENT
-    threads: 1
-    resources:
-        gpu=1,
-    params:
-        subdomain=subdomain_parameters,
-        coarse_input=EXPERIMENT.settings["coarse"]["input"],
-        code=local_code,
-    message:
-        "Local probabilities of {wildcards.dataset}, {wildcards.tiling}, tile {wildcards.tile}, seed {wildcards.seed}"
-    script:
-        "../scripts/local_probabilities.py"
+        "../scripts/local_features.py"
 
 
 rule train_fold:
@@ -73,7 +81,7 @@ rule train_fold:
     resources:
         gpu=1,
     params:
-        subdomain=subdomain_parameters,
+        net=net_parameters,
         settings=local_settings(),
         num_folds=EXPERIMENT.settings["coarse"]["folds"],
         coarse_input=EXPERIMENT.settings["coarse"]["input"],

@@ -1,8 +1,8 @@
 """Rule coarse_view: see ddcnn.shards.write_view."""
 
-from ddcnn.logs import log_to
+from ddcnn.logs import job
 
-with log_to(snakemake.log[0]):
+with job(snakemake.log[0]):
     from ddcnn.shards import write_view
 
     write_view(

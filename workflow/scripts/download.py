@@ -1,8 +1,8 @@
 """Rule download: see ddcnn.data.download."""
 
-from ddcnn.logs import log_to
+from ddcnn.logs import job
 
-with log_to(snakemake.log[0]):
+with job(snakemake.log[0]):
     from ddcnn.data import download
 
     download(snakemake.params.dataset, snakemake.output.manifest)

@@ -1,8 +1,8 @@
 """Rule prepare: see ddcnn.data.prepare."""
 
-from ddcnn.logs import log_to
+from ddcnn.logs import job
 
-with log_to(snakemake.log[0]):
+with job(snakemake.log[0]):
     from ddcnn.data import prepare
 
     prepare(snakemake.params.dataset, snakemake.input.manifest, snakemake.output.card)

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ddcnn.logs import log_to
+from ddcnn.logs import job
 
-with log_to(snakemake.log[0]):
+with job(snakemake.log[0]):
     from ddcnn.coherent import train_coherent
     from ddcnn.local import Subdomain
     from ddcnn.models.cnn_dnn import CoarseSettings

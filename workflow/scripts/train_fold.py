@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from ddcnn.logs import log_to
+from ddcnn.logs import job
 
-with log_to(snakemake.log[0]):
+with job(snakemake.log[0]):
     from ddcnn.local import Subdomain, train_fold
     from ddcnn.training import Settings
 
-    subdomain = Subdomain(**snakemake.params.subdomain)
+    subdomain = Subdomain(tile=snakemake.wildcards.tile, **snakemake.params.net)
     train_fold(
         subdomain,
         fold=int(snakemake.wildcards.fold),

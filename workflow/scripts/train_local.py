@@ -2,20 +2,20 @@
 
 from pathlib import Path
 
-from ddcnn.logs import log_to
+from ddcnn.logs import job
 
-with log_to(snakemake.log[0]):
+with job(snakemake.log[0]):
     from ddcnn.local import Subdomain, train_local
     from ddcnn.training import Settings
 
-    subdomain = Subdomain(**snakemake.params.subdomain)
+    folders = [Path(file).parent for file in snakemake.output.model]
     train_local(
-        subdomain,
-        shards=subdomain.shards(Path("results/tiles")),
+        [Subdomain(tile=folder.name, **snakemake.params.net) for folder in folders],
+        tiles="results/tiles",
         labels=dict(zip(["train", "val"], snakemake.input.labels, strict=True)),
         card=snakemake.input.card,
         settings=Settings(**snakemake.params.settings),
-        out=Path(snakemake.output.model).parent,
+        out=folders,
         gpus=snakemake.resources.gpu,
         threads=snakemake.threads,
         code=snakemake.params.code,

@@ -45,7 +45,8 @@ def train_coarse(
     """Train the coarse net; write its weights, history, metrics and probabilities to ``out``.
 
     Args:
-        local: ``probabilities.npz`` of every subdomain, in the order of the decomposition.
+        local: ``probabilities.npz`` of every subdomain, in the order of the decomposition; where
+            the net sees features, ``features.npz`` lies beside it.
         labels: ``y_{split}.npy`` of ``train`` and ``val``.
         card: the data set's ``card.json``.
         coarse: the net and what it is fitted on.
@@ -61,7 +62,7 @@ def train_coarse(
     local = {name: Path(path) for name, path in local.items()}
     clock = JobClock()
     y = {s: torch.from_numpy(task.load_targets(read_prepared(path))) for s, path in labels.items()}
-    outputs = [read_npz(path) for path in local.values()]
+    outputs = [_read_outputs(path, coarse.input) for path in local.values()]
     samples = {
         s: _features(read_rows(outputs, s, coarse.input, task), y.get(s), device) for s in SPLITS
     }
@@ -91,6 +92,12 @@ def train_coarse(
         | clock.metrics(),
     )
     save_weights(solution.net, out / "model.safetensors")
+
+
+def _read_outputs(path: Path, kind: str) -> dict[str, np.ndarray]:
+    """What a local net says, with what its last layer sees where the coarse net does, too."""
+    features = read_npz(path.with_name("features.npz")) if kind == "features" else {}
+    return read_npz(path) | features
 
 
 def read_rows(

@@ -1,0 +1,16 @@
+"""Rule local_features: see ddcnn.local.write_features."""
+
+from ddcnn.logs import job
+
+with job(snakemake.log[0]):
+    from ddcnn.local import Subdomain, write_features
+
+    write_features(
+        Subdomain(tile=snakemake.wildcards.tile, **snakemake.params.net),
+        tiles="results/tiles",
+        card=snakemake.input.card,
+        weights=snakemake.input.model,
+        out=snakemake.output.features,
+        gpus=snakemake.resources.gpu,
+        threads=snakemake.threads,
+    )
