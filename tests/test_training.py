@@ -5,6 +5,8 @@ import csv
 import json
 import logging
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -542,6 +544,48 @@ def test_local_probabilities_are_the_softmax_of_the_trained_net(tmp_path):
             np.testing.assert_allclose(p[f"{split}_logits"], logits.numpy(), atol=1e-5)
         accuracy = (p["val"].argmax(1) == np.arange(12) % 3).mean()
     assert metrics(out)["accuracy_val"] == pytest.approx(accuracy)
+
+
+# Precision and memory
+
+
+def test_bfloat16_trains_other_numbers_to_the_same_end_and_weights_stay_float32():
+    exact, rounded = make_net(seed=5), make_net(seed=5)
+    settings = replace(SETTINGS, epochs=12)
+    losses = []
+    for net, precision in ((exact, "auto"), (rounded, "bfloat16")):
+        _, progress = train(make_images(), replace(settings, precision=precision), net=net)
+        losses.append([row["loss_train"] for row in progress.history])
+    assert {weight.dtype for weight in rounded.parameters()} == {torch.float32}
+    assert losses[0] != losses[1]
+    # Later epochs are those of another path to the end.
+    np.testing.assert_allclose(losses[0][:4], losses[1][:4], rtol=0.1)
+    assert losses[1][-1] < 0.1 * losses[1][0]
+
+
+def test_memory_that_is_given_back_is_not_mapped_anew():
+    """Page faults of a tensor that is made again and again, in a process of its own."""
+    program = """if True:
+        import resource, sys, torch
+        from ddcnn.device import choose_device
+        if sys.argv[1] == "kept":
+            choose_device(gpus=0, threads=1)
+        faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        def use():
+            torch.zeros(2**22)  # 16 MiB
+        for _ in range(5):
+            use()
+        before = faults()
+        for _ in range(5):
+            use()
+        print(faults() - before)
+    """
+    found = {
+        how: int(subprocess.run([sys.executable, "-c", program, how], capture_output=True,
+                                text=True, check=True).stdout)
+        for how in ("kept", "given back")
+    }  # fmt: skip
+    assert found["kept"] < 0.2 * found["given back"]
 
 
 # Packs of tiles

@@ -158,6 +158,35 @@ def test_a_second_run_has_nothing_to_do(project):
     assert planned_jobs(project, project / "tiny.yaml") == {}
 
 
+def test_other_packs_of_tiles_repeat_no_training(project):
+    assert planned_jobs(project, project / "tiny.yaml", "--config", "tiles_per_job=3") == {
+        "report": 1
+    }
+
+
+def test_a_job_that_trains_a_pack_of_tiles_makes_the_same_files(project, tmp_path):
+    packed = make_project(tmp_path / "project")
+    data = small_fashion(tmp_path / "fashion.npz")
+    config = write_config(packed / "tiny.yaml", dataset=dataset(data), tiles_per_job=3)
+    rule, last = "train_local_blocks_2x2_overlap4_0", "train_local_blocks_2x2_overlap4_1"
+    # What is asked for train_local holds for packs.
+    snakemake(packed, config, "--until", rule, last, "--set-resources", "train_local:gpu=0")
+    tiling = f"{LOCAL}/blocks-2x2-overlap4/seed0"
+    log = packed / "logs/train_local/fashion/vgg-w8/blocks-2x2-overlap4/seed0/0-0..1-0.log"
+    assert "no GPU is granted" in log.read_text()
+    for tile in ("0-0", "0-1", "1-0", "1-1"):
+        alone, together = project / tiling / tile, packed / tiling / tile
+        files = {path.name for path in alone.iterdir()}
+        assert {path.name for path in together.iterdir()} == files
+        name = "model.safetensors"
+        assert (together / name).read_bytes() == (alone / name).read_bytes()
+        with (
+            np.load(alone / "probabilities.npz") as a,
+            np.load(together / "probabilities.npz") as b,
+        ):
+            assert all(np.array_equal(a[key], b[key]) for key in a if key != "seconds")
+
+
 def test_another_overlap_keeps_data_and_global_net(project):
     jobs = planned_jobs(project, project / "tiny.yaml", "--config", "overlap=2")
     assert jobs == {
@@ -249,8 +278,9 @@ def test_a_removed_stage_is_made_again_for_a_new_report(project, tmp_path, stage
     other = tmp_path / "project"
     shutil.copytree(project, other, symlinks=True)
     ddcnn(other, "room", "--remove", stage, "reports", "--yes")
-    # The tiny experiment neither folds nor trains all nets as one model.
-    expected = {"report", *STAGES[stage].made_again} - {"train_fold", "train_coherent"}
+    # The tiny experiment has no folds, looks at no features and trains no nets as one model.
+    unused = {"train_fold", "train_coherent", "local_features"}
+    expected = {"report", *STAGES[stage].made_again} - unused
     assert set(planned_jobs(other, other / "tiny.yaml")) == expected
 
 

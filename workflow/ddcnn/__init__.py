@@ -11,9 +11,9 @@ Three floors, imports go down only:
 - tools of the stages: ``configuration``, ``data``, ``training``, ``figures``, ``jobs``,
   ``job_times``;
 - ground: ``tiles``, ``tasks``, ``models``, ``evaluation``, ``diagnosis``, ``solvers``,
-  ``sources``, ``checkpoint``, ``device``,
-  ``slots``, ``optimizers``, ``files``, ``disk``, ``staging``, ``interruption``, ``recovery``,
-  ``logs``, ``makespan``, ``words``, ``provenance``, ``errors``.
+  ``sources``, ``checkpoint``, ``device``, ``slots``, ``optimizers``, ``steps``, ``packs``,
+  ``files``, ``disk``, ``staging``, ``interruption``, ``recovery``, ``logs``,
+  ``makespan``, ``words``, ``provenance``, ``errors``.
 """
 
 __version__ = "0.1.0"

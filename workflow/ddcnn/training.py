@@ -28,6 +28,7 @@ from ddcnn.models.cost import multiply_adds, num_parameters
 from ddcnn.models.features import last_features
 from ddcnn.optimizers import AdamW, Sgd
 from ddcnn.provenance import hardware, versions
+from ddcnn.steps import Step, lay_channels_last, make_step, precision_of
 from ddcnn.tasks import Classification, Task
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Settings:
     label_smoothing: float = 0.0  # classification only
     augment: bool = False  # flips and shifts that the data set's card allows
     checkpoint_seconds: float = 0.0  # least time between two checkpoints
+    precision: str = "float32"  # or bfloat16, or auto; see ddcnn.steps
 
 
 class Samples(Protocol):
@@ -231,12 +233,15 @@ def fit(
             SIGTERM and SIGINT end the process after the step in hand, its state saved.
         task: says what is minimised and which score the history holds.
     """
+    lay_channels_last(net, device)
     optimizer = make_optimizer(net, settings)
+    precision = precision_of(settings.precision, device)
+    step = make_step(net, optimizer, task, settings.label_smoothing, precision, device)
     progress = _resume(net, optimizer, checkpoint, device) or Progress()
     steps = num_steps_per_epoch(len(train), settings.batch_size)
     with noting_signals(checkpoint is not None):
         while progress.epoch < settings.epochs:
-            _train_epoch(net, optimizer, train, settings, seed, device, progress, checkpoint, task)
+            _train_epoch(step, train, settings, seed, progress, checkpoint)
             progress.history.append(_measure(net, train, val, settings, steps, progress, task))
             _refuse_infinite(progress.history[-1]["loss_val"], "on the validation split", progress)
             progress.epoch += 1
@@ -251,17 +256,15 @@ def fit(
 
 
 def _train_epoch(
-    net: nn.Module,
-    optimizer: Sgd | AdamW,
+    take_step: Step,
     train: Samples,
     settings: Settings,
     seed: int,
-    device: Device,
     progress: Progress,
     checkpoint: Checkpoint | None,
-    task: Task,
 ) -> None:
     """Steps from ``progress.step`` to the end of the epoch."""
+    net, device = take_step.net, take_step.device
     num_samples = len(train)
     steps = num_steps_per_epoch(num_samples, settings.batch_size)
     order = torch.randperm(num_samples, generator=generator_of(seed, progress.epoch))
@@ -276,18 +279,13 @@ def _train_epoch(
     for step in range(progress.step, steps):
         index = order[step * settings.batch_size : (step + 1) * settings.batch_size]
         inputs = train.training_inputs(index, generator_of(seed, progress.epoch, step))
-        labels = train.labels[index]
         done = progress.epoch * steps + step
+        rate = one_cycle(done, settings.epochs * steps, settings.learning_rate)
+        loss, merits = take_step(inputs, train.labels[index], rate)
 
-        outputs = net(inputs)
-        loss = task.loss(outputs, labels, settings.label_smoothing)
-        net.zero_grad()
-        loss.backward()
-        optimizer.step(one_cycle(done, settings.epochs * steps, settings.learning_rate))
-
-        losses[step] = loss.detach()
-        loss_sum += loss.detach() * len(index)
-        merit_sum = merit_sum + task.merits(outputs.detach(), labels).sum()
+        losses[step] = loss
+        loss_sum += loss * len(index)
+        merit_sum = merit_sum + merits
         # By the clock also in mid-epoch: an epoch of a large scan can take hours.
         if checkpoint and (noted() or (checkpoint.every_seconds > 0 and checkpoint.due())):
             _refuse_divergence(losses, progress, settings)
@@ -297,7 +295,7 @@ def _train_epoch(
                 loss_sum.item(),
                 merit_sum.item(),
             )
-            _save(net, optimizer, checkpoint, progress, device)
+            _save(net, take_step.optimizer, checkpoint, progress, device)
             if noted():
                 _stop(progress)
             start = time.perf_counter()
@@ -426,6 +424,7 @@ def training_metrics(
         "device_slot": device.slot and f"{device.slot.device}.{device.slot.number}",
         "given": device.given,
         "threads": device.threads,
+        "precision": precision_of(settings.precision, device),
         "resumed": progress.resumed,
         "versions": versions(),
         "hardware": hardware(),

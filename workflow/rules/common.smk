@@ -14,7 +14,7 @@ from ddcnn import models
 from ddcnn.configuration import load_experiment
 from ddcnn.disk import require_writable
 from ddcnn.errors import InputError
-from ddcnn.packs import ANY_TILE, local_rules
+from ddcnn.packs import ANY_TILE, RULE, local_rules
 from ddcnn.provenance import code_digest
 from ddcnn.tiles import VIEW
 
@@ -38,6 +38,12 @@ NET_CODE = {
 TILING_RUNS = {(run.dataset, run.model, run.tiling.slug): run for run in TRAINED}
 TILINGS = {(run.dataset, run.tiling.slug): run.tiling for run in TRAINED}
 LOCAL_RULES = local_rules(TILINGS.values(), EXPERIMENT.settings["tiles_per_job"], ANY_TILING)
+
+# What a profile or --set-resources asks for train_local holds for the rules of packs, too.
+asked = workflow.resource_settings.overwrite_resources
+if RULE in asked:
+    packed = dict.fromkeys(LOCAL_RULES, asked[RULE])
+    workflow.resource_settings.overwrite_resources = {**packed, **asked}
 
 
 wildcard_constraints:
