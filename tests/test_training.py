@@ -564,7 +564,7 @@ def test_bfloat16_trains_other_numbers_to_the_same_end_and_weights_stay_float32(
 
 
 def test_memory_that_is_given_back_is_not_mapped_anew():
-    """Page faults of a tensor that is made again and again, in a process of its own."""
+    """Page faults where the same tensors are made again and again, in processes of their own."""
     program = """if True:
         import resource, sys, torch
         from ddcnn.device import choose_device
@@ -572,7 +572,7 @@ def test_memory_that_is_given_back_is_not_mapped_anew():
             choose_device(gpus=0, threads=1)
         faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         def use():
-            torch.zeros(2**22)  # 16 MiB
+            tensors = [torch.zeros(2**22) for _ in range(8)]  # 16 MiB each, as in a step
         for _ in range(5):
             use()
         before = faults()
