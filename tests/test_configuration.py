@@ -315,7 +315,7 @@ def own(**changes):
         (own(nme="a"), ["dataset.nme", "did you mean 'name'?"]),
         (own(name="a/b"), ["dataset.name", "'a/b'"]),
     ],
-    ids=lambda value: "" if isinstance(value, list) else str(value)[:60],
+    ids=lambda value: "" if isinstance(value, list) or callable(value) else str(value)[:60],
 )
 def test_what_is_wrong_is_said_in_one_line_with_key_value_and_choice(changes, words, tmp_path):
     with pytest.raises(InputError) as caught:

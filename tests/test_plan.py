@@ -103,7 +103,8 @@ def test_without_measured_times_there_is_no_plan(tmp_path):
 
 
 def test_the_command_gives_a_makespan_made_by_hand(project):
-    """Download, prepare and tile 1 s each; 5 trainings of 20 s on one core; coarse net 4 s, two evaluations, one more tiling and the report 1 s each."""
+    """Download, prepare and tile 1 s each; 5 trainings of 20 s on one core;
+    coarse net 4 s, two evaluations, one more tiling and the report 1 s each."""
     done = plan(project, "--cores", "1", "--start-seconds", "0")
     assert done.returncode == 0, done.stderr
     assert "13 jobs, 1 min 51 s of work" in done.stdout
