@@ -42,8 +42,9 @@ _OUTPUTS = {
     "evaluate": ["runs/{place}/evaluation.json", "runs/{place}/predictions.npz"],
     "report": [
         f"reports/{{place}}/{file}"
-        for file in ("report.html", "summary.csv", "comparison.csv", "figures")
-    ],
+        for file in ("report.html", "summary.csv", "comparison.csv", "table.tex", "table.md")
+    ]
+    + ["reports/{place}/figures"],
 }  # fmt: skip
 
 # What a person looks at: the stages of a run, in their order.

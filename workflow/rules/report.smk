@@ -20,6 +20,8 @@ rule report:
             caption="../report/comparison.rst",
             category="Table",
         ),
+        latex="results/reports/{experiment}/table.tex",
+        markdown="results/reports/{experiment}/table.md",
         figures=report(
             directory("results/reports/{experiment}/figures"),
             patterns=["{figure}.svg"],
