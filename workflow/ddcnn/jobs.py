@@ -42,9 +42,17 @@ _OUTPUTS = {
     "evaluate": ["runs/{place}/evaluation.json", "runs/{place}/predictions.npz"],
     "report": [
         f"reports/{{place}}/{file}"
-        for file in ("report.html", "summary.csv", "comparison.csv", "table.tex", "table.md")
-    ]
-    + ["reports/{place}/figures"],
+        for file in (
+            "report.html",
+            "summary.csv",
+            "comparison.csv",
+            "table.tex",
+            "table.md",
+            "settings.json",
+            "merits.npz",
+            "figures",
+        )
+    ],
 }  # fmt: skip
 
 # What a person looks at: the stages of a run, in their order.

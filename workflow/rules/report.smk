@@ -22,6 +22,8 @@ rule report:
         ),
         latex="results/reports/{experiment}/table.tex",
         markdown="results/reports/{experiment}/table.md",
+        settings="results/reports/{experiment}/settings.json",
+        merits="results/reports/{experiment}/merits.npz",
         figures=report(
             directory("results/reports/{experiment}/figures"),
             patterns=["{figure}.svg"],
