@@ -12,8 +12,8 @@ Three floors, imports go down only:
   ``job_times``;
 - ground: ``tiles``, ``tasks``, ``models``, ``evaluation``, ``diagnosis``, ``solvers``,
   ``sources``, ``checkpoint``, ``device``,
-  ``slots``, ``optimizers``, ``files``, ``disk``, ``staging``, ``interruption``, ``recovery``,
-  ``logs``, ``makespan``, ``words``, ``provenance``, ``errors``.
+  ``slots``, ``optimizers``, ``files``, ``disk``, ``events``, ``staging``, ``interruption``,
+  ``recovery``, ``logs``, ``makespan``, ``words``, ``provenance``, ``errors``.
 """
 
 __version__ = "0.1.0"

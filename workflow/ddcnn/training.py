@@ -19,6 +19,7 @@ from typing import Any, NoReturn, Protocol
 import torch
 from torch import nn
 
+from ddcnn import events
 from ddcnn.checkpoint import Checkpoint, random_states, restore_random_states
 from ddcnn.device import Device
 from ddcnn.errors import InputError
@@ -243,7 +244,8 @@ def fit(
             progress.step, progress.loss_sum, progress.merit_sum = 0, 0.0, 0
             if checkpoint and (noted() or checkpoint.due()):
                 _save(net, optimizer, checkpoint, progress, device)
-            log.info(_epoch_line(progress.history[-1], settings.epochs, task))
+            row = progress.history[-1]
+            log.info(_epoch_line(row, settings.epochs, task), extra={events.ROW: row})
             if noted() and progress.epoch < settings.epochs:
                 _stop(progress)
     return progress
