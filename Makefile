@@ -52,6 +52,11 @@ format: $(READY)  ## bring all files into the project's style
 	@$(IN_VENV) ruff format .
 	@$(IN_VENV) snakefmt Snakefile workflow
 
+.PHONY: docs
+docs: $(READY)  ## build the documentation into build/docs; a warning is an error
+	@$(IN_VENV) sphinx-build --quiet --fail-on-warning --keep-going --fresh-env \
+		--doctree-dir build/doctrees docs build/docs
+
 .PHONY: setup
 setup: $(READY)  ## install what is missing into .venv (run and test do it themselves)
 

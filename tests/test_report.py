@@ -130,7 +130,7 @@ def test_names_from_data_and_configuration_are_escaped(quickstart):
 def test_same_results_give_the_same_bytes(quickstart, tmp_path):
     again = report(EXPERIMENTS["quickstart"], tmp_path)
     files = [path for path in sorted(quickstart.rglob("*")) if path.is_file()]
-    assert len(files) == 3 + 2 * len(ALL_FIGURES)  # the page and two tables beside them
+    assert len(files) == 7 + 2 * len(ALL_FIGURES)  # the page, four tables, settings, merits
     for path in files:
         assert (again / path.relative_to(quickstart)).read_bytes() == path.read_bytes(), path
 

@@ -24,6 +24,7 @@ FILES = {
     "results/tiles/d/t/0-0/.x_train.77.partial.npy": "partial",
     "results/runs/d/m/t/seed0/evaluation.json": "runs",
     "results/reports/e/figures/a.svg": "reports",
+    "results/tensorboard/train_local/d/m/t/seed0/0-0/events.out.tfevents.1": "tensorboard",
     "results/benchmarks/train_local/d/m/t/seed0/0-0.tsv": "benchmarks",
     "logs/train_local/d/m/t/seed0/0-0.log": "logs",
 }

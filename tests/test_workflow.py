@@ -200,6 +200,11 @@ def test_without_the_view_its_local_nets_are_shared(project):
     assert jobs == {"train_coarse": 1, "evaluate": 1, "report": 1}
 
 
+def test_who_watches_a_training_does_not_repeat_it(project):
+    jobs = planned_jobs(project, project / "tiny.yaml", "--config", "log=tensorboard")
+    assert jobs == {"report": 1}
+
+
 def test_another_seed_keeps_the_tiles(project):
     jobs = planned_jobs(project, project / "tiny.yaml", "--config", "seed=1")
     assert "tile" not in jobs
@@ -297,8 +302,10 @@ def test_a_new_seed_trains_on_removed_tiles(project, tmp_path):
     ddcnn(other, "room", "--remove", "tiles", "--yes")
     config = other / "tiny.yaml"
     target = f"{LOCAL}/blocks-2x2-overlap4/seed1/0-1/probabilities.npz"
-    snakemake(other, config, "--config", "seed=1", "--", target)
+    snakemake(other, config, "--config", "seed=1", "log=tensorboard", "--", target)
     assert (other / target).is_file()
+    events = "results/tensorboard/train_local/fashion/vgg-w8/blocks-2x2-overlap4/seed1/0-1"
+    assert len(list((other / events).glob("events.out.tfevents.*"))) == 1
     shards = (other / "results/tiles").glob("*/*/0-1/*.npy")
     assert sorted(path.name for path in shards) == ["x_test.npy", "x_train.npy", "x_val.npy"]
 

@@ -6,13 +6,13 @@ runs without Snakemake; the workflow only calls one function of a stage per rule
 
 Three floors, imports go down only:
 
-- stages: ``shards``, ``local``, ``coarse``, ``coherent``, ``runs``, ``report``, ``status``,
-  ``room`` and the command line with its ``commands``;
+- stages: ``shards``, ``local``, ``coarse``, ``coherent``, ``runs``, ``report``, ``compare``,
+  ``status``, ``room`` and the command line with its ``commands``;
 - tools of the stages: ``configuration``, ``data``, ``training``, ``figures``, ``jobs``,
   ``job_times``;
 - ground: ``tiles``, ``tasks``, ``models``, ``evaluation``, ``diagnosis``, ``solvers``,
   ``sources``, ``checkpoint``, ``device``, ``slots``, ``optimizers``, ``steps``, ``packs``,
-  ``files``, ``disk``, ``staging``, ``interruption``, ``recovery``, ``logs``,
+  ``files``, ``disk``, ``events``, ``staging``, ``interruption``, ``recovery``, ``logs``,
   ``makespan``, ``words``, ``provenance``, ``errors``.
 """
 

@@ -17,7 +17,7 @@ from typing import Any
 import jsonschema
 import yaml
 
-from ddcnn import models
+from ddcnn import events, models
 from ddcnn.data.registry import AXES, Dataset, dataset_of
 from ddcnn.errors import InputError
 from ddcnn.evaluation import methods_of
@@ -131,6 +131,7 @@ def load_experiment(config: dict[str, Any]) -> Experiment:
         InputError: naming the key, the value and what is accepted.
     """
     settings = complete(config)
+    _check_log(settings["log"])
     entries = {e if isinstance(e, str) else e["name"]: e for e in settings["dataset"]}
     if len(entries) < len(settings["dataset"]):
         raise InputError("dataset: two entries have the same name; give each its own")
@@ -171,6 +172,14 @@ def _runs(settings: dict[str, Any], datasets: dict[str, Dataset]) -> Iterator[Ru
             # One tile is the global net, whatever else it was written with.
             if run.is_global or settings["global_net"]:
                 yield run.global_run()
+
+
+def _check_log(log: str) -> None:
+    if log == "tensorboard" and not events.is_installed():
+        raise InputError(
+            "log: tensorboard is asked for and not installed; install the package tensorboard "
+            '(pip install "ddcnn[tensorboard]") or set log: none'
+        )
 
 
 def _check_flip(dataset: Dataset) -> None:

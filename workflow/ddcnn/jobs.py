@@ -44,7 +44,16 @@ _OUTPUTS = {
     "evaluate": ["runs/{place}/evaluation.json", "runs/{place}/predictions.npz"],
     "report": [
         f"reports/{{place}}/{file}"
-        for file in ("report.html", "summary.csv", "comparison.csv", "figures")
+        for file in (
+            "report.html",
+            "summary.csv",
+            "comparison.csv",
+            "table.tex",
+            "table.md",
+            "settings.json",
+            "merits.npz",
+            "figures",
+        )
     ],
 }  # fmt: skip
 

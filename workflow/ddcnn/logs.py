@@ -18,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
 
+from ddcnn import events
 from ddcnn.disk import disk_errors
 from ddcnn.errors import DamagedResult, InputError
 from ddcnn.recovery import put_aside, was_put_aside
@@ -71,6 +72,9 @@ def log_to(path: str | Path) -> Iterator[None]:
     logger = logging.getLogger("ddcnn")
     logger.addHandler(handler)
     logger.addHandler(terminal)
+    watcher = events.handler_for(Path(path))
+    if watcher:
+        logger.addHandler(watcher)
     logger.setLevel(logging.INFO)
     _hold(handler)
     logger.info("%s %s, process %d", STARTED, socket.gethostname(), os.getpid())
@@ -91,6 +95,9 @@ def log_to(path: str | Path) -> Iterator[None]:
         logger.removeHandler(terminal)
         logger.removeHandler(handler)
         handler.close()
+        if watcher:
+            logger.removeHandler(watcher)
+            watcher.close()
 
 
 def _end(logger: logging.Logger, message: str) -> NoReturn:

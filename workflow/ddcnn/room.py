@@ -56,6 +56,7 @@ STAGES = {
     "local": Stage("results/local/*", (_CHECKPOINT, _PARTIAL), _LOCAL),
     "runs": Stage("results/runs/*", (_CHECKPOINT, _PARTIAL), _AFTER_LOCAL),
     "reports": Stage("results/reports/*", (_PARTIAL,), ("report",)),
+    "tensorboard": Stage("results/tensorboard/*", note="only another training writes them again"),
     "checkpoints": Stage(
         _CHECKPOINT, note="interrupted trainings start anew instead of going on"
     ),

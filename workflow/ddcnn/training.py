@@ -19,6 +19,7 @@ from typing import Any, NoReturn, Protocol
 import torch
 from torch import nn
 
+from ddcnn import events
 from ddcnn.checkpoint import Checkpoint, random_states, restore_random_states
 from ddcnn.device import Device
 from ddcnn.errors import InputError
@@ -249,7 +250,8 @@ def fit(
             last = progress.epoch == settings.epochs
             if checkpoint and (noted() or checkpoint.due() or (last and checkpoint.keep_last)):
                 _save(net, optimizer, checkpoint, progress, device)
-            log.info(_epoch_line(progress.history[-1], settings.epochs, task))
+            row = progress.history[-1]
+            log.info(_epoch_line(row, settings.epochs, task), extra={events.ROW: row})
             if noted() and not last:
                 _stop(progress)
     return progress

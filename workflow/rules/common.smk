@@ -10,7 +10,7 @@ sys.path.insert(0, PACKAGE_FOLDER)
 earlier = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
 os.environ.update(PYTHONPATH=os.pathsep.join(dict.fromkeys([PACKAGE_FOLDER, *earlier])))
 
-from ddcnn import models
+from ddcnn import events, models
 from ddcnn.configuration import load_experiment
 from ddcnn.disk import require_writable
 from ddcnn.errors import InputError
@@ -26,6 +26,10 @@ try:
     EXPERIMENT = load_experiment(config)
 except InputError as error:
     sys.exit(f"Error in the configuration: {error}\nEvery key is described in config/README.md.")
+
+# In the environment and in no parameter: who watches a training does not repeat it.
+if EXPERIMENT.settings["log"] == "tensorboard":
+    os.environ[events.VARIABLE] = str(events.FOLDER)
 
 RUNS = {run.folder: run for run in EXPERIMENT.runs}
 # Several runs share the nets of a tiling: with and without the coarse view they are the same.

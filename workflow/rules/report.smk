@@ -8,18 +8,35 @@ rule report:
         page=report(
             "results/reports/{experiment}/report.html",
             caption="../report/page.rst",
-            category="Report",
+            category="Page",
+            labels={"experiment": "{experiment}", "what": "the whole report on one page"},
         ),
         summary=report(
             "results/reports/{experiment}/summary.csv",
             caption="../report/summary.rst",
-            category="Table",
+            category="Tables",
+            labels={"table": "every run and method", "format": "CSV"},
         ),
         comparison=report(
             "results/reports/{experiment}/comparison.csv",
             caption="../report/comparison.rst",
-            category="Table",
+            category="Tables",
+            labels={"table": "paired differences", "format": "CSV"},
         ),
+        latex=report(
+            "results/reports/{experiment}/table.tex",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "mean over the seeds", "format": "LaTeX"},
+        ),
+        markdown=report(
+            "results/reports/{experiment}/table.md",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "mean over the seeds", "format": "Markdown"},
+        ),
+        settings="results/reports/{experiment}/settings.json",
+        merits="results/reports/{experiment}/merits.npz",
         figures=report(
             directory("results/reports/{experiment}/figures"),
             patterns=["{figure}.svg"],

@@ -8,8 +8,10 @@ from ddcnn.files import write_aside
 from ddcnn.report.comparison import comparison_table
 from ddcnn.report.drawing import draw_study
 from ddcnn.report.page import render_page
+from ddcnn.report.snapshot import write_snapshot
 from ddcnn.report.study import Run, studies_of
 from ddcnn.report.summary import headline, summary_table
+from ddcnn.report.tables import write_tables
 
 __all__ = ["headline", "write_report"]
 
@@ -17,7 +19,10 @@ __all__ = ["headline", "write_report"]
 def write_report(
     experiment: str, runs: list[Path], results: Path, settings: dict[str, Any], out: Path
 ) -> None:
-    """Write ``summary.csv``, ``comparison.csv``, figures as SVG and PNG, and ``report.html``.
+    """Write the tables, figures as SVG and PNG, and ``report.html``.
+
+    Tables are ``summary.csv``, ``comparison.csv``, ``table.tex`` and ``table.md``; a comparison
+    with other experiments needs ``settings.json`` and ``merits.npz``.
 
     Args:
         experiment: its name, the title of the page.
@@ -37,6 +42,8 @@ def write_report(
     studies = studies_of(read, Path(results))
     with write_aside(out / "comparison.csv") as aside:
         comparison_table(studies).to_csv(aside, index=False, float_format="%.6g")
+    write_tables(studies, out)
+    write_snapshot(read, settings, out)
     drawn = [draw_study(study, out / "figures", several=len(studies) > 1) for study in studies]
     page = render_page(experiment, studies, drawn, settings)
     with write_aside(out / "report.html") as aside:

@@ -1,6 +1,5 @@
 """The page: one HTML file with everything in it, no script and no network."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from ddcnn.figures import THEME_COLOURS
 from ddcnn.files import read_json
 from ddcnn.report import words
 from ddcnn.report.drawing import Drawn
+from ddcnn.report.snapshot import flatten
 from ddcnn.report.study import Study
 
 HERE = Path(__file__).parent
@@ -51,7 +51,7 @@ def render_page(
         noun=studies[0].noun,
         regression=any(study.is_regression for study in studies),
         sections=[_section(*pair) for pair in zip(studies, drawn, strict=True)],
-        settings=list(_flatten(settings)),
+        settings=list(flatten(settings)),
         commit=provenance.git_commit() or "not in a git checkout",
     )
 
@@ -156,21 +156,6 @@ def _hardware(facts: Mapping[str, Any]) -> str:
 
 def _distinct(texts: Iterator[str]) -> list[str]:
     return list(dict.fromkeys(texts))
-
-
-def _flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """``local: {epochs: 8}`` as ``("local.epochs", "8")``."""
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            values = value if isinstance(value, list | tuple) else [value]
-            yield f"{prefix}{key}", ", ".join(map(_as_written, values))
-
-
-def _as_written(value: Any) -> str:
-    """Text as it stands, everything else as a configuration file has it: ``true``, ``null``."""
-    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _or_dash(write: Any) -> Any:

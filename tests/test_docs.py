@@ -1,0 +1,131 @@
+"""The documentation as a site: it builds without a warning and needs nothing from outside."""
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from ddcnn.__main__ import COMMANDS
+from ddcnn.configuration import schema
+from ddcnn.tiles import Tiling
+
+DOCS = Path(__file__).parents[1] / "docs"
+LOADED = {"img": "src", "script": "src", "link": "href", "iframe": "src", "source": "src"}
+
+
+class Page(HTMLParser):
+    """What a page loads, where it links to, the places it has, and its formulas."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.loads, self.links, self.ids, self.tags = [], [], set(), []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.tags.append(tag)
+        if found.get(LOADED.get(tag)):
+            self.loads.append(found[LOADED[tag]])
+        if tag == "a" and found.get("href"):
+            self.links.append(found["href"])
+        if found.get("id"):
+            self.ids.add(found["id"])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("docs")
+    built = subprocess.run(
+        [
+            *(sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--keep-going"),
+            *("--doctree-dir", folder / "doctrees", DOCS, folder / "site"),
+        ],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert built.returncode == 0, built.stdout + built.stderr
+    return folder / "site"
+
+
+@pytest.fixture(scope="module")
+def pages(site) -> dict[Path, Page]:
+    return {path: Page(path) for path in site.rglob("*.html")}
+
+
+def test_every_page_of_the_four_kinds_is_there(site, pages):
+    sources = {path.relative_to(DOCS).with_suffix("") for path in DOCS.rglob("*.md")}
+    assert {Path("tutorial"), Path("how-to/compare"), Path("explanation/method")} <= sources
+    assert sources <= {path.relative_to(site).with_suffix("") for path in pages}
+
+
+def test_pages_load_nothing_from_outside(site, pages):
+    for path, page in pages.items():
+        for address in page.loads:
+            parts = urlsplit(address)
+            assert not parts.scheme or parts.scheme == "data", (path, address)
+            assert not parts.netloc, (path, address)
+            assert not parts.path or (path.parent / unquote(parts.path)).is_file(), (path, address)
+    for style in site.rglob("*.css"):
+        outside = r"url\(\s*['\"]?(?:https?:)?//|@import"
+        assert re.search(outside, style.read_text(encoding="utf-8")) is None, style
+
+
+def test_links_between_pages_lead_somewhere(pages):
+    for path, page in pages.items():
+        for address in page.links:
+            parts = urlsplit(address)
+            if parts.scheme:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            assert target.is_file(), (path, address)
+            if parts.fragment and target in pages:
+                assert unquote(parts.fragment) in pages[target].ids, (path, address)
+
+
+def test_formulas_are_mathml(site, pages):
+    assert pages[site / "explanation/method.html"].tags.count("math") > 50
+    # A dollar sign of a regular expression is no formula.
+    assert "math" not in pages[site / "reference/configuration.html"].tags
+
+
+def test_reference_has_every_command_and_every_key(site):
+    commands = (site / "reference/commands.html").read_text(encoding="utf-8")
+    for command in COMMANDS:
+        name = command.__name__.rpartition(".")[2]
+        assert f"usage: python -m ddcnn {name}" in re.sub("<[^>]*>", "", commands)
+    keys = (site / "reference/configuration.html").read_text(encoding="utf-8")
+    for key in schema()["properties"]:
+        assert f'<span class="pre">{key}</span>' in keys
+
+
+def test_every_how_to_and_the_tutorial_have_commands_that_ci_runs():
+    run = (DOCS.parent / ".ci/run").read_text(encoding="utf-8")
+    assert "document_commands.py docs/tutorial.md docs/how-to/*.md" in run
+    assert "document_commands.py README.md" in run
+    for path in DOCS.rglob("*.md"):
+        has_commands = "```bash" in path.read_text(encoding="utf-8")
+        assert has_commands == (path.parent.name == "how-to" or path.stem == "tutorial"), path
+
+
+def test_the_cost_model_of_the_explanation_is_the_code(site):
+    """The column "formula" of the table, from the tiles and widths of the package."""
+    from ddcnn.models import local_width
+
+    text = (DOCS / "explanation/method.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d)×\d, overlap (\d) \| (\d+) \| ([\d.]+) \|", text, re.MULTILINE)
+    assert len(rows) == 4
+    for parts, overlap, square, formula in rows:
+        tiling = Tiling.of("blocks", f"{parts}x{parts}", int(overlap))
+        (size, _), width = tiling.tile_shape((28, 28)), local_width(16, tiling.num_tiles)
+        assert int(square) == tiling.num_tiles**2
+        assert float(formula) == pytest.approx((28 / size) ** 2 * (16 / width) ** 2, abs=0.0501)
+
+
+def test_the_example_configuration_is_valid():
+    from ddcnn.commands.configuration_file import read_experiment
+
+    experiment = read_experiment(DOCS / "examples/own-images.yaml")
+    assert len(experiment.runs) == 9

@@ -1,0 +1,98 @@
+"""``compare``: finished experiments side by side."""
+
+import argparse
+import difflib
+from pathlib import Path
+
+from ddcnn.commands.configuration_file import read_experiment
+from ddcnn.errors import InputError
+from ddcnn.files import read_json, write_aside
+
+REPORTS = Path("results/reports")
+EXAMPLES = """\
+examples:
+  python -m ddcnn compare quickstart wide         by name, as under results/reports
+  python -m ddcnn compare config/a.yaml config/b.yaml
+  python -m ddcnn compare here/reports/a there/reports/b --csv ab.csv --latex ab.tex --html ab.html
+
+Every experiment is compared with the first one, on the same data set, test images, seeds and
+method: where both have the same model and decomposition, and where these differ, in the
+decomposition that each would choose by the validation split. Only finished reports are read.
+"""
+
+
+def add_to(commands: argparse._SubParsersAction) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "compare",
+        help="finished experiments side by side",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "experiments", nargs="+", metavar="EXPERIMENT",
+        help="its name, its configuration file, or its report's folder",
+    )  # fmt: skip
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="all rows, unrounded")
+    parser.add_argument("--latex", type=Path, metavar="FILE", help="tables for a paper (booktabs)")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="a page that needs no network")
+    parser.set_defaults(function=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print the comparison and write the files that are asked for."""
+    folders = [report_folder(name) for name in options.experiments]
+    from ddcnn.compare import compare_experiments  # SciPy, pandas and matplotlib take a second
+
+    comparison = compare_experiments(folders)
+    print(comparison.text())
+    _write(options.csv, comparison.rows.to_csv(index=False, float_format="%.6g"))
+    _write(options.latex, comparison.latex())
+    _write(options.html, comparison.page())
+
+
+def _write(path: Path | None, text: str) -> None:
+    if path is not None:
+        with write_aside(path) as aside:
+            aside.write_text(text, encoding="utf-8")
+
+
+def report_folder(text: str) -> Path:
+    """Folder of the report of an experiment, by its name, its file, or the folder itself.
+
+    Raises:
+        InputError: there is no such experiment, or it is not finished.
+    """
+    path = Path(text)
+    if "/" not in text and (REPORTS / text).is_dir():
+        return REPORTS / text
+    if path.suffix in (".yaml", ".yml"):
+        return _of_configuration(path)
+    if path.is_dir():
+        return path
+    known = sorted(folder.name for folder in REPORTS.glob("*") if folder.is_dir())
+    close = difflib.get_close_matches(text, known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ";"
+    raise InputError(
+        f"{text!r} is no experiment with a report{hint} accepted: a configuration file (.yaml), a "
+        f"report's folder, or one of: {', '.join(known) or f'nothing in {REPORTS} yet'}"
+    )
+
+
+def _of_configuration(path: Path) -> Path:
+    """The report that a file asks for; made with other settings it is not the file's."""
+    asked = read_experiment(path)
+    folder = REPORTS / asked.name
+    again = f"run: snakemake --cores all --configfile {path}"
+    if not (folder / "settings.json").is_file():
+        raise InputError(f"{path}: the experiment {asked.name} is not finished; {again}")
+    from ddcnn.report.snapshot import flatten
+
+    now, then = dict(flatten(asked.settings)), dict(flatten(read_json(folder / "settings.json")))
+    for key in dict.fromkeys([*now, *then]):
+        if now.get(key) != then.get(key):
+            raise InputError(
+                f"{path} says {key}: {now.get(key)}, but the report of {asked.name} was made with "
+                f"{then.get(key)}; {again}"
+            )
+    return folder
