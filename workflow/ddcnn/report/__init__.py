@@ -17,7 +17,7 @@ __all__ = ["headline", "write_report"]
 def write_report(
     experiment: str, runs: list[Path], results: Path, settings: dict[str, Any], out: Path
 ) -> None:
-    """Write ``summary.csv``, ``comparison.csv``, figures as SVG and PNG, and ``report.html``.
+    """Write ``summary.csv``, ``comparison.csv``, figures as SVG, PDF and PNG, and ``report.html``.
 
     Args:
         experiment: its name, the title of the page.

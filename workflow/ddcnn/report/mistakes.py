@@ -65,8 +65,13 @@ def sketch_mistakes(study: Study) -> Sketch | None:
         good = "nearer to the truth than the final prediction" if study.is_regression else "right"
         caption += (
             f" Blue and ✓: a tile that is {good}; vermillion and ✗: one that is not. Where tiles "
-            "overlap, the later one's colour. Read the votes of all tiles, and of the coarse view, "
-            "in the table below."
+            "overlap, the later one's colour."
+            + (
+                " Of a volume one slice of the middle layer."
+                if len(study.card["shape"]) > 2
+                else ""
+            )
+            + " The votes of all tiles, and of the coarse view, stand in the table below."
         )
     alternative = f"{len(cases)} test {study.noun}s with their tiles' votes. " + " ".join(
         f"{row.number}: {row.decided}, in truth {row.true}." for row in worst_mistakes(study)

@@ -70,10 +70,10 @@ for (const table of document.querySelectorAll("table.sortable")) {
   if (table.tBodies[0].rows.length > 5) makeFilterable(table);
 }
 
-// On paper nothing can be opened.
+// On paper nothing can be opened; tables of hundreds of rows stay closed there.
 const opened = [];
 addEventListener("beforeprint", () => {
-  for (const each of document.querySelectorAll("details:not([open])")) {
+  for (const each of document.querySelectorAll("details:not([open], .long)")) {
     each.open = true;
     opened.push(each);
   }

@@ -21,7 +21,7 @@ def sketch_timeline(study: Study) -> Sketch | None:
         return None
     path = critical_path(study)
     pauses = pauses_of(trainings)
-    bars = _bars(trainings, pauses, path)
+    bars = bars_of(trainings, pauses, path)
     places = list(dict.fromkeys(each.where for each in trainings))
     busy = sum(each.end - each.begin for each in trainings)
     end = max(bar.end for bar in bars)
@@ -73,10 +73,10 @@ def pauses_of(trainings: Sequence[Training]) -> list[tuple[float, float, float]]
     return found
 
 
-def _bars(
+def bars_of(
     trainings: Sequence[Training], pauses: Sequence[tuple[float, float, float]], path: CriticalPath
 ) -> list[figures.Bar]:
-    """Each in the first lane of its place that is free, as interval scheduling does."""
+    """Each in the lane of its place that is free longest, or in a new one; pauses cut out."""
     first = trainings[0].begin
     free: dict[str, list[tuple[float, int]]] = defaultdict(list)
     bars = []
