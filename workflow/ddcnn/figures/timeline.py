@@ -9,12 +9,12 @@ from matplotlib.patches import Patch
 
 from ddcnn.figures.style import (
     BLUE,
+    GREEN,
     GRID,
     INK,
     MUTED,
     PAPER,
     PURPLE,
-    SKY,
     VERMILLION,
     WIDTH,
     styled,
@@ -23,7 +23,7 @@ from ddcnn.figures.style import (
 KIND_COLOURS = {
     "global net": INK,
     "local net": BLUE,
-    "coarse view": SKY,
+    "coarse view": GREEN,  # sky blue is too near to the blue of the dark scheme
     "coarse net": VERMILLION,
     "other training": PURPLE,
 }

@@ -11,7 +11,8 @@ def three_sentences(study: Study) -> list[str]:
 
 
 def _score(study: Study) -> str:
-    reached = f"reaches a test {study.score_name} of"
+    # Of a regression, what is achieved names R² itself.
+    reached = "reaches, on the test split," if study.is_regression else "reaches a test accuracy of"
     if not study.best:
         return f"The global net {reached} {achieved(study, 'whole', 'global')}."
     text = (
@@ -61,6 +62,6 @@ def _certainty(study: Study) -> str:
     runs = study.decomposed[study.best]
     difference = compare(runs, "cnn-dnn", runs, "mean")
     return (
-        f"Against the plain mean of the local nets the coarse net makes "
+        f"Against the plain mean of the local nets the coarse net makes a difference of "
         f"{in_score(study, difference)}; {rest}."
     )
