@@ -6,7 +6,8 @@ are computed from them, so that ``evaluation.json`` and ``predictions.npz`` agre
 
 import itertools
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from ddcnn.tiles import VIEW, Decomposition, Tiling
 SPLITS = ("train", "val", "test")
 EPOCHS = 8
 GLOBAL_SECONDS = 48.0
+FIRST_START = datetime(2025, 1, 1, 10, tzinfo=UTC)
+NODES = ("node1", "node2")  # one training at a time on each
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class FakeExperiment:
     global_net: bool = True
     counts: tuple[int, int, int] = (60, 40, 400)
     targets: tuple[str, ...] = ()  # some make it a regression
+    free_at: dict[str, float] = field(default_factory=dict, compare=False)  # seconds, of the nodes
 
     @property
     def task(self) -> str:
@@ -47,6 +51,7 @@ class FakeExperiment:
 
     def write(self, results: Path) -> list[Path]:
         """Write everything the report reads below ``results``; return the folders of the runs."""
+        self.free_at.update(dict.fromkeys(NODES, 0.0))
         labels = self._write_data(results)
         decompositions = [
             Decomposition(Tiling.of(kind, grid, overlap), view)
@@ -177,6 +182,7 @@ class FakeExperiment:
             "peak_memory_bytes": 410_000_000,
         }
         self._write_training(folder, net, tiling.slug, tile, seed)
+        write_npz(folder / "probabilities.npz", **probabilities, seconds=np.array(0.6))
         return net, probabilities
 
     def _noisy(
@@ -196,6 +202,8 @@ class FakeExperiment:
     def _write_training(
         self, folder: Path, net: dict[str, Any], tiling: str, tile: str, seed: int
     ) -> None:
+        if (folder / "metrics.json").is_file():
+            return  # decompositions with and without the coarse view share their local nets
         folder.mkdir(parents=True, exist_ok=True)
         score = "r2" if self.targets else "accuracy"
         accuracy = net[f"{score}_val"]
@@ -214,6 +222,9 @@ class FakeExperiment:
                 "seconds": net["train_seconds"] * epochs / EPOCHS,
             }
         ).to_csv(folder / "history.csv", index=False)
+        node = min(self.free_at, key=self.free_at.__getitem__)
+        begin = self.free_at[node]
+        self.free_at[node] += net["start_seconds"] + net["train_seconds"] + 0.2
         write_json(
             folder / "metrics.json",
             {
@@ -230,8 +241,10 @@ class FakeExperiment:
                 "device_name": "Made-up CPU",
                 "threads": 1,
                 "resumed": [],
-                "started": "2025-01-01T10:00:00+00:00",
-                "finished": "2025-01-01T10:01:00+00:00",
+                "given": {"node": node, "slurm_job": None, "devices": None},
+                "device_slot": None,
+                "started": _moment(begin + net["start_seconds"]),
+                "finished": _moment(self.free_at[node] - 0.1),
                 "versions": {"python": "3.11", "ddcnn": "0.1.0", "torch": "2.15.0"},
                 "hardware": {
                     "processor": "Made-up CPU",
@@ -278,6 +291,7 @@ class FakeExperiment:
             "train_seconds": 0.8,
             "start_seconds": 2.0,
             "load_seconds": 0.01,
+            "peak_memory_bytes": 300_000_000,
             "r2_train" if self.targets else "accuracy_train": 0.95,
         }
         self._write_training(folder / "coarse", coarse, each.slug, "coarse", seed)
@@ -362,6 +376,10 @@ class FakeExperiment:
             return [(f"accuracy_{split}", _accuracy(p, y)), (f"loss_{split}", _loss(p, y))]
         measures = {"rmse": evaluation.rmse, "mae": evaluation.mae, "r2": evaluation.r2}
         return [(f"{name}_{split}", measure(p, y)) for name, measure in measures.items()]
+
+
+def _moment(seconds: float) -> str:
+    return (FIRST_START + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
 
 
 def _random(name: str) -> np.random.Generator:

@@ -98,7 +98,9 @@ def test_an_edit_concerns_the_stages_that_import_the_module_and_no_other(changed
     assert changed[file] == stages
 
 
-@pytest.mark.parametrize("file", ["report/template.html.jinja", "report/style.css"])
+@pytest.mark.parametrize(
+    "file", ["report/template.html.jinja", "report/style.css", "report/script.js"]
+)
 def test_an_edit_of_the_looks_of_the_report_concerns_the_report(changed, file):
     assert changed[file] == ["report"]
 

@@ -1,9 +1,11 @@
-"""The report page in a real browser, from the file, at desktop and phone width, light and dark."""
+"""Report pages in a real browser, from the file, at desktop and phone width, light and dark."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
+from ddcnn.figures import style
 from ddcnn.report import write_report
 from fake_results import FakeExperiment
 
@@ -28,17 +30,45 @@ pytestmark = [
 ]
 
 
+QUICKSTART = Path("results/reports/quickstart/report.html")  # of a run in this checkout, if any
+CLASSES = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+    "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+EXPERIMENTS = {
+    "study": FakeExperiment(
+        seeds=(0, 1, 2, 3, 4),
+        classes=("T-shirt/top", "a class with a rather long name", "c", "d"),
+        tilings=(
+            ("blocks", "2x2", 0, False),
+            ("blocks", "2x2", 4, False),
+            ("blocks", "2x2", 4, True),
+            ("blocks", "4x4", 2, True),
+        ),
+    ),
+    "quickstart": FakeExperiment(
+        classes=CLASSES,
+        tilings=tuple(("blocks", "2x2", o, view) for o in (0, 4) for view in (False, True)),
+    ),
+}
+SETTINGS = {"dataset": {"name": "x", "path": "/a/very/long/path" * 12}, "local": {"epochs": 8}}
+OPENINGS = [("study", viewport, scheme) for viewport in VIEWPORTS for scheme in PAPER]
+OPENINGS += [("quickstart", "desktop", "dark"), ("quickstart", "phone", "light")]
+OPENINGS += [("real quickstart", "desktop", "light")] if QUICKSTART.is_file() else []
+
+
 @pytest.fixture(scope="module")
-def page_file(tmp_path_factory):
-    """A page with wide tables: three seeds, long class names, with and without coarse view."""
-    results = tmp_path_factory.mktemp("browser") / "results"
-    experiment = FakeExperiment(
-        seeds=(0, 1, 2), classes=("T-shirt/top", "a class with a rather long name", "c", "d")
-    )
-    runs = experiment.write(results)
-    settings = {"dataset": {"name": "x", "path": "/a/very/long/path" * 12}, "local": {"epochs": 8}}
-    write_report("browser", runs, results, settings, results / "reports/browser")
-    return results / "reports/browser/report.html"
+def page_files(tmp_path_factory):
+    """A study of 4 decompositions and 5 seeds with long names, and a faithful quickstart."""
+    files = {"real quickstart": QUICKSTART.resolve()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "FORMATS", {"svg": style.FORMATS["svg"]})  # that the pages hold
+        for name, experiment in EXPERIMENTS.items():
+            results = tmp_path_factory.mktemp(name) / "results"
+            runs = experiment.write(results)
+            write_report(name, runs, results, SETTINGS, results / "reports")
+            files[name] = results / "reports/report.html"
+    return files
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +79,10 @@ def browser():
         browser.close()
 
 
-@pytest.fixture(params=[(v, s) for v in VIEWPORTS for s in PAPER], ids=" ".join)
-def opened(request, browser, page_file):
+@pytest.fixture(scope="module", params=OPENINGS, ids=" ".join)
+def opened(request, browser, page_files):
     """The opened page, with everything it asked for and complained about."""
-    viewport, scheme = request.param
+    name, viewport, scheme = request.param
     width, height = VIEWPORTS[viewport]
     page = browser.new_page(
         viewport={"width": width, "height": height}, color_scheme=scheme, offline=True
@@ -61,23 +91,35 @@ def opened(request, browser, page_file):
     page.on("request", lambda each: asked.append(each.url))
     page.on("console", lambda each: complaints.append(each.text))
     page.on("pageerror", lambda each: complaints.append(str(each)))
-    page.goto(page_file.as_uri())
+    page.goto(page_files[name].as_uri())
     page.wait_for_load_state("networkidle")
-    yield page, scheme, [url for url in asked if not url.startswith("data:")], complaints
+    asked = [url for url in asked if not url.startswith("data:")]
+    yield page, page_files[name], scheme, asked, complaints
     page.close()
 
 
-def test_page_is_whole_without_a_network(opened, page_file):
-    page, scheme, asked, complaints = opened
-    assert asked == [page_file.as_uri()]
+@pytest.fixture
+def study_page(browser, page_files):
+    """The study, opened anew for a test that changes it."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, offline=True)
+    page.goto(page_files["study"].as_uri())
+    yield page
+    page.close()
+
+
+def test_page_is_whole_without_a_network(opened):
+    page, file, scheme, asked, complaints = opened
+    assert asked == [file.as_uri()]
     assert complaints == []
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == PAPER[scheme]
 
 
 def test_every_figure_is_seen_and_described(opened):
-    page, *_ = opened
+    page, file, *_ = opened
     drawings = page.locator("figure .drawing").all()
-    assert len(drawings) == 7
+    assert len(drawings) == len(list((file.parent / "figures").glob("*.svg")))
+    assert page.locator("svg").count() == len(drawings)
+    assert page.locator("img:not([alt])").count() == 0
     for drawing in drawings:
         box = drawing.locator("svg").bounding_box()
         assert box["width"] > 200
@@ -124,24 +166,100 @@ CONTRAST_BELOW = """limit => {
 }"""
 
 
-def test_keyboard_reaches_contents_and_tables(opened):
-    page, *_ = opened
+def test_keyboard_reaches_contents_and_tables(study_page):
+    page = study_page
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.closest('nav') !== null")
     page.keyboard.press("Enter")
     assert "#" in page.url
-    focusable = page.locator("[tabindex='0']").count()
-    assert focusable >= 8
+    scrolling = page.locator(".drawing, .scroll")
+    assert scrolling.count() > 12
+    assert page.locator(".drawing[tabindex='0'], .scroll[tabindex='0']").count() == (
+        scrolling.count()
+    )
 
 
-def test_prints_without_the_navigation(browser, page_file, tmp_path):
-    page = browser.new_page()
-    page.goto(page_file.as_uri())
+def shown_scores(page):
+    rows = page.locator("table.sortable").first.locator("tbody tr:not([hidden])")
+    return [float(row.locator("td").nth(1).get_attribute("data-value")) for row in rows.all()]
+
+
+def test_sorts_by_mouse_and_keyboard(study_page):
+    page = study_page
+    table = page.locator("table.sortable").first
+    head = table.locator("thead th").nth(3)
+    before = shown_scores(page)
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert shown_scores(page) == sorted(before) != before
+    page.keyboard.press("Enter")  # the button has kept the focus
+    assert head.get_attribute("aria-sort") == "descending"
+    assert shown_scores(page) == sorted(before, reverse=True)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    sorted_by = table.locator("thead th[aria-sort]").all()
+    assert [each.inner_text().split()[0] for each in sorted_by] == ["Against"]
+    # The global net is not compared with itself: a row without a value stays last.
+    assert table.locator("tbody tr").last.locator("th").nth(1).inner_text() == "global"
+
+
+def test_filters_rows_and_says_how_many(study_page):
+    page = study_page
+    every = len(shown_scores(page))
+    rows = page.locator("table.sortable").first.locator("tbody tr")
+    page.get_by_label("Filter rows").first.focus()
+    page.keyboard.type("4x4 mean")
+    visible = [row.inner_text() for row in rows.all() if row.is_visible()]
+    assert len(visible) == 1
+    assert "4x4" in visible[0]
+    assert "mean" in visible[0]
+    assert page.get_by_role("status").first.inner_text() == f"1 of {every} rows"
+    page.get_by_label("Filter rows").first.fill("")
+    assert len([row for row in rows.all() if row.is_visible()]) == every
+
+
+def test_tables_are_complete_without_the_script(browser, page_files, study_page):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(page_files["study"].as_uri())
+    assert shown_scores(page) == shown_scores(study_page)
+    assert page.locator("input, button").count() == 0
+    context.close()
+
+
+def test_the_page_itself_forbids_to_load_and_to_run_anything_else(study_page):
+    refused = study_page.evaluate(
+        """async () => {
+            const refused = [];
+            addEventListener("securitypolicyviolation", e => refused.push(e.effectiveDirective));
+            window.ran = false;
+            const script = document.createElement("script");
+            script.textContent = "window.ran = true";
+            document.body.append(script);
+            const image = document.createElement("img");
+            image.src = "http://127.0.0.1:9/pixel.png";
+            document.body.append(image);
+            await fetch("http://127.0.0.1:9/").catch(() => {});
+            await new Promise(done => setTimeout(done, 100));
+            return [...refused, window.ran];
+        }"""
+    )
+    assert set(refused) == {"script-src-elem", "img-src", "connect-src", False}
+
+
+def test_prints_everything_but_navigation_and_tools(study_page, tmp_path):
+    page = study_page
     page.emulate_media(media="print", color_scheme="dark")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert not page.locator("nav").is_visible()
+    assert not page.get_by_label("Filter rows").first.is_visible()
+    closed = page.locator("details:not([open])")
+    assert all("Every" in each.inner_text() for each in closed.all())
+    assert page.locator(".findings li").first.is_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == PAPER["light"]
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert not page.locator(".findings li").first.is_visible()
     page.pdf(path=tmp_path / "report.pdf")
     assert (tmp_path / "report.pdf").stat().st_size > 50_000
-    page.close()

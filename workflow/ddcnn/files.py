@@ -94,11 +94,14 @@ def write_npz(path: str | Path, **arrays: np.ndarray) -> None:
         np.savez(aside, **arrays)
 
 
-def read_npz(path: str | Path) -> dict[str, np.ndarray]:
-    """Read all arrays of an ``.npz``; pickled objects are refused, a broken file is named."""
+def read_npz(path: str | Path, *names: str) -> dict[str, np.ndarray]:
+    """Read all arrays of an ``.npz``, or those of some names.
+
+    Pickled objects are refused, a broken file is named.
+    """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            return {name: archive[name] for name in names or archive.files}
     except FileNotFoundError:
         raise
     # zipfile, zlib and NumPy raise a dozen kinds of exceptions for damaged files.

@@ -7,34 +7,49 @@ the same bytes for the same data. What is drawn and where its files lie is the c
 from ddcnn.figures.charts import (
     CurveGroup,
     DifferenceRow,
-    TimeRow,
     accuracy_by_overlap,
     differences,
-    times,
     training_curves,
 )
+from ddcnn.figures.cost import CostPoint, cost, pareto_front
 from ddcnn.figures.heat import TileMap, heat_map
-from ddcnn.figures.matrices import confusion
+from ddcnn.figures.matrices import agreement, confusion
+from ddcnn.figures.mistakes import Mistake, Vote, mistakes
 from ddcnn.figures.picture import tiles_picture
+from ddcnn.figures.reliability import LOCAL, ReliabilityCurve, reliability
 from ddcnn.figures.scatter import predicted_against_true
 from ddcnn.figures.signal import signal_picture
 from ddcnn.figures.style import METHOD_COLOURS, THEME_COLOURS, save
+from ddcnn.figures.timeline import Bar, timeline
+from ddcnn.figures.times import TimeRow, times
 
 __all__ = [
+    "LOCAL",
     "METHOD_COLOURS",
     "THEME_COLOURS",
+    "Bar",
+    "CostPoint",
     "CurveGroup",
     "DifferenceRow",
+    "Mistake",
+    "ReliabilityCurve",
     "TileMap",
     "TimeRow",
+    "Vote",
     "accuracy_by_overlap",
+    "agreement",
     "confusion",
+    "cost",
     "differences",
     "heat_map",
+    "mistakes",
+    "pareto_front",
     "predicted_against_true",
+    "reliability",
     "save",
     "signal_picture",
     "tiles_picture",
+    "timeline",
     "times",
     "training_curves",
 ]

@@ -1,4 +1,4 @@
-"""Charts: accuracy (or R²) against overlap, times, training curves."""
+"""Charts: accuracy (or R²) against overlap, differences to the global net, training curves."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -13,14 +13,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ddcnn.figures.style import (
-    BLUE,
     CYCLE,
-    GRID,
     INK,
     METHOD_COLOURS,
     METHOD_MARKERS,
     MUTED,
-    VERMILLION,
     WIDTH,
     direct_title,
     styled,
@@ -126,103 +123,6 @@ def differences(rows: Sequence[DifferenceRow], score: str = "accuracy") -> Figur
     axes.set_xlabel(f"difference to the global net ({unit}, 95 % interval)")
     axes.grid(axis="y", visible=False)
     return figure
-
-
-class TimeRow(NamedTuple):
-    """Seconds of one decomposition, or of the global net, which has neither coarse nor serial."""
-
-    label: str
-    slowest: float  # training of the slowest local net, or of the global net
-    coarse: float | None
-    overhead: float  # of one job after another: in none of the other numbers
-    serial: float | None
-    speedup: float | None
-    ideal: float | None
-
-
-@styled
-def times(rows: Sequence[TimeRow]) -> Figure:
-    """Seconds with all local nets in parallel and one after another; speed-up beside them."""
-    figure = Figure(figsize=(WIDTH, 0.46 * len(rows) + 1.45))
-    has_speedup = any(row.speedup for row in rows)
-    ratios = (3, 2) if has_speedup else (1, 0.001)
-    seconds, factor = figure.subplots(1, 2, sharey=True, width_ratios=ratios)
-    _draw_seconds(seconds, rows)
-    seconds.set_yticks(range(len(rows)), [row.label for row in rows])
-    seconds.invert_yaxis()
-    if has_speedup:
-        _draw_speedups(factor, rows)
-    else:
-        factor.set_axis_off()
-    figure.legend(*seconds.get_legend_handles_labels(), loc="outside lower left", ncols=5)
-    return figure
-
-
-def _draw_seconds(axes: Axes, rows: Sequence[TimeRow]) -> None:
-    places = np.arange(len(rows))
-    parts = {
-        "global net": ([row.slowest if row.coarse is None else 0 for row in rows], INK),
-        "slowest local net": ([0 if row.coarse is None else row.slowest for row in rows], BLUE),
-        "coarse net": ([row.coarse or 0 for row in rows], VERMILLION),
-        "overhead": ([row.overhead for row in rows], GRID),
-    }
-    left = np.zeros(len(rows))
-    for name, (values, colour) in parts.items():
-        if any(values):
-            edge = {"edgecolor": MUTED, "linewidth": 0.6} if name == "overhead" else {}
-            axes.barh(places - 0.12, values, 0.36, left=left, color=colour, label=name, **edge)
-        left += values
-    serial = [row.serial or 0 for row in rows]
-    if any(serial):
-        axes.barh(places + 0.2, serial, 0.14, color=MUTED, label="serial")
-    _lie_down(axes)
-    axes.set_xlabel("seconds")
-    direct_title(axes, "Training time", "thick: in parallel, thin: one after another")
-
-
-def _draw_speedups(axes: Axes, rows: Sequence[TimeRow]) -> None:
-    found = [(place, row) for place, row in enumerate(rows) if row.speedup]
-    for place, row in found:
-        if row.ideal:
-            axes.plot([row.speedup, row.ideal], [place, place], color=GRID, linewidth=3, zorder=1)
-            axes.plot(row.ideal, place, "D", color=MUTED, markersize=5.5)
-            _number(axes, row.ideal, place, MUTED, (7, 0), ha="left", va="center_baseline")
-        axes.plot(row.speedup, place, "o", color=BLUE, markersize=6.5)
-        _number(axes, row.speedup, place, BLUE, (0, 7), ha="center", va="baseline")
-    numbers = [1, *(value for _, row in found for value in (row.speedup, row.ideal) if value)]
-    # Room at the right for the last number.
-    if max(numbers) > 50:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter("{x:,.0f}")
-        axes.set_xlim(0.5 * min(numbers), 8 * max(numbers))
-    else:
-        axes.set_xlim(0, 1.3 * max(numbers))
-    axes.axvline(1, color=INK, linestyle=(0, (5, 2)), linewidth=1, zorder=0)
-    _lie_down(axes)
-    axes.set_xlabel("times as fast as the global net")
-    direct_title(axes, "Speed-up", "● measured   ◆ ideal")
-
-
-def _number(
-    axes: Axes, value: float, place: int, colour: str, offset: tuple[int, int], **aligned: str
-) -> None:
-    text = f"{value:.1f}×" if value < 100 else f"{value:,.0f}×"
-    axes.annotate(
-        text,
-        (value, place),
-        offset,
-        textcoords="offset points",
-        fontsize=8.5,
-        color=colour,
-        **aligned,
-    )
-
-
-def _lie_down(axes: Axes) -> None:
-    """Grid and axis for horizontal bars."""
-    axes.grid(axis="x")
-    axes.grid(False, axis="y")
-    axes.spines["left"].set_visible(False)
 
 
 class CurveGroup(NamedTuple):

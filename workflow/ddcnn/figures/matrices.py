@@ -1,4 +1,4 @@
-"""Confusion matrices."""
+"""Matrices: which classes are confused, which tiles agree."""
 
 from collections.abc import Mapping, Sequence
 
@@ -71,6 +71,62 @@ def _name_classes(axes: Axes, names: Sequence[str]) -> None:
     size = 8 if len(names) <= 15 else 6
     axes.set_xticks(range(len(names)), names, rotation=90, fontsize=size)
     axes.set_yticks(range(len(names)), names, fontsize=size)
+
+
+@styled
+def agreement(matrices: Mapping[str, np.ndarray], names: Mapping[str, Sequence[str]]) -> Figure:
+    """How alike the local nets of a tiling decide, pair by pair.
+
+    Args:
+        matrices: by their titles: symmetric ``T, T`` between 0 and 1 (or correlations); what is
+            below 0 counts as 0. Not a number leaves a cell empty.
+        names: of the T rows of each.
+    """
+    across, down = min(len(matrices), ACROSS), -(-len(matrices) // ACROSS)
+    side = WIDTH / max(across, 2)
+    figure = Figure(figsize=(side * across, (side + 0.45) * down))
+    grid = figure.subplots(down, across, squeeze=False)
+    for axes in grid.flat[len(matrices) :]:
+        axes.set_axis_off()
+    for axes, (title, values) in zip(grid.flat, matrices.items(), strict=False):
+        _draw_agreement(axes, values)
+        direct_title(axes, title)
+        if len(values) <= MOST_NAMES:
+            size = 8 if len(values) <= MOST_AGREEING else 5
+            axes.set_xticks(range(len(values)), names[title], rotation=90, fontsize=size)
+            axes.set_yticks(range(len(values)), names[title], fontsize=size)
+        else:
+            axes.set_xticks([])
+            axes.set_yticks([])
+    return figure
+
+
+ACROSS = 3  # panels side by side
+MOST_AGREEING = 10  # rows up to which every cell carries its number
+
+
+def _draw_agreement(axes: Axes, values: np.ndarray) -> None:
+    """Shades between the smallest and the largest number that is shown."""
+    shown = np.clip(np.nan_to_num(values), 0, 1)
+    real = shown[np.isfinite(values)]
+    low, high = real.min(), real.max()
+    cells = np.empty((*values.shape, 4))
+    cells[..., :3] = to_rgb(BLUE)
+    cells[..., 3] = np.where(
+        np.isfinite(values), 0.08 + 0.87 * (shown - low) / ((high - low) or 1), 0
+    )
+    axes.imshow(cells, interpolation="none")
+    axes.grid(False)
+    axes.spines[["left", "bottom"]].set_visible(False)
+    axes.tick_params(length=0)
+    if len(values) > MOST_AGREEING:
+        return
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            dark = cells[row, column, 3] > 0.55
+            colour = PAPER_ON_BLUE if dark else INK
+            text = f"{100 * value:.0f}"
+            axes.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
 
 
 def _short(name: str, length: int = 16) -> str:

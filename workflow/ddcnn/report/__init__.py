@@ -19,7 +19,7 @@ __all__ = ["headline", "write_report"]
 def write_report(
     experiment: str, runs: list[Path], results: Path, settings: dict[str, Any], out: Path
 ) -> None:
-    """Write the tables, figures as SVG and PNG, and ``report.html``.
+    """Write the tables, figures as SVG, PDF and PNG, and ``report.html``.
 
     Tables are ``summary.csv``, ``comparison.csv``, ``table.tex`` and ``table.md``; a comparison
     with other experiments needs ``settings.json`` and ``merits.npz``.

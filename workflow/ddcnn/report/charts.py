@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ def sketch_overlap(study: Study) -> Sketch | None:
     line = None
     if study.whole:
         row = study.mean_of("whole", "global")
-        line = (row[f"{study.score}_test"], _standard_error(study, row))
+        line = (row[f"{study.score}_test"], standard_error(study, row))
     caption = (
         f"Test {study.score_name} of the ways to combine the local nets"
         + (", and of the global net as a dashed line." if line else ".")
@@ -89,12 +90,12 @@ def _overlap_points(study: Study, runs: list[Run]) -> Iterator[dict]:
                 "overlap": row["overlap"],
                 "pixels": max(runs[0].evaluation["overlap"]),
                 "accuracy": row[f"{study.score}_test"],
-                "error": _standard_error(study, row),
+                "error": standard_error(study, row),
             }
 
 
-def _standard_error(study: Study, row: pd.Series) -> float:
-    """Of one score: chance of the test images and, with several seeds, of the training."""
+def standard_error(study: Study, row: pd.Series) -> float:
+    """Of a mean score: chance of the test images and, with several seeds, of the training."""
     images = error_by_images(study, row["decomposition"], row["method"])
     if row["seeds"] < 2:
         return images
@@ -133,15 +134,20 @@ def sketch_times(study: Study) -> Sketch:
         "In parallel, training takes as long as the slowest local net plus the coarse net; the "
         "thin bar is the time of all of them one after another. Overhead is what the trainings "
         "do not count: start of the process, loading, and for decompositions cutting the tiles and "
-        "computing the local probabilities."
+        "computing the local probabilities. Memory: the largest peak of one job, on a processor of "
+        "its whole process."
     )
     if any(row.speedup for row in rows):
         caption += (
             " Ideal speed-up: multiply-adds per image of the global net over those of one local "
-            "net. It counts less work per net as well as parallel work."
+            "net. It counts less work per net as well as parallel work. Ideal memory: that of the "
+            "global net's job times the share of its parameters in the largest local net; the rest "
+            "is what every process holds, whatever it trains."
         )
-    alternative = "Bar chart of training times in seconds. " + " ".join(map(_time_in_words, rows))
-    return Sketch("Times", caption, alternative, figures.times(rows))
+    alternative = "Bar chart of training times in seconds, speed-up and memory. " + " ".join(
+        map(_time_in_words, rows)
+    )
+    return Sketch("Time and memory", caption, alternative, figures.times(rows))
 
 
 def _time_row(study: Study, runs: list[Run]) -> figures.TimeRow:
@@ -162,7 +168,18 @@ def _time_row(study: Study, runs: list[Run]) -> figures.TimeRow:
         serial=None if is_global else float(row["serial_seconds"]),
         speedup=None if is_global or pd.isna(row["speedup"]) else float(row["speedup"]),
         ideal=None if is_global or pd.isna(row["flop_ratio"]) else float(row["flop_ratio"]),
+        memory=float(row["peak_memory_bytes"]),
+        ideal_memory=None if is_global else _ideal_memory(study, evaluations[0]),
     )
+
+
+def _ideal_memory(study: Study, evaluation: dict[str, Any]) -> float | None:
+    """Of a local net's job, if memory shrank like the number of parameters."""
+    if not study.whole:
+        return None
+    whole = study.mean_of("whole", "global")
+    largest = max(net["parameters"] for net in evaluation["local"].values())
+    return float(whole["peak_memory_bytes"] * largest / whole["parameters_largest"])
 
 
 def _time_in_words(row: figures.TimeRow) -> str:
@@ -171,7 +188,7 @@ def _time_in_words(row: figures.TimeRow) -> str:
         text += f" in parallel, {row.serial:.1f} s one after another"
     if row.speedup and row.ideal:
         text += f", {row.speedup:.1f} times as fast as the global net, ideal {row.ideal:.1f}"
-    return text + "."
+    return f"{text}; {row.memory / 2**20:,.0f} MiB."
 
 
 def sketch_curves(study: Study) -> Sketch | None:

@@ -6,20 +6,29 @@ from typing import NamedTuple
 
 from ddcnn import figures
 from ddcnn.report.charts import sketch_curves, sketch_differences, sketch_overlap, sketch_times
+from ddcnn.report.cost import sketch_cost
+from ddcnn.report.decisions import sketch_agreement, sketch_reliability
+from ddcnn.report.mistakes import sketch_mistakes
 from ddcnn.report.pictures import sketch_confusion, sketch_heat_map, sketch_scatter, sketch_tiles
 from ddcnn.report.sketch import Sketch
 from ddcnn.report.study import Study
+from ddcnn.report.timeline import sketch_timeline
 
 # Every figure by its name; None where the study has no data for it.
 SKETCHES: dict[str, Callable[[Study], Sketch | None]] = {
     "tiles": sketch_tiles,
     "differences": sketch_differences,
     "overlap": sketch_overlap,
+    "cost": sketch_cost,
     "times": sketch_times,
+    "timeline": sketch_timeline,
     "heat-map": sketch_heat_map,
+    "agreement": sketch_agreement,
     "curves": sketch_curves,
     "confusion": sketch_confusion,
     "scatter": sketch_scatter,
+    "reliability": sketch_reliability,
+    "mistakes": sketch_mistakes,
 }
 
 
@@ -38,7 +47,7 @@ def draw_study(study: Study, folder: Path, several: bool) -> dict[str, Drawn]:
 
     Args:
         study: its runs.
-        folder: where ``{name}.svg`` and ``{name}.png`` go.
+        folder: where ``{name}.svg``, ``.pdf`` and ``.png`` go.
         several: more than one study shares the folder; file names then begin with the study.
     """
     drawn = {}
@@ -47,6 +56,6 @@ def draw_study(study: Study, folder: Path, several: bool) -> dict[str, Drawn]:
         if sketch is None:
             continue
         stem = f"{study.dataset}-{study.model}-{name}" if several else name
-        svg, _ = figures.save(sketch.figure, folder / stem)
+        svg = figures.save(sketch.figure, folder / stem)["svg"]
         drawn[name] = Drawn(stem, sketch.title, sketch.caption, sketch.alternative, svg)
     return drawn

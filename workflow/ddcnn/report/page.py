@@ -1,7 +1,9 @@
-"""The page: one HTML file with everything in it, no script and no network."""
+"""The page: one HTML file with everything in it, no network; complete without its script."""
 
+import base64
+import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,18 @@ from markupsafe import Markup
 
 from ddcnn import provenance
 from ddcnn.figures import THEME_COLOURS
-from ddcnn.files import read_json
 from ddcnn.report import words
+from ddcnn.report.citation import citations
 from ddcnn.report.drawing import Drawn
+from ddcnn.report.mistakes import worst_mistakes
+from ddcnn.report.opening import three_sentences
 from ddcnn.report.snapshot import flatten
 from ddcnn.report.study import Study
+from ddcnn.report.table import job_rows, method_rows, run_rows
+from ddcnn.report.trainings import critical_path, provenance_of, trainings_of
 
 HERE = Path(__file__).parent
+CODE = ("data.preparation", "shards", "local", "coarse", "runs", "report")  # of the stages
 
 
 def render_page(
@@ -41,19 +48,33 @@ def render_page(
         "error": _or_dash("{:.3g}".format),
         "times": _or_dash(lambda value: f"{value:.1f}×" if value < 100 else f"{value:,.0f}×"),
         "deviation": _or_dash("{:.3f}".format),
+        "points": _or_dash(lambda value: words.signed(value, 100, 1)),
+        "signed": _or_dash(lambda value: words.signed(value, 1, 3)),
         "thousands": _or_dash("{:,.0f}".format),
         "mebibytes": _or_dash(_mebibytes),
     }
+    script = (HERE / "script.js").read_text(encoding="utf-8")
     return environment.get_template("template.html.jinja").render(
         experiment=experiment,
         style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_digest=_digest_of_script(script),
         kind=_kind(studies),
         noun=studies[0].noun,
         regression=any(study.is_regression for study in studies),
         sections=[_section(*pair) for pair in zip(studies, drawn, strict=True)],
         settings=list(flatten(settings)),
         commit=provenance.git_commit() or "not in a git checkout",
+        code=provenance.code_digest(*CODE),
+        versions=provenance.versions(),
+        citations=citations(),
     )
+
+
+def _digest_of_script(script: str) -> str:
+    """What the page's own rule allows to run: this script and nothing that data bring along."""
+    digest = hashlib.sha256(f"\n{script}\n".encode()).digest()
+    return base64.b64encode(digest).decode()
 
 
 def _kind(studies: Sequence[Study]) -> str:
@@ -67,15 +88,19 @@ def _kind(studies: Sequence[Study]) -> str:
 
 def _section(study: Study, drawn: Mapping[str, Drawn]) -> dict[str, Any]:
     """What the template shows of one study."""
+    trainings = trainings_of(study)
     return {
         "id": f"{study.dataset}-{study.model}",
         "title": f"{study.dataset}, {study.model}",
+        "opening": three_sentences(study),
         "findings": words.findings(study),
         "diagnosis": words.diagnosis_of(study),
         "steps": list(words.steps(study)),
-        "labels": {slug: runs[0].label for slug, runs in study.by_decomposition.items()},
-        "table": _table(study),
-        "best": study.best,
+        "methods": method_rows(study),
+        "runs": list(run_rows(study)),
+        "score_name": study.score_name,
+        "mistakes": worst_mistakes(study),
+        "noun": study.noun,
         "num_seeds": len(study.seeds),
         "figures": {
             name: {
@@ -88,17 +113,10 @@ def _section(study: Study, drawn: Mapping[str, Drawn]) -> dict[str, Any]:
         "targets": _targets(study.card),
         "is_regression": study.is_regression,
         "counts": _counts(study),
-        "jobs": _jobs(study),
+        "path": critical_path(study),
+        "trainings": job_rows(trainings),
+        "jobs": provenance_of(trainings),
     }
-
-
-def _table(study: Study) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Rows of every decomposition, the global net first."""
-    rows = study.means
-    return [
-        (slug, rows[rows["decomposition"] == slug].to_dict("records"))
-        for slug in study.by_decomposition
-    ]
 
 
 def _counts(study: Study) -> list[tuple[str, list[int]]]:
@@ -117,45 +135,6 @@ def _targets(card: Mapping[str, Any]) -> str:
         f"{name} (train: mean {mean:.4g}, standard deviation {std:.4g})"
         for name, mean, std in facts
     )
-
-
-def _jobs(study: Study) -> dict[str, Any]:
-    """Where and when the trainings ran, from the metrics of every job."""
-    folders = {
-        study.local_folder(run, tile) for run in study.runs for tile in run.evaluation["tiles"]
-    } | {run.folder / "coarse" for run in study.runs}
-    files = [folder / "metrics.json" for folder in sorted(folders)]
-    metrics = [read_json(file) for file in files if file.is_file()]
-    return {
-        "count": len(metrics),
-        "resumed": sum(bool(each.get("resumed")) for each in metrics),
-        "started": _moment(min((each["started"] for each in metrics), default="")),
-        "finished": _moment(max((each["finished"] for each in metrics), default="")),
-        "devices": _distinct(
-            f"{each['device_name']} ({each['device']}), "
-            f"{words.count(each['threads'], 'thread')} a job"
-            for each in metrics
-        ),
-        "hardware": _distinct(_hardware(each["hardware"]) for each in metrics),
-        "versions": _distinct(
-            ", ".join(f"{name} {version}" for name, version in each["versions"].items())
-            for each in metrics
-        ),
-    }
-
-
-def _moment(text: str) -> str:
-    """``2025-01-31T10:00:00.123+00:00`` as ``2025-01-31 10:00:00 UTC``."""
-    return f"{text[:10]} {text[11:19]} UTC" if text else "unknown"
-
-
-def _hardware(facts: Mapping[str, Any]) -> str:
-    cores = words.count(facts["cores"], "core")
-    return f"{facts['processor']}, {cores}, {facts['memory_gib']} GiB memory, {facts['system']}"
-
-
-def _distinct(texts: Iterator[str]) -> list[str]:
-    return list(dict.fromkeys(texts))
 
 
 def _or_dash(write: Any) -> Any:

@@ -10,7 +10,7 @@ from ddcnn.tiles import VIEW
 
 def sketch_tiles(study: Study) -> Sketch:
     """One test image or signal, its tiles and its coarse view."""
-    run, image = example_run(study), study.example_image()
+    run, image = example_run(study), study.test_image()
     boxes = study.boxes(run.tiling)
     view = coarse_view(image, next(iter(boxes.values()))) if run.has_view else None
     caption = (

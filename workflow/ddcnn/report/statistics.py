@@ -27,6 +27,21 @@ def binomial_error(accuracy: float, num_images: int) -> float:
     return float(np.sqrt(accuracy * (1 - accuracy) / num_images))
 
 
+def score_margin(error_by_images: float, spread: float, num_seeds: int) -> float:
+    """Half-width of a score's 95 % interval: chance of the test images and of the training.
+
+    Args:
+        error_by_images: standard error that comes from the choice of the test images.
+        spread: standard deviation over the seeds; not a number with one seed, whose interval knows
+            nothing of the training's chance.
+        num_seeds: trainings.
+    """
+    margin = NORMAL_95 * error_by_images
+    if num_seeds < 2:
+        return margin
+    return float(np.hypot(margin, student_95(num_seeds - 1) * spread / np.sqrt(num_seeds)))
+
+
 def mean_error(merits: np.ndarray) -> float:
     """Standard error of a mean of ``N`` merits, one for each sample; of R²: given the variance."""
     return float(merits.std() / np.sqrt(len(merits)))

@@ -137,6 +137,10 @@ class Study:
         order = dict.fromkeys(run.evaluation["decomposition"] for run in self.runs)
         return {slug: groups[slug] for slug in sorted(order, key=lambda slug: slug != WHOLE)}
 
+    def label_of(self, decomposition: str) -> str:
+        """Name of a decomposition for people."""
+        return self.by_decomposition[decomposition][0].label
+
     @property
     def whole(self) -> list[Run]:
         """Runs of the global net, none without one."""
@@ -186,6 +190,19 @@ class Study:
             / tile
         )
 
+    def local_outputs(self, run: Run) -> dict[str, np.ndarray] | None:
+        """What every local net says of the test split, by tile: ``N, K``, or ``N, M`` targets.
+
+        None where these intermediate files were removed to save room.
+        """
+        files = {
+            tile: self.local_folder(run, tile) / "probabilities.npz"
+            for tile in run.evaluation["tiles"]
+        }
+        if not all(file.is_file() for file in files.values()):
+            return None
+        return {tile: read_npz(file, "test")["test"] for tile, file in files.items()}
+
     def local_scores(self, tiling: str) -> dict[str, float]:
         """Test accuracy (or R²) of every local net of a tiling, mean over the seeds."""
         found: dict[str, dict[int, float]] = {}
@@ -194,9 +211,9 @@ class Study:
                 found.setdefault(name, {})[run.seed] = local[f"{self.score}_test"]
         return {name: float(np.mean(list(by_seed.values()))) for name, by_seed in found.items()}
 
-    def example_image(self) -> np.ndarray:
-        """The first test image: uint8 (signals: float32) ``*shape, C``."""
-        return np.array(map_prepared(self.data / "x_test.npy")[0])
+    def test_image(self, index: int = 0) -> np.ndarray:
+        """One test image: uint8 (signals: float32) ``*shape, C``."""
+        return np.array(map_prepared(self.data / "x_test.npy")[index])
 
     def mean_image(self) -> np.ndarray:
         """Mean over (a part of) the training split and the channels: ``*shape``, 0 to 1.

@@ -47,18 +47,18 @@ def _accuracy(study: Study) -> str:
     else:
         achieves, of_all = "decides", f"of the test {noun}s rightly"
     if not study.best:
-        return f"The global net {achieves} {_achieved(study, 'whole', 'global')} {of_all}."
+        return f"The global net {achieves} {achieved(study, 'whole', 'global')} {of_all}."
     best = study.decomposed[study.best]
     text = (
         f"The CNN-DNN with the best validation {study.score_name} ({best[0].label}) {achieves} "
-        f"{_achieved(study, study.best, 'cnn-dnn')} {of_all}"
+        f"{achieved(study, study.best, 'cnn-dnn')} {of_all}"
     )
     if not study.whole:
         return f"{text}. No global net was trained, so nothing can be said against it."
     difference = compare(best, "cnn-dnn", study.whole, "global")
     return (
-        f"{text}, the global net {_achieved(study, 'whole', 'global')}: "
-        f"{_in_score(study, difference)}. {_verdict(difference, 'the CNN-DNN', 'the global net')}"
+        f"{text}, the global net {achieved(study, 'whole', 'global')}: "
+        f"{in_score(study, difference)}. {_verdict(difference, 'the CNN-DNN', 'the global net')}"
     )
 
 
@@ -90,7 +90,7 @@ def _averaging(study: Study) -> str | None:
     outputs = "predictions" if study.is_regression else "probabilities"
     return (
         f"Against the plain mean of the same local {outputs} the coarse net makes a difference "
-        f"of {_in_score(study, difference)}. {_verdict(difference, 'the coarse net', 'the mean')}"
+        f"of {in_score(study, difference)}. {_verdict(difference, 'the coarse net', 'the mean')}"
     )
 
 
@@ -109,7 +109,7 @@ def _overlap(study: Study) -> str | None:
     difference = compare(high, "cnn-dnn", low, "cnn-dnn")
     return (
         f"From {low[0].label} to {high[0].label} the CNN-DNN's test {study.score_name} "
-        f"changes by {_in_score(study, difference)}. "
+        f"changes by {in_score(study, difference)}. "
         f"{_verdict(difference, 'the larger overlap', 'the smaller one')}"
     )
 
@@ -131,7 +131,8 @@ def _certainty(study: Study) -> str:
     return text
 
 
-def _in_score(study: Study, difference: Difference) -> str:
+def in_score(study: Study, difference: Difference) -> str:
+    """A difference with its interval, in the units of the study."""
     return in_r2(difference) if study.is_regression else in_points(difference)
 
 
@@ -160,11 +161,17 @@ def _verdict(difference: Difference, first: str, second: str) -> str:
     return f"The interval excludes zero: {winner} is better{qualified}."
 
 
-def _achieved(study: Study, decomposition: str, method: str) -> str:
+def achieved(study: Study, decomposition: str, method: str) -> str:
+    """``89.7 %``, or R² and RMSE of a regression."""
     row = study.mean_of(decomposition, method)
     if study.is_regression:
         return f"R² {row['r2_test']:.3f} (RMSE {row['rmse_test']:.3g})"
     return f"{100 * row['accuracy_test']:.1f} %"
+
+
+def signed(value: float, factor: float, digits: int) -> str:
+    """``+0.9`` or ``−0.9``, with a real minus sign."""
+    return f"{factor * value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def seconds(value: float) -> str:

@@ -1,0 +1,274 @@
+"""What the report computes: calibration, fronts, timeline, mistakes, sentences."""
+
+import itertools
+import json
+from datetime import datetime, timedelta
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from ddcnn import figures
+from ddcnn.report.calibration import calibration_error, reliability_curve
+from ddcnn.report.citation import citations
+from ddcnn.report.cost import sketch_cost
+from ddcnn.report.decisions import sketch_agreement, sketch_reliability
+from ddcnn.report.mistakes import sketch_mistakes, worst_mistakes
+from ddcnn.report.opening import three_sentences
+from ddcnn.report.statistics import binomial_error, score_margin
+from ddcnn.report.study import Run, Study, studies_of
+from ddcnn.report.table import method_rows, run_rows
+from ddcnn.report.timeline import bars_of, pauses_of, sketch_timeline
+from ddcnn.report.trainings import critical_path, trainings_of
+from fake_results import FakeExperiment
+
+SEEDS = FakeExperiment(seeds=(0, 1, 2))
+REGRESSION = FakeExperiment(
+    shape=(48,), tilings=(("blocks", "4", 8, True),), targets=("fat", "water"), seeds=(0, 1)
+)
+
+
+def study_of(experiment: FakeExperiment, root) -> Study:
+    runs = [Run.read(folder) for folder in experiment.write(root)]
+    (study,) = studies_of(runs, root)
+    return study
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return study_of(SEEDS, tmp_path_factory.mktemp("seeds"))
+
+
+@pytest.fixture(scope="module")
+def regression(tmp_path_factory):
+    return study_of(REGRESSION, tmp_path_factory.mktemp("regression"))
+
+
+# Calibration
+
+
+def test_calibration_error_is_the_mean_gap_over_the_bins():
+    random = np.random.default_rng(0)
+    p = random.dirichlet(np.ones(4), size=500)
+    labels = random.integers(4, size=500)
+    gap = 0.0
+    for low in np.arange(15) / 15:
+        inside = [
+            (each.max(), each.argmax() == label)
+            for each, label in zip(p, labels, strict=True)
+            if low <= each.max() < low + 1 / 15
+        ]
+        if inside:
+            confidence, right = np.mean(inside, axis=0)
+            gap += len(inside) / 500 * abs(confidence - right)
+    assert calibration_error(p, labels) == pytest.approx(gap, abs=1e-12)
+
+
+def test_a_net_that_is_sure_and_right_is_calibrated_and_one_that_is_wrong_is_not():
+    p, labels = np.eye(3)[[0, 1, 2, 1]], np.array([0, 1, 2, 1])
+    assert calibration_error(p, labels) == 0
+    assert calibration_error(p, labels[::-1]) == pytest.approx(np.mean(labels != labels[::-1]))
+
+
+def test_reliability_keeps_every_decision():
+    confidence = np.array([0.2, 0.5, 0.52, 0.99, 1.0])
+    curve = reliability_curve("one", confidence, np.array([False, True, False, True, True]))
+    assert curve.count.sum() == 5
+    assert (curve.count * curve.confidence).sum() == pytest.approx(confidence.sum())
+    assert (curve.count * curve.accuracy).sum() == pytest.approx(3)
+
+
+# Scores, costs, agreement
+
+
+def test_nothing_beats_a_point_of_the_front():
+    random = np.random.default_rng(1)
+    costs, scores = random.random((2, 40)).round(1)
+    front = figures.pareto_front(costs, scores)
+
+    def is_beaten(i: int) -> bool:
+        return any(
+            costs[k] <= costs[i]
+            and scores[k] >= scores[i]
+            and (costs[k], scores[k]) != (costs[i], scores[i])
+            for k in range(40)
+        )
+
+    places = {(costs[i], scores[i]) for i in range(40) if not is_beaten(i)}
+    assert {(costs[i], scores[i]) for i in front} == places
+    assert [costs[i] for i in front] == sorted(costs[i] for i in front)
+
+
+def test_the_interval_of_a_score_knows_images_and_seeds():
+    one = score_margin(0.01, float("nan"), 1)
+    assert one == pytest.approx(1.96 * 0.01)
+    margin = stats.t.ppf(0.975, 4) * 0.02 / np.sqrt(5)
+    assert score_margin(0.01, 0.02, 5) == pytest.approx(np.hypot(one, margin), rel=1e-4)
+
+
+def test_the_table_has_mean_spread_and_interval_of_every_method(study):
+    for row in method_rows(study):
+        runs = study.by_decomposition[row["decomposition"]]
+        scores = [run.evaluation["methods"][row["method"]]["accuracy_test"] for run in runs]
+        assert row["score"] == pytest.approx(np.mean(scores))
+        assert row["score_spread"] == pytest.approx(np.std(scores, ddof=1))
+        by_images = 1.96 * binomial_error(np.mean(scores), len(runs[0].labels))
+        by_seeds = stats.t.ppf(0.975, 2) * np.std(scores, ddof=1) / np.sqrt(3)
+        width = row["score_high"] - row["score_low"]
+        assert width == pytest.approx(2 * np.hypot(by_images, by_seeds), rel=1e-3)
+    assert method_rows(study)[0]["method"] == "global"
+    assert len(list(run_rows(study))) == 3 * len(method_rows(study))
+
+
+def test_agreement_is_that_of_the_diagnosis_and_its_margin_the_accuracies(study):
+    drawn = sketch_agreement(study)
+    slug = "blocks-2x2-overlap0"
+    runs = study.by_tiling[slug]
+    panel = drawn.figure.axes[0]
+    shown = {
+        (round(text.get_position()[1]), round(text.get_position()[0])): int(text.get_text())
+        for text in panel.texts
+    }
+    pairs = [shown[pair] for pair in itertools.permutations(range(4), 2)]
+    measured = np.mean([run.evaluation["diagnosis"]["agreement"] for run in runs])
+    assert np.mean(pairs) == pytest.approx(100 * measured, abs=0.5)
+    accuracies = study.local_scores(slug)
+    for place, tile in enumerate(accuracies):
+        assert shown[4, place] == pytest.approx(100 * accuracies[tile], abs=0.51)
+
+
+def test_a_regression_has_agreement_and_no_calibration(regression):
+    assert sketch_reliability(regression) is None
+    assert "correlation" in sketch_agreement(regression).caption.lower()
+    assert sketch_cost(regression).title.startswith("R²")
+
+
+# Timeline
+
+
+def shift(training, seconds: float) -> None:
+    """Make a training one of an earlier or a later run."""
+    file = training.folder / "metrics.json"
+    metrics = json.loads(file.read_text())
+    for key in ("started", "finished"):
+        moment = datetime.fromisoformat(metrics[key]) + timedelta(seconds=seconds)
+        metrics[key] = moment.isoformat(timespec="milliseconds")
+    file.write_text(json.dumps(metrics))
+
+
+def test_bars_of_a_lane_do_not_overlap_and_pauses_are_cut_out(tmp_path):
+    study = study_of(SEEDS, tmp_path)
+    first = [each for each in trainings_of(study) if each.kind == "global net"]
+    for training in first:
+        shift(training, -86400)
+    trainings = trainings_of(study)
+    pauses = pauses_of(trainings)
+    bars = bars_of(trainings, pauses, critical_path(study))
+    assert len(bars) == len(trainings) == 3 * (1 + 4 + 5 + 3)
+    assert len(pauses) == 1
+    assert 85000 < pauses[0][1] < 86400
+    assert max(bar.end for bar in bars) < 600
+    by_lane = {}
+    for bar in sorted(bars, key=lambda bar: bar.begin):
+        assert by_lane.get((bar.where, bar.lane), 0) <= bar.begin + 1e-6
+        by_lane[bar.where, bar.lane] = bar.end
+        assert bar.begin <= bar.ready <= bar.end
+    assert {where for where, _ in by_lane} == {"node1, CPU", "node2, CPU"}
+    assert "1 pause" in sketch_timeline(study).caption
+
+
+def test_the_critical_path_is_the_longest_chain_of_measured_jobs(tmp_path):
+    experiment = FakeExperiment(tilings=(("blocks", "2x2", 4, True),))
+    study = study_of(experiment, tmp_path)
+    run, net = "blobs/vgg-w16/blocks-2x2-overlap4-view/seed0", "blobs/vgg-w16/{}/seed0/{}"
+    tiled = net.format("blocks-2x2-overlap4", "{}")
+    measured = {"prepare/blobs": 3, "tile/blobs/whole": 1, "tile/blobs/blocks-2x2-overlap4": 2}
+    measured |= {"coarse_view/blobs/blocks-2x2-overlap4": 9}
+    measured |= {f"train_local/{tiled.format(t)}": s for t, s in (("0-0", 70), ("view", 60))}
+    measured |= {f"train_local/{tiled.format(t)}": 50 for t in ("0-1", "1-0", "1-1")}
+    measured |= {f"train_local/{net.format('whole', '0-0')}": 74, f"train_coarse/{run}/coarse": 5}
+    for name, seconds in measured.items():
+        file = tmp_path / "benchmarks" / f"{name}.tsv"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"s\th:m:s\n{seconds}\t0:00\n")
+    path = critical_path(study)
+    # 3 + 2 + 70 + 5 through tile 0-0; 3 + 2 + 9 + 60 + 5 through the view; 3 + 1 + 74 globally.
+    assert path.seconds == 80
+    rules = [
+        "download",
+        "prepare",
+        "tile",
+        "train_local",
+        "local_probabilities",
+        "train_coarse",
+        "evaluate",
+    ]
+    assert [step.rule for step in path.steps] == rules
+    assert path.steps[0].seconds is None
+    assert "download" in sketch_timeline(study).caption
+
+
+# Mistakes and sentences
+
+
+def test_the_worst_mistake_is_the_surest_one_with_its_tiles_votes(study):
+    run = study.decomposed[study.best][0]
+    p, labels = run.predictions["test_cnn-dnn"], run.labels
+    rows = worst_mistakes(study)
+    margins = p.max(axis=1) - p[np.arange(len(labels)), labels]
+    assert margins[[row.number for row in rows]] == pytest.approx(np.sort(margins)[::-1][:8])
+    classes = run.evaluation["classes"]
+    worst = rows[0]
+    assert worst.true == classes[labels[worst.number]]
+    assert worst.decided.startswith(classes[p[worst.number].argmax()])
+    for tile, local in study.local_outputs(run).items():
+        said = classes[local[worst.number].argmax()]
+        assert f"{tile.replace('view', 'coarse view')}: {said}" in worst.votes
+
+
+def test_the_largest_errors_of_a_regression_come_first(regression):
+    run = regression.decomposed[regression.best][0]
+    errors = np.abs(run.predictions["test_cnn-dnn"] - run.labels) / run.labels.std(axis=0)
+    assert worst_mistakes(regression)[0].number == errors.mean(axis=1).argmax()
+
+
+def test_local_probabilities_that_were_removed_leave_the_page_without_votes(tmp_path):
+    study = study_of(FakeExperiment(), tmp_path)
+    for file in tmp_path.rglob("probabilities.npz"):
+        file.unlink()
+    assert sketch_agreement(study) is None
+    assert sketch_mistakes(study) is not None
+    assert all(row.votes == "" for row in worst_mistakes(study))
+    assert "local nets" not in sketch_reliability(study).alternative
+
+
+@pytest.mark.parametrize(
+    "experiment",
+    [
+        FakeExperiment(),
+        FakeExperiment(tilings=()),
+        FakeExperiment(global_net=False, tilings=(("blocks", "2x2", 4, True),)),
+        REGRESSION,
+    ],
+    ids=["quickstart", "only whole", "no global net", "regression"],
+)
+def test_the_summary_is_three_sentences_of_the_data(experiment, tmp_path):
+    study = study_of(experiment, tmp_path)
+    sentences = three_sentences(study)
+    assert len(sentences) == 3
+    assert all(text.endswith(".") and text[0].isupper() for text in sentences)
+    assert "nan" not in " ".join(sentences)
+    slug, method = (study.best, "cnn-dnn") if study.best else ("whole", "global")
+    score = study.mean_of(slug, method)[f"{study.score}_test"]
+    assert (f"{score:.3f}" if study.is_regression else f"{100 * score:.1f} %") in sentences[0]
+    assert "400 test" in sentences[2]
+
+
+def test_citations_name_the_paper_and_this_version():
+    paper, software = citations()
+    assert "10.1137/23m1562202" in paper
+    assert "version 0.1.0" in software
+
+
+def test_without_the_citation_file_nothing_is_cited(tmp_path):
+    assert citations(tmp_path / "CITATION.cff") == []

@@ -1,0 +1,67 @@
+"""What came out, in three sentences, for a reader who reads no more."""
+
+from ddcnn.report.comparison import compare
+from ddcnn.report.study import Study
+from ddcnn.report.words import achieved, count, in_score, seconds
+
+
+def three_sentences(study: Study) -> list[str]:
+    """Accuracy (or R²), time, and what the coarse net adds and how sure it all is."""
+    return [_score(study), _time(study), _certainty(study)]
+
+
+def _score(study: Study) -> str:
+    # Of a regression, what is achieved names R² itself.
+    reached = "reaches, on the test split," if study.is_regression else "reaches a test accuracy of"
+    if not study.best:
+        return f"The global net {reached} {achieved(study, 'whole', 'global')}."
+    text = (
+        f"The CNN-DNN of {study.label_of(study.best)} {reached} "
+        f"{achieved(study, study.best, 'cnn-dnn')}"
+    )
+    if not study.whole:
+        return f"{text}; there is no global net to compare it with."
+    difference = compare(study.decomposed[study.best], "cnn-dnn", study.whole, "global")
+    if difference.is_clear:
+        verdict = f"the {'CNN-DNN' if difference.value > 0 else 'global net'} is better"
+    else:
+        verdict = "no difference is shown"
+    return (
+        f"{text} and the global net {achieved(study, 'whole', 'global')}: "
+        f"{in_score(study, difference)}, so {verdict}."
+    )
+
+
+def _time(study: Study) -> str:
+    if not study.best:
+        row = study.mean_of("whole", "global")
+        return f"Its training takes {seconds(row['parallel_seconds'])}."
+    row = study.mean_of(study.best, "cnn-dnn")
+    text = (
+        f"With one job per tile its training takes {seconds(row['parallel_seconds'])}, and "
+        f"{seconds(row['serial_seconds'])} one job after another"
+    )
+    if not study.whole:
+        return f"{text}."
+    alone = seconds(study.mean_of("whole", "global")["parallel_seconds"])
+    ideal = ""
+    if row["flop_ratio"] == row["flop_ratio"]:
+        ideal = f", where the work would allow {row['flop_ratio']:.1f} times"
+    return f"{text}, the global net {alone}: {row['speedup']:.1f} times as fast{ideal}."
+
+
+def _certainty(study: Study) -> str:
+    rest = (
+        f"all this rests on {len(study.runs[0].labels):,} test {study.noun}s and "
+        f"{count(len(study.seeds), 'seed')}"
+    )
+    if len(study.seeds) == 1:
+        rest += ", so chance between repeated trainings is not in the intervals"
+    if not study.best or "mean" not in study.decomposed[study.best][0].evaluation["methods"]:
+        return f"{rest[0].upper()}{rest[1:]}."
+    runs = study.decomposed[study.best]
+    difference = compare(runs, "cnn-dnn", runs, "mean")
+    return (
+        f"Against the plain mean of the local nets the coarse net makes a difference of "
+        f"{in_score(study, difference)}; {rest}."
+    )

@@ -1,0 +1,79 @@
+"""Rows of the page's tables: methods with spread and interval, single runs, trainings."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+
+from ddcnn.report.charts import error_by_images
+from ddcnn.report.comparison import comparison_table
+from ddcnn.report.decisions import mean_calibration_error
+from ddcnn.report.statistics import score_margin
+from ddcnn.report.study import Study
+from ddcnn.report.summary import summary_table
+from ddcnn.report.trainings import Training
+
+MOST_TRAININGS = 400  # rows of a page
+
+
+def method_rows(study: Study) -> list[dict[str, Any]]:
+    """One row per decomposition and method: means over the seeds, spread, interval, difference."""
+    differences = comparison_table([study]).to_dict("records")
+    means = study.means.to_dict("records")
+    rows = [
+        means_of | _difference(difference) | _measured(study, means_of)
+        for means_of, difference in zip(means, differences, strict=True)
+    ]
+    order = list(study.by_decomposition)  # the global net first
+    return sorted(rows, key=lambda row: order.index(row["decomposition"]))
+
+
+def _difference(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: row[f"{key}_to_global"] for key in ("difference", "low", "high")}
+
+
+def _measured(study: Study, row: dict[str, Any]) -> dict[str, Any]:
+    slug, method = row["decomposition"], row["method"]
+    score = row[f"{study.score}_test"]
+    margin = score_margin(
+        error_by_images(study, slug, method), row[f"{study.score}_test_spread"], row["seeds"]
+    )
+    runs = study.by_decomposition[slug]
+    return {
+        "label": study.label_of(slug),
+        "is_best": slug == study.best and method == "cnn-dnn",
+        "score": score,
+        "score_spread": row[f"{study.score}_test_spread"],
+        "score_low": score - margin,
+        "score_high": score + margin,
+        "calibration": None if study.is_regression else mean_calibration_error(runs, method),
+    }
+
+
+def run_rows(study: Study) -> Iterator[dict[str, Any]]:
+    """One row per run and method, as in ``summary.csv``."""
+    table = summary_table(run.evaluation for run in study.runs)
+    for row in table.to_dict("records"):
+        yield {
+            "label": study.label_of(row["decomposition"]),
+            "score": row[f"{study.score}_test"],
+            "score_val": row[f"{study.score}_val"],
+        } | {key: None if pd.isna(value) else value for key, value in row.items()}
+
+
+def job_rows(trainings: Sequence[Training]) -> list[dict[str, Any]]:
+    """One row per training, the first ones of very many."""
+    return [
+        {
+            "net": each.label,
+            "kind": each.kind,
+            "decomposition": each.decomposition,
+            "seed": each.seed,
+            "where": each.where,
+            "begin": each.begin - trainings[0].begin,
+            "start": each.metrics["start_seconds"],
+            "train": each.metrics["train_seconds"],
+            "memory": each.metrics["peak_memory_bytes"],
+        }
+        for each in trainings[:MOST_TRAININGS]
+    ]
