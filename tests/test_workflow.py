@@ -162,13 +162,13 @@ def test_another_overlap_keeps_data_and_global_net(project):
     jobs = planned_jobs(project, project / "tiny.yaml", "--config", "overlap=2")
     assert jobs == {
         "tile": 1, "coarse_view": 1, "train_local": 5, "local_probabilities": 5,
-        "train_coarse": 1, "evaluate": 1, "report": 1,
+        "train_coarse": 1, "evaluate": 1, "bundle": 1, "report": 1,
     }  # fmt: skip
 
 
 def test_without_the_view_its_local_nets_are_shared(project):
     jobs = planned_jobs(project, project / "tiny.yaml", "--config", "coarse_view=false")
-    assert jobs == {"train_coarse": 1, "evaluate": 1, "report": 1}
+    assert jobs == {"train_coarse": 1, "evaluate": 1, "bundle": 1, "report": 1}
 
 
 def test_another_seed_keeps_the_tiles(project):
@@ -180,7 +180,12 @@ def test_another_seed_keeps_the_tiles(project):
 def test_coarse_epochs_rerun_the_coarse_net_only(project):
     data = project.parent / "fashion.npz"
     config = write_config(project / "coarse.yaml", dataset=dataset(data), coarse={"epochs": 4})
-    assert planned_jobs(project, config) == {"train_coarse": 1, "evaluate": 1, "report": 1}
+    assert planned_jobs(project, config) == {
+        "train_coarse": 1,
+        "evaluate": 1,
+        "bundle": 1,
+        "report": 1,
+    }
 
 
 def test_local_epochs_rerun_the_trainings_but_not_the_tiles(project):
@@ -191,21 +196,26 @@ def test_local_epochs_rerun_the_trainings_but_not_the_tiles(project):
     assert not {"download", "prepare", "tile", "coarse_view"} & set(jobs)
 
 
+AFTER = {"train_coarse", "evaluate", "bundle", "report"}
+
+
 @pytest.mark.parametrize(
     ("module", "rerun"),
     [
-        ("coarse/problem.py", {"train_coarse", "evaluate", "report"}),
+        ("coarse/problem.py", AFTER),
         (
             "training.py",
-            {"train_local", "local_probabilities", "train_coarse", "evaluate", "report"},
+            {"train_local", "local_probabilities", *AFTER},
         ),
         (
             "models/vgg.py",
-            {"train_local", "local_probabilities", "train_coarse", "evaluate", "report"},
+            {"train_local", "local_probabilities", *AFTER},
         ),
         ("models/resnet.py", set()),
-        ("runs.py", {"evaluate", "report"}),
+        ("runs.py", {"evaluate", "bundle", "report"}),
         ("report/page.py", {"report"}),
+        ("bundle/card.py", {"bundle"}),
+        ("bundle/model.py", set()),
     ],
 )
 def test_an_edit_reruns_what_stands_on_the_module(project, module, rerun):
