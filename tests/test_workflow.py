@@ -33,6 +33,7 @@ from workflow_runs import (
 RUN = "results/runs/fashion/vgg-w8/blocks-2x2-overlap4-view/seed0"
 WHOLE = "results/runs/fashion/vgg-w8/whole/seed0"
 LOCAL = "results/local/fashion/vgg-w8"
+AFTER = {"train_coarse", "evaluate", "bundle", "report"}  # what follows the local nets
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +169,7 @@ def test_another_overlap_keeps_data_and_global_net(project):
 
 def test_without_the_view_its_local_nets_are_shared(project):
     jobs = planned_jobs(project, project / "tiny.yaml", "--config", "coarse_view=false")
-    assert jobs == {"train_coarse": 1, "evaluate": 1, "bundle": 1, "report": 1}
+    assert jobs == dict.fromkeys(AFTER, 1)
 
 
 def test_another_seed_keeps_the_tiles(project):
@@ -180,12 +181,7 @@ def test_another_seed_keeps_the_tiles(project):
 def test_coarse_epochs_rerun_the_coarse_net_only(project):
     data = project.parent / "fashion.npz"
     config = write_config(project / "coarse.yaml", dataset=dataset(data), coarse={"epochs": 4})
-    assert planned_jobs(project, config) == {
-        "train_coarse": 1,
-        "evaluate": 1,
-        "bundle": 1,
-        "report": 1,
-    }
+    assert planned_jobs(project, config) == dict.fromkeys(AFTER, 1)
 
 
 def test_local_epochs_rerun_the_trainings_but_not_the_tiles(project):
@@ -194,9 +190,6 @@ def test_local_epochs_rerun_the_trainings_but_not_the_tiles(project):
     jobs = planned_jobs(project, config)
     assert jobs["train_local"] == 6
     assert not {"download", "prepare", "tile", "coarse_view"} & set(jobs)
-
-
-AFTER = {"train_coarse", "evaluate", "bundle", "report"}
 
 
 @pytest.mark.parametrize(

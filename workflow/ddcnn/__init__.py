@@ -34,8 +34,8 @@ def load(path: "str | Path", net_file: "str | Path | None" = None) -> "Model":
 
     Args:
         path: the file.
-        net_file: the Python file with the user's own net, if the model's nets are of one. It is run:
-            give only a file that you trust. The model file itself never makes anything run.
+        net_file: the Python file with the user's own net, if the model's nets are of one. It is
+            run: give only a file that you trust. The model file itself never makes anything run.
 
     Raises:
         InputError: the file is truncated, damaged, no model of ddcnn, or of another version.

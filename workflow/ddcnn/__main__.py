@@ -4,10 +4,10 @@ import argparse
 import sys
 
 from ddcnn import __version__
-from ddcnn.commands import check, data, docs, nets, plan, room, status
+from ddcnn.commands import check, data, docs, export, info, nets, plan, predict, room, status
 from ddcnn.errors import InputError
 
-COMMANDS = (check, status, plan, room, nets, data, docs)
+COMMANDS = (check, status, plan, room, predict, info, export, nets, data, docs)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -63,8 +63,8 @@ def read_bundle(path: str | Path) -> Bundle:
     tensors, metadata = _read(path, f"{path} is not a readable model: it is truncated, damaged or")
     if FORMAT_KEY not in metadata:
         raise InputError(
-            f"{path} holds no model of ddcnn, but other tensors; accepted: the ddcnn.safetensors of "
-            "a run (results/runs/.../seed0/ddcnn.safetensors)"
+            f"{path} holds no model of ddcnn, but other tensors; accepted: the file "
+            "ddcnn.safetensors of a run (results/runs/.../seed0/ddcnn.safetensors)"
         )
     if metadata[FORMAT_KEY] != str(FORMAT):
         raise InputError(

@@ -125,7 +125,7 @@ class Model(nn.Module):
         net = self.net
         if net.coarse is None or net.kind == "logits" or net.task.name == "regression":
             return outputs_NTK
-        return outputs_NTK.softmax(dim=-1).clamp(SMALLEST_PROBABILITY, 1).log()
+        return outputs_NTK.softmax(dim=-1).clamp(SMALLEST_PROBABILITY, 1.0).log()
 
     def _predictions(self, outputs: torch.Tensor) -> torch.Tensor:
         if self.net.task.name == "regression":

@@ -186,7 +186,7 @@ class CnnDnn(nn.Module):
         return stacked(outputs)
 
     def local_output(self, index: int, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Outputs ``N, K`` and features ``N, F`` (or None) of one local net, of normalised input."""
+        """Outputs ``N, K`` and features ``N, F`` (or None) of a local net; ``x`` is normalised."""
         net = self.nets[index]
         if self.kind != "features":
             return net(x), None
@@ -220,7 +220,7 @@ class CnnDnn(nn.Module):
         for axis in range(pixels.ndim - 2):
             weights = getattr(self, f"resample{axis}")
             out = torch.tensordot(out, weights, dims=([axis + 2], [1])).movedim(-1, axis + 2)
-        return out.round().clamp(0, 255) if self.white == 255 else out
+        return out.round().clamp(0.0, 255.0) if self.white == 255 else out
 
 
 def stacked(
