@@ -125,7 +125,10 @@ def _example(images: np.ndarray) -> tuple[torch.Tensor]:
 @torch.no_grad()
 def _compare(model: Model, images: np.ndarray, run: Run, path: Path) -> float:
     """The largest difference; of targets relative to their spread over the training split."""
-    ours, theirs = model(torch.from_numpy(images)).numpy(), run(images)
+    ours = model(torch.from_numpy(images)).numpy()
+    with _exporting(path.name):
+        theirs = run(images).copy()
+        theirs[:1] = run(images[:1])  # the number of images is free
     scale = np.array(model.net.task.std) if model.net.task.name == "regression" else 1.0
     difference = float((np.abs(ours - theirs) / scale).max())
     if not difference <= TOLERANCE:

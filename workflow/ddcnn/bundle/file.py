@@ -20,7 +20,7 @@ from ddcnn.errors import DamagedResult, InputError
 from ddcnn.files import write_aside
 
 FORMAT = 1  # of the description and the names of the tensors
-FORMAT_KEY, DESCRIPTION_KEY, DIGEST_KEY = "ddcnn_format", "description", "sha256"
+KEY = "ddcnn"  # of the metadata; one alone, because the library writes several in any order
 # What damaged bytes make the library raise; KeyError: a type of numbers that NumPy does not have.
 _LOAD_ERRORS = (SafetensorError, ValueError, KeyError, OverflowError, MemoryError)
 
@@ -42,14 +42,11 @@ class Bundle:
 
 def write_bundle(path: str | Path, bundle: Bundle) -> None:
     """Write a bundle; the same content always gives the same bytes."""
-    text = json.dumps(bundle.description, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    metadata = {
-        FORMAT_KEY: str(FORMAT),
-        DESCRIPTION_KEY: text,
-        DIGEST_KEY: digest(bundle.tensors, text),
-    }
+    text = json.dumps(bundle.description, ensure_ascii=False, allow_nan=False)
+    facts = {"format": FORMAT, "description": text, "sha256": digest(bundle.tensors, text)}
+    content = save(bundle.tensors, {KEY: json.dumps(facts, ensure_ascii=False)})
     with write_aside(path) as aside:
-        aside.write_bytes(save(bundle.tensors, metadata))
+        aside.write_bytes(content)
 
 
 def read_bundle(path: str | Path) -> Bundle:
@@ -61,23 +58,32 @@ def read_bundle(path: str | Path) -> Bundle:
     path = Path(path)
     check_regular(path)
     tensors, metadata = _read(path, f"{path} is not a readable model: it is truncated, damaged or")
-    if FORMAT_KEY not in metadata:
+    facts = _facts(metadata)
+    if "format" not in facts:
         raise InputError(
             f"{path} holds no model of ddcnn, but other tensors; accepted: the file "
             "ddcnn.safetensors of a run (results/runs/.../seed0/ddcnn.safetensors)"
         )
-    if metadata[FORMAT_KEY] != str(FORMAT):
+    if facts["format"] != FORMAT:
         raise InputError(
-            f"{path} has the format {metadata[FORMAT_KEY][:20]!r}, this version of ddcnn reads "
+            f"{path} has the format {str(facts['format'])[:20]}, this version of ddcnn reads "
             f"{FORMAT}; use the version that wrote it, or write it again"
         )
-    text = metadata.get(DESCRIPTION_KEY, "")
-    if metadata.get(DIGEST_KEY) != digest(tensors, text):
+    text = str(facts.get("description"))
+    if facts.get("sha256") != digest(tensors, text):
         raise InputError(
             f"{path} is damaged: its content does not have the digest that was written with it; "
             "get it again"
         )
     return Bundle(json.loads(text), tensors)
+
+
+def _facts(metadata: dict[str, str]) -> dict[str, Any]:
+    try:
+        facts = json.loads(metadata.get(KEY, "{}"))
+    except json.JSONDecodeError:
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def read_weights(path: str | Path) -> Tensors:
@@ -91,7 +97,7 @@ def read_weights(path: str | Path) -> Tensors:
         tensors, metadata = _read(path, "it is truncated or")
     except InputError as error:
         raise DamagedResult(path, error) from error
-    if metadata.get(DIGEST_KEY) != digest(tensors):
+    if metadata.get("sha256") != digest(tensors):
         raise DamagedResult(path, "the weights do not have the digest that was written with them")
     return tensors
 

@@ -1,10 +1,10 @@
 """Predictions of volumes that are too large for the memory: one tile after the other.
 
 The bytes of a tile are read from where they lie in the file. What is in memory at a time is one
-tile and what its net computes from it; for the coarse view one slice, and all slices at the size of
-a tile's rows and columns.
+tile and what its net computes from it; for the coarse view one slice.
 """
 
+import math
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ from ddcnn.data.nifti import is_packed, read_stored
 from ddcnn.data.volumes import decode_box, decode_volume
 from ddcnn.errors import InputError
 from ddcnn.models.cnn_dnn import stacked
-from ddcnn.tiles import area_weights
+from ddcnn.tiles import area_counts
 from ddcnn.words import size
 
 Box = tuple[slice, ...]
@@ -84,11 +84,15 @@ def _predict(model: Model, read: Read, device: torch.device) -> torch.Tensor:
 
 
 def _view(model: Model, read: Read) -> np.ndarray:
-    """The coarse view, uint8 ``*tile_shape, 1``, from one slice after the other."""
+    """The coarse view, uint8 ``*tile_shape, 1``, added up from one slice after the other."""
     plan = model.description["plan"]
-    rows, columns, slices = map(area_weights, plan["shape"], plan["tile_shape"])
-    planes = np.empty((len(rows), len(columns), slices.shape[1]), np.float32)
-    for index in range(slices.shape[1]):
-        pixels = read((WHOLE, WHOLE, slice(index, index + 1)))[:, :, 0, 0]
-        planes[:, :, index] = rows @ pixels.astype(np.float32) @ columns.T
-    return np.clip(np.rint(planes @ slices.T), 0, 255).astype(np.uint8)[..., None]
+    shape, tile_shape = plan["shape"], plan["tile_shape"]
+    rows, columns, slices = (
+        area_counts(*sizes).astype(np.float64) for sizes in zip(shape, tile_shape, strict=True)
+    )
+    total = np.zeros(tile_shape)
+    for index in range(shape[2]):
+        plane = rows @ read((WHOLE, WHOLE, slice(index, index + 1)))[:, :, 0, 0] @ columns.T
+        for covering in np.flatnonzero(slices[:, index]):
+            total[:, :, covering] += slices[covering, index] * plane
+    return np.rint(total / math.prod(shape)).astype(np.uint8)[..., None]

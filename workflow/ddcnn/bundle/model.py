@@ -137,11 +137,13 @@ def load_model(path: str | Path, net_file: str | Path | None = None) -> Model:
     """See :func:`ddcnn.load`; in evaluation mode, on the CPU."""
     bundle = read_bundle(path)
     description, tensors = bundle.description, bundle.tensors
-    _check_nets(path, {net["architecture"] for net in description["nets"]}, net_file)
     try:
+        _check_nets(path, {net["architecture"] for net in description["nets"]}, net_file)
         net = _build(description, tensors)
         means = [torch.zeros(tensors[n].shape) for n in MEANS if n in tensors]
         model = Model(net, description, *means)
+        if len(model.subdomains) != len(net.nets) or len(model.outputs) != net.task.num_outputs:
+            raise ValueError("its names do not fit its nets")
         model.load_state_dict({name: torch.tensor(value) for name, value in tensors.items()})
     # The digest is right, so it was written like this: by another version, or by hand.
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -4,13 +4,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 
 from ddcnn.evaluation import SMALLEST_PROBABILITY
 from ddcnn.models.features import last_features
 from ddcnn.tasks import Task
-from ddcnn.tiles import area_weights
+from ddcnn.tiles import area_counts, area_weights, exact_type
 
 # Inputs of the coarse net that spread by less are not blown up any further.
 SMALLEST_SPREAD = 0.01
@@ -171,8 +172,11 @@ class CnnDnn(nn.Module):
             tile_shape = [
                 len(range(*s.indices(n))) for s, n in zip(self.tiles[0], shape, strict=True)
             ]
+            matrix, dtype = area_weights, np.float32
+            if white == 255:  # whole numbers, in whose sums nothing is lost
+                matrix, dtype = area_counts, exact_type(shape)
             for axis, sizes in enumerate(zip(shape, tile_shape, strict=True)):
-                weights = torch.from_numpy(area_weights(*sizes))
+                weights = torch.from_numpy(matrix(*sizes).astype(dtype))
                 self.register_buffer(f"resample{axis}", weights, persistent=False)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -215,12 +219,14 @@ class CnnDnn(nn.Module):
         return part * self.scale + self.offset
 
     def _coarse_view(self, pixels: torch.Tensor) -> torch.Tensor:
-        """The image in the size of a tile, rounded as :func:`ddcnn.tiles.resample` does."""
-        out = pixels
+        """The image in the size of a tile, exactly as :func:`ddcnn.tiles.resample` makes it."""
+        out = pixels.to(self.resample0.dtype)
         for axis in range(pixels.ndim - 2):
             weights = getattr(self, f"resample{axis}")
             out = torch.tensordot(out, weights, dims=([axis + 2], [1])).movedim(-1, axis + 2)
-        return out.round().clamp(0.0, 255.0) if self.white == 255 else out
+        if self.white == 255:
+            out = (out / math.prod(pixels.shape[2:])).round()
+        return out.to(pixels.dtype)
 
 
 def stacked(
