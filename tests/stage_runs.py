@@ -18,7 +18,7 @@ from ddcnn.tiles import Decomposition, Tiling
 from ddcnn.training import Settings
 
 SPLITS = ("train", "val", "test")
-SETTINGS = Settings(8, 16, "adamw", 0.01, 0.01)
+SETTINGS = Settings(6, 16, "adamw", 0.01, 0.01)
 
 
 @dataclass(frozen=True)

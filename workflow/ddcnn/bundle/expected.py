@@ -20,7 +20,7 @@ from ddcnn.errors import InputError
 
 ACCEPTED = "images, NIfTI volumes, .npy and .npz arrays, folders of them, and tables (.csv)"
 FIT_WORDS = ("crop", "pad", "stretch")
-LARGE_VOXELS = 2**26  # a volume above is never in memory as a whole
+LARGE_VOXELS = 2**24  # a volume above is never in memory as a whole
 SPACING_TOLERANCE = 0.02
 WHAT = {1: "signals", 2: "images", 3: "volumes"}
 
