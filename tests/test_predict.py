@@ -348,7 +348,7 @@ ddcnn.load(model)
 limit = psutil.Process().memory_info().vms + allowed
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 try:
-    np.ones(allowed, np.uint8)
+    np.ones(3 * allowed, np.uint8)
 except MemoryError:
     sys.exit(main(["predict", model, volume, "--csv", out, "--device", "cpu"]))
 sys.exit("the limit does not hold")

@@ -16,6 +16,7 @@ import pandas as pd
 import psutil
 import pytest
 
+from ddcnn.__main__ import main
 from ddcnn.logs import read_log
 from ddcnn.room import STAGES
 from workflow_runs import (
@@ -280,6 +281,17 @@ def test_a_new_seed_trains_on_removed_tiles(project, tmp_path):
     assert (other / target).is_file()
     shards = (other / "results/tiles").glob("*/*/0-1/*.npy")
     assert sorted(path.name for path in shards) == ["x_test.npy", "x_train.npy", "x_val.npy"]
+
+
+@pytest.mark.parametrize(("run", "method"), [(RUN, "cnn-dnn"), (WHOLE, "global")])
+def test_the_model_in_one_file_predicts_what_the_pipeline_did(project, tmp_path, run, method):
+    images = project / "results/data/fashion/x_test.npy"
+    arguments = [project / run / "ddcnn.safetensors", images, "--csv", tmp_path / "out.csv"]
+    assert main(["predict", *map(str, arguments), "--device", "cpu"]) == 0
+    found = pd.read_csv(tmp_path / "out.csv").iloc[:, 2:].to_numpy()
+    expected = np.load(project / run / "predictions.npz")[f"test_{method}"]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert "# Model card: vgg-w8 on fashion" in (project / run / "ddcnn.md").read_text()
 
 
 # --- the same bits ---------------------------------------------------------------------------
