@@ -147,7 +147,7 @@ def load_model(path: str | Path, net_file: str | Path | None = None) -> Model:
         model.load_state_dict({name: torch.tensor(value) for name, value in tensors.items()})
     # The digest is right, so it was written like this: by another version, or by hand.
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        if isinstance(error, InputError):
+        if isinstance(error, InputError) or "allocate memory" in str(error):
             raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise InputError(

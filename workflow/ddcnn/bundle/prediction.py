@@ -93,17 +93,23 @@ def _predict_large(model: Model, inputs: Inputs, device: torch.device) -> Iterat
             yield Predicted(None, [str(path)], values.cpu().numpy())
 
 
+def lacks_memory(error: Exception) -> bool:
+    """Whether an exception says that the memory does not suffice."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return any(words in str(error) for words in NO_MEMORY)
+
+
 @contextmanager
 def enough_memory(batch_size: int) -> Iterator[None]:
     """Say clearly what is missing."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        is_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not is_memory and not any(words in str(error) for words in NO_MEMORY):
+        if not lacks_memory(error):
             raise
         reason = " ".join(str(error).split())[:200] or "no memory is left"
         raise InputError(
-            f"the memory does not take {batch_size} images at a time ({reason}); add a smaller "
-            "--batch-size, or allow more memory"
+            f"the memory does not suffice ({reason}); add a --batch-size below {batch_size}, or "
+            "allow more memory"
         ) from error

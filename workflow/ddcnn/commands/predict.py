@@ -78,9 +78,11 @@ def run(options: argparse.Namespace) -> None:
     from ddcnn.bundle.expected import Expected
     from ddcnn.bundle.explanation import Explainer
     from ddcnn.bundle.inputs import Inputs
-    from ddcnn.bundle.prediction import choose, predict
+    from ddcnn.bundle.prediction import choose, enough_memory, predict
 
-    device, model = choose(options.device), load(options.model, options.net_file)
+    device = choose(options.device)
+    with enough_memory(options.batch_size):
+        model = load(options.model, options.net_file)
     inputs = Inputs.find(options.inputs, Expected.of(model.description, options.adapt))
     if options.explain and inputs.expected.large:
         raise InputError("--explain: volumes of this size are never in memory as a whole; leave it")
