@@ -350,7 +350,7 @@ from ddcnn.bundle.prediction import predict
 path, volume, allowed = *sys.argv[1:3], int(sys.argv[3])
 model = ddcnn.load(path)
 # What the libraries take at their first use is no part of the question.
-np.ones((99, 99)) @ np.ones((99, 99))
+np.ones((512, 512)) @ np.ones((512, 512))
 *spatial, _ = model.description["nets"][0]["input_shape"]
 model.net.local_output(0, model.net.normalised(torch.zeros(1, 1, *spatial)))
 limit = psutil.Process().memory_info().vms + allowed
