@@ -385,6 +385,7 @@ def large_model(run: StageRun, path: Path, shape: list[int], tiling: Tiling) -> 
     return path
 
 
+@pytest.mark.slow
 def test_a_volume_of_eight_times_the_allowed_memory_is_predicted(volumes, tmp_path):
     """The limit is set beyond what the program and the model take before the volume is opened."""
     shape = [256, 256, 320]
