@@ -17,12 +17,14 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/tiles.smk"
 include: "workflow/rules/local.smk"
 include: "workflow/rules/coarse.smk"
+include: "workflow/rules/bundle.smk"
 include: "workflow/rules/report.smk"
 
 
 localrules:
     download,
     evaluate,
+    bundle,
     report,
 
 
@@ -30,6 +32,7 @@ rule all:
     default_target: True
     input:
         report_files(),
+        bundles(),
 
 
 onstart:

@@ -333,7 +333,7 @@ def test_the_example_of_the_readme_runs_and_an_edit_trains_it_again(tmp_path):
     assert planned_jobs(project, config) == {}
     (project / "my_nets.py").write_text(code.replace("kernel_size=5", "kernel_size=3"))
     assert planned_jobs(project, config) == {
-        "train_local": 2, "train_coarse": 1, "evaluate": 1, "report": 1,
+        "train_local": 2, "train_coarse": 1, "evaluate": 1, "bundle": 1, "report": 1,
     }  # fmt: skip
     (project / "my_nets.py").write_text(code.replace("return nn.Seq", "return nn.Sec"))
     done = snakemake(project, config, check=False)

@@ -16,6 +16,7 @@ import pandas as pd
 import psutil
 import pytest
 
+from ddcnn.__main__ import main
 from ddcnn.logs import read_log
 from ddcnn.room import STAGES
 from workflow_runs import (
@@ -33,6 +34,7 @@ from workflow_runs import (
 RUN = "results/runs/fashion/vgg-w8/blocks-2x2-overlap4-view/seed0"
 WHOLE = "results/runs/fashion/vgg-w8/whole/seed0"
 LOCAL = "results/local/fashion/vgg-w8"
+AFTER = {"train_coarse", "evaluate", "bundle", "report"}  # what follows the local nets
 
 
 @pytest.fixture(scope="module")
@@ -191,13 +193,13 @@ def test_another_overlap_keeps_data_and_global_net(project):
     jobs = planned_jobs(project, project / "tiny.yaml", "--config", "overlap=2")
     assert jobs == {
         "tile": 1, "coarse_view": 1, "train_local": 5,
-        "train_coarse": 1, "evaluate": 1, "report": 1,
+        "train_coarse": 1, "evaluate": 1, "bundle": 1, "report": 1,
     }  # fmt: skip
 
 
 def test_without_the_view_its_local_nets_are_shared(project):
     jobs = planned_jobs(project, project / "tiny.yaml", "--config", "coarse_view=false")
-    assert jobs == {"train_coarse": 1, "evaluate": 1, "report": 1}
+    assert jobs == dict.fromkeys(AFTER, 1)
 
 
 def test_who_watches_a_training_does_not_repeat_it(project):
@@ -214,7 +216,7 @@ def test_another_seed_keeps_the_tiles(project):
 def test_coarse_epochs_rerun_the_coarse_net_only(project):
     data = project.parent / "fashion.npz"
     config = write_config(project / "coarse.yaml", dataset=dataset(data), coarse={"epochs": 4})
-    assert planned_jobs(project, config) == {"train_coarse": 1, "evaluate": 1, "report": 1}
+    assert planned_jobs(project, config) == dict.fromkeys(AFTER, 1)
 
 
 def test_local_epochs_rerun_the_trainings_but_not_the_tiles(project):
@@ -228,12 +230,14 @@ def test_local_epochs_rerun_the_trainings_but_not_the_tiles(project):
 @pytest.mark.parametrize(
     ("module", "rerun"),
     [
-        ("coarse/problem.py", {"train_coarse", "evaluate", "report"}),
-        ("training.py", {"train_local", "train_coarse", "evaluate", "report"}),
-        ("models/vgg.py", {"train_local", "train_coarse", "evaluate", "report"}),
+        ("coarse/problem.py", AFTER),
+        ("training.py", {"train_local", *AFTER}),
+        ("models/vgg.py", {"train_local", *AFTER}),
         ("models/resnet.py", set()),
-        ("runs.py", {"evaluate", "report"}),
+        ("runs.py", {"evaluate", "bundle", "report"}),
         ("report/page.py", {"report"}),
+        ("bundle/card.py", {"bundle"}),
+        ("bundle/model.py", set()),
     ],
 )
 def test_an_edit_reruns_what_stands_on_the_module(project, module, rerun):
@@ -308,6 +312,17 @@ def test_a_new_seed_trains_on_removed_tiles(project, tmp_path):
     assert len(list((other / events).glob("events.out.tfevents.*"))) == 1
     shards = (other / "results/tiles").glob("*/*/0-1/*.npy")
     assert sorted(path.name for path in shards) == ["x_test.npy", "x_train.npy", "x_val.npy"]
+
+
+@pytest.mark.parametrize(("run", "method"), [(RUN, "cnn-dnn"), (WHOLE, "global")])
+def test_the_model_in_one_file_predicts_what_the_pipeline_did(project, tmp_path, run, method):
+    images = project / "results/data/fashion/x_test.npy"
+    arguments = [project / run / "ddcnn.safetensors", images, "--csv", tmp_path / "out.csv"]
+    assert main(["predict", *map(str, arguments), "--device", "cpu"]) == 0
+    found = pd.read_csv(tmp_path / "out.csv").iloc[:, 2:].to_numpy()
+    expected = np.load(project / run / "predictions.npz")[f"test_{method}"]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert "# Model card: vgg-w8 on fashion" in (project / run / "ddcnn.md").read_text()
 
 
 # --- the same bits ---------------------------------------------------------------------------

@@ -9,11 +9,37 @@ Three floors, imports go down only:
 - stages: ``shards``, ``local``, ``coarse``, ``coherent``, ``runs``, ``report``, ``compare``,
   ``status``, ``room`` and the command line with its ``commands``;
 - tools of the stages: ``configuration``, ``data``, ``training``, ``figures``, ``jobs``,
-  ``job_times``;
+  ``job_times``, ``bundle``;
 - ground: ``tiles``, ``tasks``, ``models``, ``evaluation``, ``diagnosis``, ``solvers``,
   ``sources``, ``checkpoint``, ``device``, ``slots``, ``optimizers``, ``steps``, ``packs``,
   ``files``, ``disk``, ``events``, ``staging``, ``interruption``, ``recovery``, ``logs``,
   ``makespan``, ``words``, ``provenance``, ``errors``.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ddcnn.bundle.model import Model
+
 __version__ = "0.1.0"
+
+
+def load(path: "str | Path", net_file: "str | Path | None" = None) -> "Model":
+    """The trained model in a ``ddcnn.safetensors``, as one ``torch.nn.Module``.
+
+    It maps raw pixels float ``N, C, *spatial`` (0 to 255, not scaled; signals as they are) to class
+    probabilities ``N, K``, or for regression to targets ``N, M`` in their own units.
+
+    Args:
+        path: the file.
+        net_file: the Python file with the user's own net, if the model's nets are of one. It is
+            run: give only a file that you trust. The model file itself never makes anything run.
+
+    Raises:
+        InputError: the file is truncated, damaged, no model of ddcnn, or of another version.
+    """
+    from ddcnn.bundle.model import load_model  # torch takes 2 s, which "import ddcnn" does not pay
+
+    return load_model(path, net_file)

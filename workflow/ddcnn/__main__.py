@@ -4,10 +4,22 @@ import argparse
 import sys
 
 from ddcnn import __version__
-from ddcnn.commands import check, compare, data, docs, nets, plan, room, status
+from ddcnn.commands import (
+    check,
+    compare,
+    data,
+    docs,
+    export,
+    info,
+    nets,
+    plan,
+    predict,
+    room,
+    status,
+)
 from ddcnn.errors import InputError
 
-COMMANDS = (check, status, plan, room, compare, nets, data, docs)
+COMMANDS = (check, status, plan, room, compare, predict, info, export, nets, data, docs)
 
 
 def main(arguments: list[str] | None = None) -> int:

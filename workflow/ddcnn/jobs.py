@@ -42,6 +42,7 @@ _OUTPUTS = {
         for rule in ("train_coarse", "train_coherent")
     },
     "evaluate": ["runs/{place}/evaluation.json", "runs/{place}/predictions.npz"],
+    "bundle": ["runs/{place}/ddcnn.safetensors", "runs/{place}/ddcnn.md"],
     "report": [
         f"reports/{{place}}/{file}"
         for file in (
@@ -63,7 +64,7 @@ STAGES = {
     "tiles": ("tile", "coarse_view"),
     "local": ("train_local", "train_fold", "local_features"),
     "coarse": ("train_coarse", "train_coherent"),
-    "evaluation": ("evaluate",),
+    "evaluation": ("evaluate", "bundle"),
 }
 
 
@@ -141,6 +142,7 @@ def run_jobs(run: Run, experiment: Experiment) -> Iterator[Job]:
     yield from _net_jobs(run, experiment)
     if run.is_global:
         yield _evaluation(run, experiment, ())
+        yield _bundle_job(run)
         return
     yield from _combined_net_jobs(run, experiment)
     methods = experiment.methods_of(run)
@@ -156,6 +158,7 @@ def run_jobs(run: Run, experiment: Experiment) -> Iterator[Job]:
     joint = [_joint_job(run, start, experiment) for start in JOINT if start in methods]
     yield from joint
     yield _evaluation(run, experiment, tuple(job.name for job in (*combined, *joint)))
+    yield _bundle_job(run)
 
 
 def _net_jobs(run: Run, experiment: Experiment) -> Iterator[Job]:
@@ -243,3 +246,10 @@ def _evaluation(run: Run, experiment: Experiment, trainings: tuple[str, ...]) ->
         *(f"tile/{run.dataset}/{run.tiling.slug}", f"prepare/{run.dataset}"),
     )
     return Job("evaluate", run.folder, tuple(dict.fromkeys(needs)))
+
+
+def _bundle_job(run: Run) -> Job:
+    nets = (*_of_nets("train_local", [run]), *_of_nets("local_probabilities", [run]))
+    nets += () if run.is_global else (f"train_coarse/{run.folder}/coarse",)
+    others = (f"tile/{run.dataset}/{run.tiling.slug}", f"prepare/{run.dataset}")
+    return Job("bundle", run.folder, (*nets, f"evaluate/{run.folder}", *others))

@@ -14,7 +14,7 @@ from ddcnn.job_times import measured_seconds
 from ddcnn.logs import is_held
 from ddcnn.tiles import VIEW
 
-_AFTER_LOCAL = ("train_coarse", "train_coherent", "evaluate", "report")
+_AFTER_LOCAL = ("train_coarse", "train_coherent", "evaluate", "bundle", "report")
 _LOCAL = ("train_local", "train_fold", "local_features", *_AFTER_LOCAL)
 _ALL = ("prepare", "tile", "coarse_view", *_LOCAL)
 

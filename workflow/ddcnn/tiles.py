@@ -12,6 +12,7 @@ Everything that cuts an image (the shards, the plan, prediction, figures) uses t
 import itertools
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -199,12 +200,28 @@ def format_axes(numbers: tuple[int, ...]) -> str:
     return "x".join(map(str, numbers))
 
 
+def area_counts(num_in: int, num_out: int) -> np.ndarray:
+    """Matrix ``num_out, num_in`` of whole numbers: how much of each pixel an output pixel covers.
+
+    A pixel counts ``num_out`` where it is covered entirely, and every row sums to ``num_in``.
+    """
+    out, pixels = np.arange(num_out)[:, None] * num_in, np.arange(num_in) * num_out
+    covered = np.minimum(out + num_in, pixels + num_out) - np.maximum(out, pixels)
+    return np.clip(covered, 0, None)
+
+
 def area_weights(num_in: int, num_out: int) -> np.ndarray:
-    """Matrix ``num_out, num_in`` that averages each output pixel over the pixels it covers."""
-    edges = np.arange(num_out + 1) * num_in / num_out
-    pixels = np.arange(num_in)
-    covered = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-    return (np.clip(covered, 0, None) * num_out / num_in).astype(np.float32)
+    """The same as float32 shares of the output pixel: every row sums to one."""
+    return (area_counts(num_in, num_out) / num_in).astype(np.float32)
+
+
+def exact_type(shape: Sequence[int]) -> type[np.floating]:
+    """The type in which sums of 8-bit pixels over a whole image are exact in any order.
+
+    With it the coarse view of an image is the same on every machine and in every library: an
+    average of x.5 is rounded alike, and that is a frequent one.
+    """
+    return np.float32 if 255 * math.prod(shape) <= 2**24 else np.float64
 
 
 def resample(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -217,8 +234,10 @@ def resample(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     Returns:
         ``N, *shape, C`` of the same type; uint8 rounded to the nearest value.
     """
-    out = images.astype(np.float32)
-    for axis, num_out in enumerate(shape, start=1):
-        weights = area_weights(out.shape[axis], num_out)
-        out = np.moveaxis(np.tensordot(out, weights, axes=(axis, 1)), -1, axis)
-    return np.clip(np.rint(out), 0, 255).astype(np.uint8) if images.dtype == np.uint8 else out
+    sizes = images.shape[1:-1]
+    is_exact = images.dtype == np.uint8
+    matrix, dtype = (area_counts, exact_type(sizes)) if is_exact else (area_weights, np.float32)
+    out = images.astype(dtype)
+    for axis, each in enumerate(zip(sizes, shape, strict=True), start=1):
+        out = np.moveaxis(np.tensordot(out, matrix(*each).astype(dtype), axes=(axis, 1)), -1, axis)
+    return np.rint(out / math.prod(sizes)).astype(np.uint8) if is_exact else out

@@ -286,6 +286,34 @@ def run_parameters(wildcards):
     }
 
 
+def bundled_folders(wildcards):
+    """Folders of the nets that a run's model consists of."""
+    folders = trained_folders(wildcards)
+    return {key: folders[key] for key in ("local", "coarse")}
+
+
+def bundled_files(wildcards):
+    """Their files."""
+    folders = bundled_folders(wildcards)
+    files = ["model.safetensors", "metrics.json", "probabilities.npz"]
+    of_local = [f"{folder}/{file}" for folder in folders["local"].values() for file in files]
+    return of_local + [f"{folders['coarse']}/{file}" for file in files[:2] if folders["coarse"]]
+
+
+def reading_parameters(wildcards):
+    """How files became images; a prediction reads its inputs in the same way."""
+    return asdict(EXPERIMENT.datasets[wildcards.dataset].options)
+
+
+def local_code_of_run(wildcards):
+    return f"{LOCAL_CODE} {NET_CODE[run_of(wildcards).architecture]}"
+
+
+def bundles():
+    """The models of all runs."""
+    return [f"results/runs/{run.folder}/ddcnn.safetensors" for run in EXPERIMENT.runs]
+
+
 def report_files():
     folder = f"results/reports/{EXPERIMENT.name}"
     return [f"{folder}/report.html", f"{folder}/summary.csv", f"{folder}/figures"]

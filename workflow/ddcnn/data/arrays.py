@@ -76,7 +76,9 @@ def read_arrays(raw: list[Path], options: ReadOptions) -> Collection:
         classes, targets = _classes(store, labels), []
         notes = check_classes(classes, labels, path)
     samples = {
-        split: ArraySamples(labels[split], partial(_images, store, x, options), store.source(x))
+        split: ArraySamples(
+            labels[split], partial(image_blocks, store, x, options), store.source(x)
+        )
         for split, (x, _) in keys.items()
     }
     return Collection(classes, samples, notes, targets=targets)
@@ -279,7 +281,7 @@ def _classes(store: ArrayStore, labels: dict[str, np.ndarray]) -> list[str]:
     return names
 
 
-def _images(store: ArrayStore, key: str, options: ReadOptions) -> Iterator[np.ndarray]:
+def image_blocks(store: ArrayStore, key: str, options: ReadOptions) -> Iterator[np.ndarray]:
     """Blocks ``n, *spatial, C``, uint8 (signals: float32), as the options ask for."""
     shape = _checked_shape(store, key, options)
     first = 0

@@ -16,6 +16,7 @@ from typing import BinaryIO, NamedTuple
 
 import nibabel as nib
 import numpy as np
+from nibabel.fileslice import fileslice
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from ddcnn.data.options import ReadOptions
@@ -136,7 +137,7 @@ def _checked_shape(path: Path, header: nib.Nifti1Header, options: ReadOptions) -
 
 def _check_claim(path: Path, shape: tuple[int, ...], needed: int) -> None:
     size = path.stat().st_size
-    most = size * GZIP_MOST if _is_gzip(path) else size
+    most = size * GZIP_MOST if is_packed(path) else size
     if needed > most:
         raise InputError(
             f"{path} claims {size_text(shape)} voxels ({needed:,} bytes), but its {size:,} bytes "
@@ -173,12 +174,29 @@ def slabs(path: Path, stored: Stored) -> Iterator[np.ndarray]:
         file.read(SKIP_BYTES)  # up to the end, where gzip compares its checksum
 
 
+def read_block(path: Path, stored: Stored, box: Sequence[slice]) -> np.ndarray:
+    """The voxels of a part, in the file's order of axes and in their stored type.
+
+    Args:
+        box: slices of the result's axes, see :func:`ddcnn.data.volumes.decode_box`.
+    """
+    parts = []
+    for size, (axis, direction) in zip(stored.shape, stored.turn, strict=True):
+        indices = range(*box[int(axis)].indices(size))
+        if direction < 0:
+            indices = range(size - 1 - indices[-1], size - indices[0], indices.step)
+        parts.append(slice(indices.start, indices[-1] + 1, indices.step))
+    with path.open("rb") as file:
+        return fileslice(file, tuple(parts), stored.shape, stored.dtype, stored.offset, order="F")
+
+
 def _skip(file: BinaryIO, count: int) -> None:
     while count > 0 and (content := file.read(min(count, SKIP_BYTES))):
         count -= len(content)
 
 
-def _is_gzip(path: Path) -> bool:
+def is_packed(path: Path) -> bool:
+    """Whether a file is compressed by gzip, whatever its name says."""
     with path.open("rb") as file:
         return file.read(2) == GZIP_START
 
@@ -186,7 +204,7 @@ def _is_gzip(path: Path) -> bool:
 @contextmanager
 def _stream(path: Path) -> Iterator[BinaryIO]:
     """The file's bytes, unpacked if they are gzip whatever the name says."""
-    with gzip.open(path, "rb") if _is_gzip(path) else path.open("rb") as file:
+    with gzip.open(path, "rb") if is_packed(path) else path.open("rb") as file:
         yield file
 
 

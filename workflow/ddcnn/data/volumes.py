@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from nibabel.orientations import apply_orientation
 
-from ddcnn.data.nifti import Stored, broken_files_named, read_stored, slabs
+from ddcnn.data.nifti import Stored, broken_files_named, read_block, read_stored, slabs
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.scaling import check_finite, resample_axis, to_uint8, windowed
 from ddcnn.data.survey import (
@@ -80,6 +80,28 @@ def _windowless(stored: Stored, options: ReadOptions) -> str:
     if options.window is not None or stored.plain:
         return ""
     return f"{stored.dtype.name} values" + (" with a slope" if stored.scaled else "")
+
+
+def decode_box(path: Path, options: ReadOptions, box: Sequence[slice]) -> np.ndarray:
+    """A part of a volume that is not resampled, uint8 ``rows, columns, slices, 1``.
+
+    No more than the part is in memory. Of packed files the parts cannot be found.
+
+    Args:
+        path: an uncompressed .nii file.
+        options: the window and the limit of voxels.
+        box: slices along rows, columns and slices, with steps above zero.
+
+    Raises:
+        InputError: as for :func:`decode_volume`.
+    """
+    with broken_files_named(path):
+        stored = read_stored(path, options)
+        if missing := _windowless(stored, options):
+            raise InputError(window_missing(path, missing))
+        gray = _gray(read_block(path, stored, box), stored, options, path)
+        part = np.rint(gray).astype(np.uint8)
+        return np.ascontiguousarray(apply_orientation(part, stored.turn))[..., None]
 
 
 def read_header(path: Path, options: ReadOptions) -> Header:

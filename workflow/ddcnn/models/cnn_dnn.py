@@ -1,16 +1,17 @@
 """The CNN-DNN: the coarse net, and the whole two-level net as one model."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 
 from ddcnn.evaluation import SMALLEST_PROBABILITY
 from ddcnn.models.features import last_features
 from ddcnn.tasks import Task
-from ddcnn.tiles import area_weights
+from ddcnn.tiles import area_counts, area_weights, exact_type
 
 # Inputs of the coarse net that spread by less are not blown up any further.
 SMALLEST_SPREAD = 0.01
@@ -136,7 +137,7 @@ class CnnDnn(nn.Module):
         tiles: name and slices of every tile, as :meth:`ddcnn.tiles.Tiling.tiles` gives them.
         nets: the local net of every subdomain, in the order of the decomposition; one more than
             tiles where the last one sees the coarse view.
-        coarse: the coarse net.
+        coarse: the coarse net; None where the image is one tile, whose net decides alone.
         kind: what the coarse net sees, see :func:`coarse_input`.
         task: of the data set.
         shape: spatial axes of an image.
@@ -148,7 +149,7 @@ class CnnDnn(nn.Module):
         self,
         tiles: Mapping[str, tuple[slice, ...]],
         nets: Sequence[nn.Module],
-        coarse: CoarseNet,
+        coarse: CoarseNet | None,
         kind: str,
         task: Task,
         shape: Sequence[int],
@@ -171,33 +172,68 @@ class CnnDnn(nn.Module):
             tile_shape = [
                 len(range(*s.indices(n))) for s, n in zip(self.tiles[0], shape, strict=True)
             ]
+            matrix, dtype = area_weights, np.float32
+            if white == 255:  # whole numbers, in whose sums nothing is lost
+                matrix, dtype = area_counts, exact_type(shape)
             for axis, sizes in enumerate(zip(shape, tile_shape, strict=True)):
-                weights = torch.from_numpy(area_weights(*sizes))
+                weights = torch.from_numpy(matrix(*sizes).astype(dtype))
                 self.register_buffer(f"resample{axis}", weights, persistent=False)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Logits or standardised targets ``N, K`` of images ``N, C, *spatial``, not normalised."""
-        with_features = self.kind == "features"
-        outputs = [
-            last_features(net, x) if with_features else (None, net(x))
-            for net, x in zip(self.nets, self.subdomains(pixels), strict=True)
-        ]
-        features = torch.stack([f for f, _ in outputs], dim=1) if with_features else None
-        outputs_NTK = torch.stack([output for _, output in outputs], dim=1)
-        return self.coarse(coarse_input(outputs_NTK, self.kind, self.task, features))
+        return self.decide(*self.local_outputs(pixels))
 
-    def subdomains(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+    def local_outputs(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Outputs ``N, T, K`` of the local nets and, if the coarse net sees them, features."""
+        parts = zip(range(len(self.nets)), self.subdomains(pixels), strict=True)
+        outputs = [self.local_output(index, x) for index, x in parts]
+        return stacked(outputs)
+
+    def local_output(self, index: int, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Outputs ``N, K`` and features ``N, F`` (or None) of a local net; ``x`` is normalised."""
+        net = self.nets[index]
+        if self.kind != "features":
+            return net(x), None
+        features, output = last_features(net, x)
+        return output, features
+
+    def decide(
+        self, outputs_NTK: torch.Tensor, features_NTF: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Logits or standardised targets ``N, K`` from what the local nets say."""
+        if self.coarse is None:
+            return outputs_NTK[:, 0]
+        return self.coarse(coarse_input(outputs_NTK, self.kind, self.task, features_NTF))
+
+    def subdomains(self, pixels: torch.Tensor) -> Iterator[torch.Tensor]:
         """What every local net sees: float ``N, C, *tile_shape``, normalised."""
-        # Channels stay last in memory, which the CPU kernels like.
-        parts = [pixels[(slice(None), slice(None), *box)] for box in self.tiles]
-        if len(self.nets) > len(parts):
-            parts.append(self._coarse_view(pixels))
-        return [part * self.scale + self.offset for part in parts]
+        # One at a time: without gradients no more than one of them is in memory.
+        for box in self.tiles:
+            # Channels stay last in memory, which the CPU kernels like.
+            yield self.normalised(pixels[(slice(None), slice(None), *box)])
+        if len(self.nets) > len(self.tiles):
+            yield self.normalised(self._coarse_view(pixels))
+
+    def normalised(self, part: torch.Tensor) -> torch.Tensor:
+        """Pixels ``N, C, *spatial`` with the mean and spread of the training split taken out."""
+        return part * self.scale + self.offset
 
     def _coarse_view(self, pixels: torch.Tensor) -> torch.Tensor:
-        """The image in the size of a tile, rounded as :func:`ddcnn.tiles.resample` does."""
-        out = pixels
+        """The image in the size of a tile, exactly as :func:`ddcnn.tiles.resample` makes it."""
+        out = pixels.to(self.resample0.dtype)
         for axis in range(pixels.ndim - 2):
             weights = getattr(self, f"resample{axis}")
             out = torch.tensordot(out, weights, dims=([axis + 2], [1])).movedim(-1, axis + 2)
-        return out.round().clamp(0, 255) if self.white == 255 else out
+        if self.white == 255:
+            out = (out / math.prod(pixels.shape[2:])).round()
+        return out.to(pixels.dtype)
+
+
+def stacked(
+    outputs: Sequence[tuple[torch.Tensor, torch.Tensor | None]],
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """What :meth:`CnnDnn.local_output` gives for every net, as ``N, T, K`` and ``N, T, F``."""
+    outputs_NTK = torch.stack([output for output, _ in outputs], dim=1)
+    if outputs[0][1] is None:
+        return outputs_NTK, None
+    return outputs_NTK, torch.stack([features for _, features in outputs], dim=1)

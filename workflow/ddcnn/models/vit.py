@@ -57,7 +57,7 @@ class Vit(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits ``N, K`` of images ``N, C, *spatial``."""
         patches = self.patches(F.pad(x, self.padding)).flatten(start_dim=2).transpose(1, 2)
-        tokens = torch.cat([self.class_token.expand(len(x), -1, -1), patches], dim=1)
+        tokens = torch.cat([self.class_token.expand(x.shape[0], -1, -1), patches], dim=1)
         return self.classifier(self.dropout(self.encoder(tokens)[:, 0]))
 
 

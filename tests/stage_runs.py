@@ -1,0 +1,112 @@
+"""A run made by the stages themselves, one after the other in this process, without Snakemake."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ddcnn.bundle.stage import bundle_run
+from ddcnn.coarse import train_coarse
+from ddcnn.data import dataset_of, download, prepare
+from ddcnn.files import read_npz
+from ddcnn.local import Subdomain, train_local, write_probabilities
+from ddcnn.models.cnn_dnn import CoarseSettings
+from ddcnn.runs import Trained, evaluate_run
+from ddcnn.shards import write_shards, write_view
+from ddcnn.tiles import Decomposition, Tiling
+from ddcnn.training import Settings
+
+SPLITS = ("train", "val", "test")
+SETTINGS = Settings(6, 16, "adamw", 0.01, 0.01)
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """What to compute, and where everything then lies.
+
+    Attributes:
+        results: the folder that is ``results`` of a project.
+        entry: ``dataset`` of a configuration, with a path.
+        tiling, view: the decomposition.
+        coarse_input: what the coarse net sees of a tile.
+        architecture: of the nets.
+    """
+
+    results: Path
+    entry: dict[str, Any]
+    tiling: Tiling
+    view: bool = False
+    coarse_input: str = "log-probabilities"
+    architecture: str = "vgg"
+
+    @property
+    def name(self) -> str:
+        return self.entry["name"]
+
+    @property
+    def data(self) -> Path:
+        return self.results / "data" / self.name
+
+    @property
+    def folder(self) -> Path:
+        """Of the run."""
+        return self.results / "runs" / self.name / "net-w8" / self.decomposition.slug / "seed0"
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "ddcnn.safetensors"
+
+    @property
+    def decomposition(self) -> Decomposition:
+        return Decomposition(self.tiling, self.view)
+
+    @property
+    def is_whole(self) -> bool:
+        return self.tiling.num_tiles == 1
+
+    def predictions(self, split: str = "test") -> np.ndarray:
+        method = "global" if self.is_whole else "cnn-dnn"
+        return read_npz(self.folder / "predictions.npz")[f"{split}_{method}"]
+
+    def write(self) -> "StageRun":
+        """Compute everything, from the preparation to the bundle."""
+        card, plan = self._prepare()
+        labels = {s: self.data / f"y_{s}.npy" for s in SPLITS}
+        fitted = {s: labels[s] for s in ("train", "val")}
+        local = {tile: self._train(tile, card, fitted) for tile in self.decomposition.subdomains}
+        coarse = None
+        if not self.is_whole:
+            coarse = self.folder / "coarse"
+            found = {tile: folder / "probabilities.npz" for tile, folder in local.items()}
+            net = CoarseSettings("linear", [], 0.0, self.coarse_input)
+            train_coarse(found, fitted, card, net, 0, SETTINGS, 0, coarse)
+        run = {"dataset": self.name, "model": "net-w8", "decomposition": self.decomposition.slug}
+        run |= {"coarse_view": self.view, "seed": 0}
+        evaluate_run(
+            run, [], "train", Trained(local, coarse=coarse), plan, labels, card, self.folder
+        )
+        reading = asdict(dataset_of(self.entry).options)
+        bundle_run(local, coarse, plan, card, self.folder, reading, "abc", self.model)
+        return self
+
+    def _prepare(self) -> tuple[Path, Path]:
+        manifest, card = self.data / "raw/manifest.json", self.data / "card.json"
+        download(self.entry, manifest)
+        prepare(self.entry, manifest, card)
+        images = {s: self.data / f"x_{s}.npy" for s in SPLITS}
+        plan = self.results / "tiles" / self.name / self.tiling.slug / "plan.json"
+        write_shards(self.tiling, images, plan)
+        if self.view:
+            write_view(images, plan)
+        return card, plan
+
+    def _train(self, tile: str, card: Path, labels: dict[str, Path]) -> Path:
+        slug = self.tiling.slug
+        subdomain = Subdomain(self.name, slug, tile, "net-w8", self.architecture, 4, 0.0, 0)
+        out = self.results / "local" / self.name / "net-w8" / slug / "seed0" / tile
+        shards = subdomain.shards(self.results / "tiles")
+        train_local(subdomain, {s: shards[s] for s in labels}, labels, card, SETTINGS, out)
+        weights, found = out / "model.safetensors", out / "probabilities.npz"
+        write_probabilities(subdomain, shards, card, weights, self.coarse_input, found)
+        return out

@@ -1,0 +1,420 @@
+"""The command predict: what it takes, what it refuses, and what it says of the rest."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import ddcnn
+from ddcnn.__main__ import main
+from ddcnn.bundle import large
+from ddcnn.bundle.file import Bundle, read_bundle, write_bundle
+from ddcnn.bundle.model import Model, _build
+from ddcnn.errors import InputError
+from ddcnn.tiles import Tiling
+from stage_runs import StageRun
+from workflow_runs import small_fashion, synthetic_volumes
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> StageRun:
+    """Gray images of 28 x 28 that were not resized."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("fashion")
+    entry = {"name": "fashion", "path": str(small_fashion(folder / "fashion.npz", 240))}
+    return StageRun(folder / "results", entry, Tiling.of("blocks", "2x1", 4), True).write()
+
+
+@pytest.fixture(scope="module")
+def volumes(tmp_path_factory) -> StageRun:
+    """Volumes of 12 x 16 x 8 voxels that were not resized."""
+    folder = tmp_path_factory.mktemp("volumes")
+    entry = {"name": "volumes", "path": str(synthetic_volumes(folder / "volumes.npz"))}
+    return StageRun(folder / "results", entry, Tiling.of("blocks", "2x1x2", "2x0x4"), True).write()
+
+
+def with_reading(run: StageRun, path: Path, card: dict | None = None, **reading) -> Path:
+    """The model of a run whose data had been read in another way."""
+    bundle = read_bundle(run.model)
+    changed = bundle.description | {
+        "reading": bundle.description["reading"] | reading,
+        "data": bundle.description["data"] | (card or {}),
+    }
+    write_bundle(path, Bundle(changed, bundle.tensors))
+    return path
+
+
+def predict(model: Path, *arguments: object, out: Path | None = None) -> tuple[int, list[dict]]:
+    table = ["--csv", str(out)] if out else []
+    status = main(["predict", str(model), *map(str, arguments), *table, "--device", "cpu"])
+    rows = list(csv.DictReader(out.open(encoding="utf-8"))) if out and out.exists() else []
+    return status, rows
+
+
+def values(rows: list[dict]) -> np.ndarray:
+    return np.array([[float(x) for x in list(row.values())[2:]] for row in rows])
+
+
+def pictures(run: StageRun, folder: Path, count: int = 5) -> np.ndarray:
+    """Test images as PNG files in folders of folders; returns their predictions."""
+    for index, image in enumerate(np.load(run.data / "x_test.npy")[:count]):
+        path = folder / "deep" / "er" / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[..., 0]).save(path)
+    return run.predictions()[:count]
+
+
+# --- what it takes -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 3, 64])
+def test_predictions_are_those_of_the_pipeline(run, tmp_path, size):
+    array = run.data / "x_test.npy"
+    status, rows = predict(run.model, array, "--batch-size", size, out=tmp_path / "out.csv")
+    assert status == 0
+    assert rows[1]["file"] == f"{array}[1]"
+    assert list(rows[0]) == ["file", "prediction", *map(str, range(10))]
+    expected = run.predictions()
+    np.testing.assert_allclose(values(rows), expected, atol=1e-6)
+    assert [row["prediction"] for row in rows] == [str(k) for k in expected.argmax(axis=1)]
+
+
+def test_files_folders_and_tables_are_predicted_in_their_order(run, tmp_path):
+    expected = pictures(run, tmp_path)
+    (tmp_path / "list.csv").write_text("label;file\nx;deep/er/4.png\ny;deep/er/0.png\n")
+    inputs = [tmp_path / "deep/er/2.png", tmp_path / "deep", tmp_path / "list.csv"]
+    status, rows = predict(run.model, *inputs, out=tmp_path / "out.csv")
+    assert status == 0
+    np.testing.assert_allclose(values(rows), expected[[2, 0, 1, 2, 3, 4, 4, 0]], atol=1e-6)
+    assert rows[-1]["file"] == str(tmp_path / "deep/er/0.png")
+
+
+def test_a_table_is_printed_without_a_file(run, tmp_path, capsys):
+    expected = pictures(run, tmp_path, 1)[0]
+    assert predict(run.model, tmp_path / "deep")[0] == 0
+    head, row = capsys.readouterr().out.splitlines()
+    assert head.split() == ["file", "prediction", "probability"]
+    assert row.split()[1:] == [str(expected.argmax()), f"{expected.max():.4f}"]
+
+
+def test_arrays_of_any_name_are_predicted(run, tmp_path):
+    x = np.load(run.data / "x_test.npy")
+    np.savez(tmp_path / "one.npz", anything=x[:2, ..., 0])
+    np.savez(tmp_path / "two.npz", x_train=x[:1], x_test=x[1:3])
+    status, rows = predict(
+        run.model, tmp_path / "one.npz", tmp_path / "two.npz", out=tmp_path / "out.csv"
+    )
+    assert status == 0
+    np.testing.assert_allclose(values(rows), run.predictions()[[0, 1, 1, 2, 0]], atol=1e-6)
+
+
+# --- what it refuses ---------------------------------------------------------------------------
+
+
+def test_others_are_predicted_beside_what_cannot_be_read(run, tmp_path, capsys):
+    expected, folder = pictures(run, tmp_path), tmp_path / "deep/er"
+    (folder / "00.png").write_bytes(b"no picture")
+    content = (folder / "1.png").read_bytes()
+    (folder / "1.png").write_bytes(content[: len(content) // 2])
+    (folder / "3.png").unlink()
+    (folder / "3.png").symlink_to("nowhere.png")
+    Image.new("L", (30, 28)).save(folder / "size.png")
+    Image.new("RGB", (28, 28)).save(folder / "colour.png")
+    (folder / "hidden.txt").write_text("not of a known kind")
+    status, rows = predict(
+        run.model, folder, tmp_path / "missing.png", folder / "hidden.txt", out=tmp_path / "o.csv"
+    )
+    assert status == 1
+    np.testing.assert_allclose(values(rows), expected[[0, 2, 4]], atol=1e-6)
+    error = capsys.readouterr().err
+    assert "error: 7 of 10 inputs were not predicted, the others were:" in error
+    for words in (
+        "00.png holds no image of a known kind",
+        "1.png cannot be read as an image",
+        "3.png is a link to nothing",
+        "size.png is 28 x 30, the model takes 28 x 28",
+        "colour.png is in colour (RGB), the model takes images gray",
+        "missing.png does not exist",
+        "hidden.txt is of no known kind",
+    ):
+        assert words in error
+    assert "Traceback" not in error
+
+
+def test_only_asked_for_are_images_brought_to_the_model(run, tmp_path, capsys):
+    pictures(run, tmp_path, 1)
+    picture = tmp_path / "deep/er/0.png"
+    large = Image.open(picture).resize((56, 56), Image.Resampling.NEAREST).convert("RGB")
+    large.save(tmp_path / "large.png")
+    status, rows = predict(
+        run.model, tmp_path / "large.png", "--adapt", "stretch", out=tmp_path / "out.csv"
+    )
+    assert status == 0
+    assert abs(values(rows)[0] - run.predictions()[0]).max() < 0.3
+    notes = capsys.readouterr().err
+    assert "stretched to 28 x 28" in notes
+    assert "1 of 1 images: turned into gray" in notes
+
+
+def test_what_the_preparation_changed_is_changed_here_too(run, tmp_path, capsys):
+    model = with_reading(run, tmp_path / "model.safetensors", shape=[28, 28], fit="pad", channels=1)
+    Image.new("RGB", (60, 50), "white").save(tmp_path / "white.png")
+    status, rows = predict(model, tmp_path / "white.png", out=tmp_path / "out.csv")
+    assert status == 0
+    padded = np.zeros((1, 1, 28, 28), np.float32)
+    padded[:, :, 2:25] = 255  # 50 of 60 rows
+    with torch.no_grad():
+        expected = ddcnn.load(model)(torch.from_numpy(padded)).numpy()
+    np.testing.assert_allclose(values(rows), expected, atol=0.05)
+    assert "padded with black to 28 x 28" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "words"),
+    [
+        ("x.npy", np.zeros((2, 27, 28), np.uint8), "is 27 x 28, the model takes 28 x 28"),
+        ("x.npy", np.zeros((2, 28, 28, 3), np.uint8), "is in colour"),
+        ("x.npy", np.zeros((2, 28, 28, 2), np.uint8), "has 2 channels, the model takes 1"),
+        ("x.npy", np.zeros((28, 28), np.uint8), "also for a single one (N = 1)"),
+        ("x.npy", np.zeros((2, 28, 28), np.float32), "no window is set"),
+        ("x.npy", np.array([{}, {}]), "Python objects, which are never loaded"),
+        ("x.npz", b"PK", "not a readable .npz"),
+        ("x.npy", b"\x93NUMPY", "truncated or broken"),
+        ("scan.nii", b"no scan", "is not a NIfTI file"),
+    ],
+)
+def test_arrays_and_other_kinds_are_one_clear_error(run, tmp_path, capsys, name, array, words):
+    if isinstance(array, bytes):
+        (tmp_path / name).write_bytes(array)
+    else:
+        np.save(tmp_path / name, array)
+    status, rows = predict(run.model, tmp_path / name, out=tmp_path / "out.csv")
+    assert (status, rows) == (1, [])
+    error = capsys.readouterr().err
+    assert words in error
+    assert "nothing was predicted" in error
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_volumes_are_no_images(run, volumes, tmp_path, capsys):
+    nib.save(nib.Nifti1Image(np.zeros((12, 16, 8), np.uint8), np.eye(4)), tmp_path / "scan.nii")
+    assert predict(run.model, tmp_path / "scan.nii")[0] == 1
+    assert "is 3D (16 x 12 x 8), the model takes images of 28 x 28" in capsys.readouterr().err
+    Image.new("L", (28, 28)).save(tmp_path / "image.png")
+    assert predict(volumes.model, tmp_path / "image.png")[0] == 1
+    assert "is 2D (28 x 28), the model takes volumes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "names or holds nothing to predict"),
+        ("", "no column 'file'"),
+        ("path\na.png\n", "no column 'file'"),
+        ("file\n", "names or holds nothing to predict"),
+        (b"\xff\xfe", "cannot be read as a table"),
+    ],
+)
+def test_an_empty_folder_or_table_is_one_clear_error(run, tmp_path, capsys, content, words):
+    path = tmp_path / ("folder" if content is None else "list.csv")
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert predict(run.model, path)[0] == 1
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--batch-size", "0"], "accepted: 1 or more"),
+        (["--device", "cuda"], "finds no GPU"),
+        (["--device", "toaster"], "accepted: auto, cpu, cuda"),
+    ],
+)
+def test_wrong_options_are_one_clear_error(run, capsys, monkeypatch, arguments, words):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert main(["predict", str(run.model), str(run.data / "x_test.npy"), *arguments]) == 1
+    assert words in capsys.readouterr().err
+
+
+# --- explanations ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["images", "volumes"])
+def test_every_image_is_drawn_with_its_votes(run, volumes, tmp_path, kind):
+    made = run if kind == "images" else volumes
+    np.save(tmp_path / "x.npy", np.load(made.data / "x_test.npy")[:2])
+    status, rows = predict(
+        made.model, tmp_path / "x.npy", "--explain", tmp_path / "why", out=tmp_path / "out.csv"
+    )
+    assert status == 0
+    drawings = sorted(path.name for path in (tmp_path / "why").glob("*.svg"))
+    assert drawings == ["0001-x.npy_0_.svg", "0002-x.npy_1_.svg"]
+    table = list(csv.DictReader((tmp_path / "why/tiles.csv").open()))
+    subdomains = made.decomposition.subdomains
+    assert [row["tile"] for row in table] == subdomains * 2
+    x = torch.from_numpy(np.load(tmp_path / "x.npy")).float().movedim(-1, 1)
+    explained = ddcnn.load(made.model).explain(x)
+    decided = explained.predictions.argmax(dim=1)
+    expected = [float(explained.weights[n, t, decided[n]]) for n in range(2) for t in
+                range(len(subdomains))]  # fmt: skip
+    np.testing.assert_allclose([float(row["weight"]) for row in table], expected, atol=1e-6)
+    svg = (tmp_path / "why" / drawings[0]).read_text()
+    # For those who cannot see it, and what it shows as text.
+    assert f"<title>{rows[0]['file']}: {rows[0]['prediction']}, probability" in svg
+    assert all(f"{tile}: " in svg for tile in subdomains)
+
+
+# --- volumes -----------------------------------------------------------------------------------
+
+
+def scan(run: StageRun, path: Path, affine: np.ndarray, index: int = 0) -> Path:
+    """A test volume as a scanner with this affine would have stored it."""
+    volume = np.load(run.data / "x_test.npy")[index, ..., 0]
+    target = nib.orientations.axcodes2ornt(("P", "L", "S"))
+    stored = nib.io_orientation(affine)
+    turn = nib.orientations.ornt_transform(target, stored)
+    nib.save(nib.Nifti1Image(nib.apply_orientation(volume, turn).copy(), affine), path)
+    return path
+
+
+AFFINES = {
+    "as they are": np.diag([-1.0, -1, 1, 1])[[1, 0, 2, 3]],
+    "mirrored": np.diag([1.0, 1, -1, 1]),
+    "turned": np.array([[0, 0, 1.0, 0], [1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]]),
+}
+
+
+@pytest.mark.parametrize("tiled", [False, True])
+@pytest.mark.parametrize("affine", AFFINES.values(), ids=AFFINES)
+def test_volumes_are_predicted_however_they_are_stored(
+    volumes, tmp_path, monkeypatch, affine, tiled
+):
+    """As a whole, and tile by tile from the places in the file."""
+    if tiled:
+        monkeypatch.setattr("ddcnn.bundle.expected.LARGE_VOXELS", 10)
+    files = [scan(volumes, tmp_path / f"{i}.nii{'.gz' * i}", affine, i) for i in (0, 1)]
+    status, rows = predict(volumes.model, *files, out=tmp_path / "out.csv")
+    assert status == 0
+    np.testing.assert_allclose(values(rows), volumes.predictions()[:2], atol=1e-6)
+
+
+def test_interleaved_tiles_are_read_from_their_places(volumes, tmp_path, monkeypatch):
+    other = StageRun(volumes.results, volumes.entry, Tiling.of("interleaved", "1x2x1")).write()
+    monkeypatch.setattr("ddcnn.bundle.expected.LARGE_VOXELS", 10)
+    path = scan(other, tmp_path / "scan.nii", AFFINES["turned"])
+    _, rows = predict(other.model, path, out=tmp_path / "out.csv")
+    np.testing.assert_allclose(values(rows), other.predictions()[:1], atol=1e-6)
+
+
+def test_another_spacing_is_refused_or_noted(volumes, tmp_path, capsys):
+    path = scan(volumes, tmp_path / "scan.nii", AFFINES["mirrored"] * 2)
+    known = {"spacing_mm": {"min": [1, 1, 1], "median": [1, 1, 1], "max": [1, 1, 1.5]}}
+    model = with_reading(volumes, tmp_path / "strict.safetensors", known)
+    assert predict(model, path)[0] == 1
+    error = capsys.readouterr().err
+    assert "has voxels of 2 x 2 x 2 mm, those of the training 1 x 1 x 1 to 1 x 1 x 1.5 mm" in error
+    resizing = with_reading(volumes, tmp_path / "lax.safetensors", known, shape=[12, 16, 8])
+    assert predict(resizing, path)[0] == 0
+    assert "1 volumes have voxels of a size that the training did not" in capsys.readouterr().err
+
+
+def test_a_packed_volume_beyond_the_memory_says_what_is_needed(
+    volumes, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr("ddcnn.bundle.expected.LARGE_VOXELS", 10)
+    monkeypatch.setattr(large, "memory_left", lambda: 3000)
+    path = scan(volumes, tmp_path / "scan.nii.gz", AFFINES["mirrored"])
+    assert predict(volumes.model, path)[0] == 1
+    assert "it needs 3.1 kB of memory, 3.0 kB are left; unpack it" in capsys.readouterr().err
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+import numpy as np, psutil, torch
+import ddcnn
+from ddcnn.bundle.expected import Expected
+from ddcnn.bundle.inputs import Inputs
+from ddcnn.bundle.prediction import predict
+
+path, volume, allowed = *sys.argv[1:3], int(sys.argv[3])
+model = ddcnn.load(path)
+# What the libraries take at their first use is no part of the question.
+np.ones((512, 512)) @ np.ones((512, 512))
+*spatial, _ = model.description["nets"][0]["input_shape"]
+model.net.local_output(0, model.net.normalised(torch.zeros(1, 1, *spatial)))
+limit = psutil.Process().memory_info().vms + allowed
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    np.ones(3 * allowed, np.uint8)
+    sys.exit("the limit does not hold")
+except MemoryError:
+    inputs = Inputs.find([Path(volume)], Expected.of(model.description))
+    found = [float(each.values.sum()) for each in predict(model, inputs, 1, torch.device("cpu"))]
+    print(found, inputs.failures)
+"""
+
+
+def large_model(run: StageRun, path: Path, shape: list[int], tiling: Tiling) -> Path:
+    """A model with random weights for volumes of another shape, among them the coarse view."""
+    facts = read_bundle(run.model).description
+    boxes = {
+        name: {key: [getattr(s, key) for s in box] for key in ("start", "stop", "step")}
+        for name, box in tiling.tiles(tuple(shape)).items()
+    }
+    tile_shape = list(tiling.tile_shape(tuple(shape)))
+    plan = facts["plan"] | {"shape": shape, "tile_shape": tile_shape, "tiles": boxes}
+    net = {"architecture": "vit-patch16", "width": 4, "dropout": 0, "input_shape": [*tile_shape, 1]}
+    names = [*boxes, "view"]
+    facts |= {"plan": plan, "subdomains": names, "nets": [net] * len(names)}
+    facts |= {"data": facts["data"] | {"shape": shape}}
+    facts |= {"reading": facts["reading"] | {"window": [-1000, 400]}}
+    made = Model(_build(facts, {"net.coarse.shift": range(2 * len(names))}), facts,
+                 torch.zeros(len(names), 2))  # fmt: skip
+    write_bundle(path, Bundle(facts, {k: v.numpy() for k, v in made.state_dict().items()}))
+    return path
+
+
+@pytest.mark.slow
+def test_a_volume_of_eight_times_the_allowed_memory_is_predicted(volumes, tmp_path):
+    """The limit is set beyond what the program and the model take before the volume is opened."""
+    shape = [256, 256, 320]
+    model = large_model(
+        volumes, tmp_path / "model.safetensors", shape, Tiling.of("blocks", "4x4x4")
+    )
+    header = nib.Nifti1Image(np.zeros((1, 1, 1)), AFFINES["as they are"]).header
+    header.set_data_dtype(np.float64)
+    header.set_data_shape(shape)
+    header["vox_offset"], header["magic"] = 352, b"n+1"
+    volume, size = tmp_path / "scan.nii", 8 * int(np.prod(shape))
+    with volume.open("wb") as file:
+        file.write(header.binaryblock)
+        file.truncate(352 + size)  # zeros that take no room on the disk
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, model, volume, str(size // 8)],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    probabilities, failures = done.stdout[1:].split("] ")
+    assert (float(probabilities), failures) == (pytest.approx(1, abs=1e-6), "[]\n")
+
+
+def test_too_little_memory_is_one_clear_error(run):
+    from ddcnn.bundle.prediction import enough_memory
+
+    with pytest.raises(InputError, match="--batch-size below 64"), enough_memory(64):
+        torch.empty(2**60, dtype=torch.uint8)
+    with pytest.raises(ZeroDivisionError), enough_memory(64):
+        raise ZeroDivisionError

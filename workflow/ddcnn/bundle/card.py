@@ -1,0 +1,150 @@
+"""The model card: what a person must know before using a model. From the description alone."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ddcnn.words import duration
+
+Description = Mapping[str, Any]
+
+LIMITS = """\
+- It answers for every input, also for one that shows nothing of what it was trained on: a high
+  probability is no proof that the input belongs to any of the classes.
+- The probabilities are not calibrated beyond what training gives; the report of the run shows how
+  far they can be trusted.
+- The accuracy holds for images that come about as those of the test split did. Another camera,
+  scanner, population or preparation may give another one.
+- It is research software and no medical device: no decision on a person may rest on it."""
+
+
+def card_text(description: Description) -> str:
+    """Markdown."""
+    data = description["data"]
+    parts = [
+        f"# Model card: {_title(description)}",
+        _summary(description),
+        "## Data\n\n" + _bullets(_data(data)),
+        "## Intended use\n\n" + _use(description),
+        f"## Limits\n\n{LIMITS}" + _synthetic(data),
+        "## Scores\n\n" + _scores(description),
+        "## Training cost\n\n" + _bullets(_cost(description)),
+        "## Input\n\n" + _bullets(_input(description)),
+        "## Versions\n\n" + _bullets(_versions(description)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _title(description: Description) -> str:
+    run = description["run"]
+    return f"{run['model']} on {run['dataset']}, {run['decomposition']}, seed {run['seed']}"
+
+
+def _summary(description: Description) -> str:
+    plan, num_nets = description["plan"], len(description["subdomains"])
+    if description["coarse"] is None:
+        return "One convolutional net that sees the whole image (the global net)."
+    view = ", one of them on the coarse view," if description["run"]["coarse_view"] else ""
+    tiles = f"{plan['kind']}, {_size(plan['grid'])}, overlap {_size(plan['overlap'])}"
+    return (
+        f"{num_nets} convolutional nets on parts of the image{view} and a dense coarse net that "
+        f"makes one decision of theirs (CNN-DNN by domain decomposition). Tiles: {tiles} pixels, "
+        f"{_size(plan['tile_shape'])} each."
+    )
+
+
+def _data(data: Mapping[str, Any]) -> dict[str, str]:
+    counts = {split: sum(count.values()) for split, count in data["counts"].items()}
+    known = data["classes"] or data.get("targets", [])
+    return {
+        "name": f"{data['title']} ({data['name']})",
+        "source": data["source"],
+        "licence": data["licence"],
+        "citation": data["citation"] or "none given",
+        "images": ", ".join(f"{count:,} {split}" for split, count in counts.items()),
+        "split": data.get("split_rule", "as given"),
+        "classes" if data["classes"] else "targets": ", ".join(known),
+        "computed, not recorded": "yes" if data["synthetic"] else "no",
+    }
+
+
+def _use(description: Description) -> str:
+    data = description["data"]
+    what = "classify" if data["classes"] else "predict the targets above for"
+    return (
+        f"To {what} {_kind(data)} of the kind of this data set, for research, teaching and the "
+        "comparison of methods. The licence of the data above may restrict the use of a model "
+        "trained on them."
+    )
+
+
+def _kind(data: Mapping[str, Any]) -> str:
+    return {1: "signals", 2: "images", 3: "volumes"}[len(data["shape"])]
+
+
+def _synthetic(data: Mapping[str, Any]) -> str:
+    return "\n- The data are synthetic: it knows nothing of real ones." if data["synthetic"] else ""
+
+
+def _scores(description: Description) -> str:
+    scores, interval = description["scores"], description["interval"]
+    main = "accuracy" if "accuracy_test" in scores else "r2"
+    names = [key.removesuffix("_test") for key in scores if key.endswith("_test")]
+    rows = "\n".join(
+        f"| {name} | {scores[f'{name}_val']:.4f} | {scores[f'{name}_test']:.4f} |" for name in names
+    )
+    return (
+        f"| score | validation | test |\n| --- | --- | --- |\n{rows}\n\n"
+        f"95 % interval of the test {main}: {interval['low']:.4f} to {interval['high']:.4f} "
+        f"({interval['kind']}, n = {interval['samples']:,}). It is of this one run: what another "
+        "seed would change is not in it, the report of the experiment shows that."
+    )
+
+
+def _cost(description: Description) -> dict[str, str]:
+    cost, trained = description["cost"], description["trained"]
+    threads = f"{trained['threads']} thread{'s' if trained['threads'] > 1 else ''}"
+    return {
+        "one device a net": duration(cost["parallel_seconds"]),
+        "one after the other": duration(cost["serial_seconds"]),
+        "against the global net": f"{cost['speedup']:.1f} times as fast with one device a net"
+        if cost["speedup"]
+        else "not measured",
+        "on": f"{trained['device_name']}, {threads} a training",
+        "parameters": f"{cost['parameters_total']:,}",
+    }
+
+
+def _input(description: Description) -> dict[str, str]:
+    data, reading = description["data"], description["reading"]
+    resized = {1: "resampled", 2: f"brought to it ({reading['fit']})", 3: "resampled"}
+    other = resized[len(data["shape"])] if reading["shape"] else "refused"
+    facts = {
+        "shape": f"{_size(data['shape'])} ({', '.join(data['axes'])})",
+        "channels": str(data["channels"]),
+        "other sizes": f"{other}, as in the preparation of the data",
+    }
+    if reading["window"]:
+        low, high = reading["window"]
+        facts["window"] = f"{low:g} becomes black, {high:g} white"
+    if "spacing_mm" in data:
+        low, high = data["spacing_mm"]["min"], data["spacing_mm"]["max"]
+        facts["spacing of the training volumes"] = f"{_size(low)} to {_size(high)} mm"
+    return facts
+
+
+def _versions(description: Description) -> dict[str, str]:
+    versions = description["trained"]["versions"] | {"ddcnn": description["ddcnn"]}
+    return {
+        "software": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        "digest of the training code": description["code"],
+        "trained": description["trained"]["finished"],
+        "nets": ", ".join(dict.fromkeys(net["architecture"] for net in description["nets"])),
+    }
+
+
+def _bullets(facts: Mapping[str, str]) -> str:
+    return "\n".join(f"- {name}: {' '.join(text.split())}" for name, text in facts.items())
+
+
+def _size(numbers: list[float]) -> str:
+    return " x ".join(f"{number:g}" for number in numbers)

@@ -1,0 +1,129 @@
+"""The file ``ddcnn.safetensors``: tensors, and a description as JSON. NumPy alone.
+
+Safetensors holds numbers and text, so that reading a file that somebody sent runs no code. The
+digest in its metadata covers the tensors and the description: the format notices a cut-off file,
+but no wrong byte.
+"""
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from ddcnn.data.survey import check_regular
+from ddcnn.errors import DamagedResult, InputError
+from ddcnn.files import write_aside
+
+FORMAT = 1  # of the description and the names of the tensors
+KEY = "ddcnn"  # of the metadata; one alone, because the library writes several in any order
+# What damaged bytes make the library raise; KeyError: a type of numbers that NumPy does not have.
+_LOAD_ERRORS = (SafetensorError, ValueError, KeyError, OverflowError, MemoryError)
+
+Tensors = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What a file holds.
+
+    Attributes:
+        description: plan, nets, reading, scores, card, versions; see :mod:`ddcnn.bundle.stage`.
+        tensors: by the names of :class:`ddcnn.bundle.model.Model`.
+    """
+
+    description: dict[str, Any]
+    tensors: Tensors
+
+
+def write_bundle(path: str | Path, bundle: Bundle) -> None:
+    """Write a bundle; the same content always gives the same bytes."""
+    text = json.dumps(bundle.description, ensure_ascii=False, allow_nan=False)
+    facts = {"format": FORMAT, "description": text, "sha256": digest(bundle.tensors, text)}
+    content = save(bundle.tensors, {KEY: json.dumps(facts, ensure_ascii=False)})
+    with write_aside(path) as aside:
+        aside.write_bytes(content)
+
+
+def read_bundle(path: str | Path) -> Bundle:
+    """Read a bundle, compared with its digest.
+
+    Raises:
+        InputError: no such file; not a model of ddcnn; of another version; truncated or damaged.
+    """
+    path = Path(path)
+    check_regular(path)
+    tensors, metadata = _read(path, f"{path} is not a readable model: it is truncated, damaged or")
+    facts = _facts(metadata)
+    if "format" not in facts:
+        raise InputError(
+            f"{path} holds no model of ddcnn, but other tensors; accepted: the file "
+            "ddcnn.safetensors of a run (results/runs/.../seed0/ddcnn.safetensors)"
+        )
+    if facts["format"] != FORMAT:
+        raise InputError(
+            f"{path} has the format {str(facts['format'])[:20]}, this version of ddcnn reads "
+            f"{FORMAT}; use the version that wrote it, or write it again"
+        )
+    text = str(facts.get("description"))
+    if facts.get("sha256") != digest(tensors, text):
+        raise InputError(
+            f"{path} is damaged: its content does not have the digest that was written with it; "
+            "get it again"
+        )
+    return Bundle(json.loads(text), tensors)
+
+
+def _facts(metadata: dict[str, str]) -> dict[str, Any]:
+    try:
+        facts = json.loads(metadata.get(KEY, "{}"))
+    except json.JSONDecodeError:
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def read_weights(path: str | Path) -> Tensors:
+    """The weights of one net, from :func:`ddcnn.checkpoint.save_weights`, compared with its digest.
+
+    Raises:
+        DamagedResult: the file is not as it was written.
+    """
+    path = Path(path)
+    try:
+        tensors, metadata = _read(path, "it is truncated or")
+    except InputError as error:
+        raise DamagedResult(path, error) from error
+    if metadata.get("sha256") != digest(tensors):
+        raise DamagedResult(path, "the weights do not have the digest that was written with them")
+    return tensors
+
+
+def _read(path: Path, problem: str) -> tuple[Tensors, dict[str, str]]:
+    try:
+        content = path.read_bytes()
+        tensors = load(content)
+        size = int.from_bytes(content[:8], "little")
+        metadata = json.loads(content[8 : 8 + size]).get("__metadata__", {})
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); check it") from error
+    except _LOAD_ERRORS as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{problem} no safetensors file ({reason}); get it again") from error
+    return tensors, metadata
+
+
+def digest(tensors: Tensors, text: str = "") -> str:
+    """SHA-256 of names, types, shapes and bytes in the order of the names, and of a text.
+
+    Without a text it is the digest of :mod:`ddcnn.checkpoint`, whose types have torch's names.
+    """
+    found = sha256()
+    for name, value in sorted(tensors.items()):
+        found.update(f"{name} torch.{value.dtype.name} {list(value.shape)}\n".encode())
+        found.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8))
+    found.update(text.encode())
+    return found.hexdigest()

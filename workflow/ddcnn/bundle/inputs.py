@@ -1,0 +1,246 @@
+"""What people want predicted: files, folders, tables and arrays, as batches of prepared images.
+
+The readers are those of :mod:`ddcnn.data`.
+"""
+
+import csv
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from ddcnn.bundle.expected import ACCEPTED, Expected, decode, read_header
+from ddcnn.data import arrays, images
+from ddcnn.data.labelled import kind_of
+from ddcnn.data.npy import ArrayStore, open_store
+from ddcnn.data.samples import FileSamples
+from ddcnn.data.survey import change_notes, check_regular, read_headers, size_notes
+from ddcnn.errors import InputError
+from ddcnn.files import read_json
+
+TABLES, ARRAYS = (".csv", ".tsv"), (".npy", ".npz")
+FEW_FILES = 16  # are decoded sooner than other processes start
+
+
+@dataclass
+class Batch:
+    """Prepared images ``n, *spatial, C``, uint8 or float32, and what outputs call them."""
+
+    names: list[str]
+    images: np.ndarray
+
+
+@dataclass
+class Inputs:
+    """Everything that was asked for, in its order.
+
+    Attributes:
+        expected: what the model takes.
+        sources: runs of files, and arrays.
+        failures: reasons why an input is not predicted; grows while batches are read.
+    """
+
+    expected: Expected
+    sources: list["Files | Array"] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    @classmethod
+    def find(cls, paths: Iterable[Path], expected: Expected) -> "Inputs":
+        """Look into folders and tables.
+
+        Raises:
+            InputError: there is nothing to predict in a folder or table.
+        """
+        found = cls(expected)
+        for path in paths:
+            found._add(path)
+        return found
+
+    def __len__(self) -> int:
+        return sum(len(source) for source in self.sources)
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """Images in batches of at most ``size``."""
+        for source in self.sources:
+            try:
+                for batch in source.chunks(self.failures):
+                    for first in range(0, len(batch.names), size):
+                        part = slice(first, first + size)
+                        yield Batch(batch.names[part], batch.images[part])
+            except InputError as error:
+                self.failures.append(str(error))
+
+    def notes(self) -> list[str]:
+        """What the preparation changes, for the user."""
+        files = [path for source in self.sources if isinstance(source, Files) for path in source]
+        if not files:
+            return []
+        try:
+            groups = read_headers(partial(read_header, expected=self.expected), files, "inputs")
+        except InputError:
+            return []  # none can be read: the predictions will say so of each
+        what, fit = self.expected.kind, images.FIT_WORDS[self.expected.reading.fit]
+        how = fit if what == "images" else "resampled to"
+        others = sum(g.count for g in groups if g.header.channels != self.expected.channels)
+        to = {1: "turned into gray", 3: "in gray, repeated in three channels"}
+        return [
+            *change_notes(groups, what),
+            *size_notes(groups, self.expected.shape, how),
+            *([f"{others} of {len(files)} images: {to[self.expected.channels]}"] if others else []),
+            *self.expected.spacing_notes(groups),
+        ]
+
+    def _add(self, path: Path) -> None:
+        if path.is_dir():
+            self._add_all(self._in_folder(path), path)
+        elif path.suffix.lower() in TABLES:
+            self._add_all(_in_table(path), path)
+        else:
+            self._add_file(path)
+
+    def _add_all(self, paths: list[Path], source: Path) -> None:
+        if not paths:
+            raise InputError(f"{source} names or holds nothing to predict; accepted: {ACCEPTED}")
+        for path in paths:
+            self._add_file(path)
+
+    def _add_file(self, path: Path) -> None:
+        if path.suffix.lower() in ARRAYS:
+            try:
+                self.sources += arrays_of(path, self.expected)
+            except InputError as error:
+                self.failures.append(str(error))
+            return
+        if not (self.sources and isinstance(self.sources[-1], Files)):
+            self.sources.append(Files(self.expected))
+        self.sources[-1].append(path)
+
+    def _in_folder(self, folder: Path) -> list[Path]:
+        """All files of known kinds, at any depth, in the order of their names."""
+
+        def note(error: OSError) -> None:
+            self.failures.append(f"{error.filename} cannot be read ({error.strerror})")
+
+        found = []
+        for parent, folders, names in os.walk(folder, onerror=note):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            paths = [Path(parent, name) for name in sorted(names) if not name.startswith(".")]
+            found += [p for p in paths if kind_of(p.name) or p.suffix.lower() in ARRAYS]
+        if not found and self.failures:
+            raise InputError(self.failures[-1])
+        return found
+
+
+def _in_table(table: Path) -> list[Path]:
+    """The column ``file`` of a CSV; paths are relative to its folder."""
+    check_regular(table)
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            header = file.readline()
+            separator = max(",;\t", key=header.count)
+            names = [name.strip() for name in next(csv.reader([header], delimiter=separator), [])]
+            if "file" not in names:
+                raise InputError(f"{table}, line 1: no column 'file'; add it, with a path a line")
+            rows = csv.reader(file, delimiter=separator)
+            place = names.index("file")
+            cells = [row[place].strip() for row in rows if len(row) > place]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{table} cannot be read as a table ({error}); save it as CSV") from error
+    return [table.parent / cell for cell in cells if cell]
+
+
+@dataclass
+class Files:
+    """Image files, one after the other."""
+
+    expected: Expected
+    paths: list[Path] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __iter__(self) -> Iterator[Path]:
+        return iter(self.paths)
+
+    def append(self, path: Path) -> None:
+        """Add a file."""
+        self.paths.append(path)
+
+    def chunks(self, failures: list[str]) -> Iterator[Batch]:
+        """Decoded images, a bounded number at a time; by all cores if there are many."""
+        workers = {"workers": 1} if len(self) < FEW_FILES else {}
+        nothing = np.zeros(len(self), np.int64)  # there are no labels
+        decoder = partial(decode, expected=self.expected)
+        for chunk in FileSamples(nothing, self.paths, decoder, Path(), **workers).chunks():
+            failures += [item.reason for item in chunk.unreadable]
+            if len(chunk.index):
+                yield Batch([str(self.paths[i]) for i in chunk.index], chunk.images)
+
+
+@dataclass
+class Array:
+    """Images ``N, *spatial(, C)`` in an .npy or .npz.
+
+    Attributes:
+        prepared: whether the preparation wrote it, so that nothing is left to do.
+    """
+
+    expected: Expected
+    store: ArrayStore
+    key: str
+    prepared: bool
+
+    def __len__(self) -> int:
+        return self.store.header(self.key).shape[0]
+
+    def chunks(self, failures: list[str]) -> Iterator[Batch]:
+        """Blocks of about 4 MB."""
+        first, source = 0, self.store.source(self.key)
+        for block in self._blocks():
+            names = [f"{source}[{first + i}]" for i in range(len(block))]
+            first += len(block)
+            yield Batch(names, block)
+
+    def _blocks(self) -> Iterator[np.ndarray]:
+        if self.prepared:
+            return self.store.blocks(self.key)
+        return arrays.image_blocks(self.store, self.key, self.expected.reading)
+
+
+def arrays_of(path: Path, expected: Expected) -> list[Array]:
+    """The arrays of images in a file, their shapes checked against the model."""
+    check_regular(path)
+    store = open_store(path)
+    keys = sorted(store.keys & arrays.IMAGE_NAMES) or sorted(store.keys)
+    if path.suffix.lower() == ".npy":
+        keys = [path.stem]
+    elif not store.keys & arrays.IMAGE_NAMES and len(keys) != 1:
+        raise InputError(
+            f"{path} has the arrays {', '.join(keys) or 'none'}; accepted: one array, or names as "
+            "in training: x, images, x_test"
+        )
+    prepared = _is_prepared(path)
+    for key in keys:
+        _check_array(store, key, expected)
+    return [Array(expected, store, key, prepared) for key in keys]
+
+
+def _check_array(store: ArrayStore, key: str, expected: Expected) -> None:
+    source, shape, axes = store.source(key), store.header(key).shape, len(expected.shape)
+    if len(shape) not in (axes + 1, axes + 2):
+        wanted = ", ".join(map(str, expected.shape))
+        raise InputError(
+            f"{source} has the shape {shape}; accepted: (N, {wanted}) or (N, {wanted}, "
+            f"{expected.channels}), also for a single one (N = 1)"
+        )
+    expected.check_size(source, shape[1 : axes + 1])
+    expected.check_channels(source, shape[axes + 1] if len(shape) == axes + 2 else 1)
+
+
+def _is_prepared(path: Path) -> bool:
+    """Whether the array is one of a prepared data set, beside its card."""
+    card = path.with_name("card.json")
+    return card.is_file() and path.name in read_json(card).get("checksums", {})

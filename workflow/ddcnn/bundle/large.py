@@ -1,0 +1,98 @@
+"""Predictions of volumes that are too large for the memory: one tile after the other.
+
+The bytes of a tile are read from where they lie in the file. What is in memory at a time is one
+tile and what its net computes from it; for the coarse view one slice.
+"""
+
+import math
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+
+from ddcnn.bundle.expected import Expected, read_header
+from ddcnn.bundle.model import Model
+from ddcnn.data.nifti import is_packed, read_stored
+from ddcnn.data.volumes import decode_box, decode_volume
+from ddcnn.errors import InputError
+from ddcnn.models.cnn_dnn import stacked
+from ddcnn.tiles import area_counts
+from ddcnn.words import size
+
+Box = tuple[slice, ...]
+Read = Callable[[Box], np.ndarray]
+
+COPIES = 2  # of a packed volume, while its axes are turned
+WHOLE = slice(None)
+
+
+@torch.no_grad()
+def predict_large(
+    model: Model, path: Path, expected: Expected, device: torch.device
+) -> torch.Tensor:
+    """Probabilities or targets ``1, K`` of one volume.
+
+    Raises:
+        InputError: as :func:`ddcnn.bundle.expected.decode`; or the file is packed and the memory
+            does not take the volume as a whole.
+    """
+    read_header(path, expected)
+    return _predict(model, _reader(path, expected), device)
+
+
+def _reader(path: Path, expected: Expected) -> Read:
+    """What gives the pixels of a box, uint8 ``*box, 1``."""
+    shape = read_stored(path, expected.options).result_shape
+    if shape == expected.shape and not is_packed(path):
+        return lambda box: decode_box(path, expected.options, box)
+    if shape == expected.shape:
+        _check_memory(path, COPIES * int(np.prod(expected.shape)))
+    volume = decode_volume(path, expected.reading)
+    return lambda box: volume[box]
+
+
+def _check_memory(path: Path, needed: int) -> None:
+    allowed = memory_left()
+    if needed > allowed:
+        raise InputError(
+            f"{path} is packed, so that its parts cannot be read one by one: as a whole it needs "
+            f"{size(needed)} of memory, {size(allowed)} are left; unpack it (gunzip), then one "
+            "tile at a time is enough"
+        )
+
+
+def memory_left() -> int:
+    """Bytes that this process may still take, by the machine and by its limit (``ulimit -v``)."""
+    left = psutil.virtual_memory().available
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return left
+    return max(0, min(left, limit - psutil.Process().memory_info().vms))
+
+
+def _predict(model: Model, read: Read, device: torch.device) -> torch.Tensor:
+    net, outputs = model.net, []
+    for index in range(len(net.nets)):
+        is_view = index == len(net.tiles)
+        pixels = _view(model, read) if is_view else read(net.tiles[index])
+        part = torch.from_numpy(pixels).to(device).float().movedim(-1, 0)[None]
+        outputs.append(net.local_output(index, net.normalised(part)))
+    return model.decide(*stacked(outputs))
+
+
+def _view(model: Model, read: Read) -> np.ndarray:
+    """The coarse view, uint8 ``*tile_shape, 1``, added up from one slice after the other."""
+    plan = model.description["plan"]
+    shape, tile_shape = plan["shape"], plan["tile_shape"]
+    rows, columns, slices = (
+        area_counts(*sizes).astype(np.float64) for sizes in zip(shape, tile_shape, strict=True)
+    )
+    total = np.zeros(tile_shape)
+    for index in range(shape[2]):
+        plane = rows @ read((WHOLE, WHOLE, slice(index, index + 1)))[:, :, 0, 0] @ columns.T
+        for covering in np.flatnonzero(slices[:, index]):
+            total[:, :, covering] += slices[covering, index] * plane
+    return np.rint(total / math.prod(shape)).astype(np.uint8)[..., None]

@@ -1,0 +1,233 @@
+"""The trained model of a run as one torch module, from its file."""
+
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ddcnn import models
+from ddcnn.bundle.file import read_bundle
+from ddcnn.errors import InputError
+from ddcnn.evaluation import SMALLEST_PROBABILITY
+from ddcnn.models import own
+from ddcnn.models.cnn_dnn import CnnDnn, CoarseSettings
+from ddcnn.tasks import task_of
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a model decides as it does.
+
+    Attributes:
+        predictions: probabilities or targets ``N, K``.
+        votes: those of every subdomain alone, ``N, T, K``.
+        weights: by how much the prediction is larger than it would be if the subdomain said what it
+            says on average of the training images, ``N, T, K``.
+    """
+
+    predictions: torch.Tensor
+    votes: torch.Tensor
+    weights: torch.Tensor
+
+
+class Model(nn.Module):
+    """Tiles, local nets and coarse net as one: raw pixels to class probabilities.
+
+    Args:
+        net: from whole images to logits or standardised targets.
+        description: of the bundle.
+        mean_outputs: what every local net says on average of the training split, ``T, K``.
+        mean_features: the same of the features, ``T, F``, if the coarse net sees them.
+    """
+
+    def __init__(
+        self,
+        net: CnnDnn,
+        description: dict[str, Any],
+        mean_outputs: torch.Tensor,
+        mean_features: torch.Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.net, self.description = net, description
+        self.register_buffer("mean_outputs", mean_outputs)
+        self.register_buffer("mean_features", mean_features)
+        if net.task.name == "regression":
+            for name in ("mean", "std"):
+                values = torch.tensor(getattr(net.task, name), dtype=torch.float64)
+                self.register_buffer(f"target_{name}", values, persistent=False)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Channels and spatial axes of one image."""
+        data = self.description["data"]
+        return (data["channels"], *data["shape"])
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the classes, or of the targets."""
+        return self.description["data"]["classes"] or self.description["data"]["targets"]
+
+    @property
+    def subdomains(self) -> list[str]:
+        """Names of the tiles, with ``view`` last where there is one."""
+        return self.description["subdomains"]
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Probabilities ``N, K``, or targets ``N, M`` in their own units.
+
+        Args:
+            pixels: float ``N, C, *spatial``, 0 to 255 as in the image; signals as they are.
+
+        Raises:
+            InputError: images of another shape.
+        """
+        if pixels.ndim != len(self.shape) + 1 or tuple(pixels.shape[1:]) != self.shape:
+            raise InputError(
+                f"images of the shape {tuple(pixels.shape)}; accepted: (N, "
+                f"{', '.join(map(str, self.shape))}), channels first"
+            )
+        return self.decide(*self.net.local_outputs(pixels))
+
+    def decide(
+        self, outputs_NTK: torch.Tensor, features_NTF: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The same from the outputs of the local nets."""
+        return self._predictions(self.net.decide(self._as_stored(outputs_NTK), features_NTF))
+
+    @torch.no_grad()
+    def explain(self, pixels: torch.Tensor) -> Explanation:
+        """Votes of the subdomains and their weights in the decision, of images as above."""
+        outputs, features = self.net.local_outputs(pixels)
+        predictions = self.decide(outputs, features)
+        others = []
+        for index in range(outputs.shape[1]):
+            silenced, mean = self._as_stored(outputs).clone(), self.mean_outputs[index]
+            silenced[:, index] = mean
+            replaced = features
+            if features is not None:
+                replaced = features.clone()
+                replaced[:, index] = self.mean_features[index]
+            others.append(self._predictions(self.net.decide(silenced, replaced)))
+        weights = predictions[:, None] - torch.stack(others, dim=1)
+        return Explanation(predictions, self._predictions(outputs), weights)
+
+    def _as_stored(self, outputs_NTK: torch.Tensor) -> torch.Tensor:
+        """What the coarse net was fitted on: logarithms of the stored probabilities.
+
+        Those are cut off at the smallest probability, so that the pipeline's predictions are met.
+        """
+        net = self.net
+        if net.coarse is None or net.kind == "logits" or net.task.name == "regression":
+            return outputs_NTK
+        return outputs_NTK.softmax(dim=-1).clamp(SMALLEST_PROBABILITY, 1.0).log()
+
+    def _predictions(self, outputs: torch.Tensor) -> torch.Tensor:
+        if self.net.task.name == "regression":
+            return (outputs.double() * self.target_std + self.target_mean).float()
+        return outputs.softmax(dim=-1)
+
+
+def load_model(path: str | Path, net_file: str | Path | None = None) -> Model:
+    """See :func:`ddcnn.load`; in evaluation mode, on the CPU."""
+    bundle = read_bundle(path)
+    description, tensors = bundle.description, bundle.tensors
+    try:
+        _check_nets(path, {net["architecture"] for net in description["nets"]}, net_file)
+        net = _build(description, tensors)
+        means = [torch.zeros(tensors[n].shape) for n in MEANS if n in tensors]
+        model = Model(net, description, *means)
+        if len(model.subdomains) != len(net.nets) or len(model.outputs) != net.task.num_outputs:
+            raise ValueError("its names do not fit its nets")
+        model.load_state_dict({name: torch.tensor(value) for name, value in tensors.items()})
+    # The digest is right, so it was written like this: by another version, or by hand.
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        if isinstance(error, InputError) or "allocate memory" in str(error):
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise InputError(
+            f"{path}: its description does not fit its weights ({reason}); write it again with "
+            "this version of ddcnn"
+        ) from error
+    return model.eval().requires_grad_(False)
+
+
+MEANS = ("mean_outputs", "mean_features")
+
+
+def _check_nets(path: str | Path, names: set[str], net_file: str | Path | None) -> None:
+    """No name in the file may import anything: the user's own net only from a file he names."""
+    foreign = sorted(name for name in names if own.is_own(name))
+    unknown = sorted(names - set(foreign) - set(models.ARCHITECTURES))
+    if unknown:
+        raise InputError(f"{path}: it has nets {unknown[0]!r}, which this version does not know")
+    if foreign and net_file is None:
+        raise InputError(
+            f"{path}: its nets are {foreign[0]}, Python code that is not in the file; if you have "
+            "it and trust it, name it: --net-file my_nets.py (in Python: net_file=)"
+        )
+    for name in foreign:
+        _allow(name, Path(net_file))
+
+
+def _allow(name: str, file: Path) -> None:
+    """Make ``module:factory`` importable from the file that the user names, and only from it."""
+    module = own.module_of(name)
+    parts = Path(*module.split(".")).with_suffix(".py").parts
+    file = file.resolve()
+    if not file.is_file() or file.parts[-len(parts) :] != parts:
+        raise InputError(f"--net-file {file}: the model's nets are {name}, so in {'/'.join(parts)}")
+    folder = str(file.parents[len(parts) - 1])
+    if folder not in sys.path:
+        sys.path.append(folder)
+    importlib.invalidate_caches()
+    found = own.folder_of(name) / Path(*parts)
+    if not found.is_file() or not found.samefile(file):
+        raise InputError(f"--net-file {file}: {found} hides it; give it another folder or name")
+
+
+def _build(description: dict[str, Any], tensors: dict[str, Any]) -> CnnDnn:
+    """The net with random weights."""
+    data, plan = description["data"], description["plan"]
+    task, settings = task_of(data), description["coarse"]
+    boxes = {
+        tile: tuple(map(slice, box["start"], box["stop"], box["step"]))
+        for tile, box in plan["tiles"].items()
+    }
+    with _random_state_kept():
+        nets = [
+            models.build(
+                net["architecture"], net["input_shape"], task.num_outputs, net["width"],
+                net["dropout"],
+            )
+            for net in description["nets"]
+        ]  # fmt: skip
+        coarse = settings and CoarseSettings(**settings).build(
+            len(tensors["net.coarse.shift"]), task.num_outputs
+        )
+    return CnnDnn(
+        boxes,
+        nets,
+        coarse,
+        settings["input"] if settings else "probabilities",
+        task,
+        data["shape"],
+        data["mean"],
+        data["std"],
+        white=255 if data["dtype"] == "uint8" else 1,
+    )
+
+
+@contextmanager
+def _random_state_kept() -> Iterator[None]:
+    """Loading a model must not change what a program draws after it."""
+    state = torch.get_rng_state()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)

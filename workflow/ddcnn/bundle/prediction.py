@@ -1,0 +1,115 @@
+"""Predictions of whatever is asked for, batch by batch."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ddcnn.bundle.expected import Expected
+from ddcnn.bundle.inputs import Batch, Files, Inputs
+from ddcnn.bundle.large import predict_large
+from ddcnn.bundle.model import Explanation, Model
+from ddcnn.errors import InputError
+
+DEVICES = ("auto", "cpu", "cuda")
+# What torch says where the memory does not suffice; on a CPU it has no exception of its own.
+NO_MEMORY = ("can't allocate memory", "not enough memory")
+
+
+@dataclass
+class Predicted:
+    """Predictions of a batch.
+
+    Attributes:
+        batch: the images; None of a volume that was never in memory as a whole.
+        names: of the inputs.
+        values: probabilities or targets, float32 ``n, K``.
+        explanation: if it was asked for.
+    """
+
+    batch: Batch | None
+    names: list[str]
+    values: np.ndarray
+    explanation: Explanation | None = None
+
+
+def choose(device: str) -> torch.device:
+    """The device of this name; ``auto`` is a GPU where there is one."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"--device {device}: torch {torch.__version__} finds no GPU here")
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise InputError(f"--device {device!r}; accepted: {', '.join(DEVICES)}") from error
+
+
+def predict(
+    model: Model, inputs: Inputs, batch_size: int, device: torch.device, explain: bool = False
+) -> Iterator[Predicted]:
+    """Predictions in the order of the inputs; those that fail are noted in ``inputs.failures``.
+
+    Raises:
+        InputError: the memory does not take a batch.
+    """
+    model.to(device)
+    with enough_memory(batch_size):
+        if inputs.expected.large:
+            yield from _predict_large(model, inputs, device)
+            return
+        for batch in inputs.batches(batch_size):
+            yield _predict_batch(model, batch, device, explain)
+
+
+@torch.no_grad()
+def _predict_batch(model: Model, batch: Batch, device: torch.device, explain: bool) -> Predicted:
+    images = torch.from_numpy(batch.images).to(device)
+    # torch takes other kernels for a single image, whose rounding differs.
+    twice = images.repeat(2, *[1] * (images.ndim - 1)) if len(images) == 1 else images
+    pixels = twice.float().movedim(-1, 1)
+    explanation = model.explain(pixels) if explain else None
+    values = explanation.predictions if explanation else model(pixels)
+    return Predicted(batch, batch.names, values[: len(images)].cpu().numpy(), explanation)
+
+
+def _predict_large(model: Model, inputs: Inputs, device: torch.device) -> Iterator[Predicted]:
+    """Volumes of which not even one is read into memory; arrays come image by image anyway."""
+    expected: Expected = inputs.expected
+    for source in inputs.sources:
+        if not isinstance(source, Files):
+            for batch in source.chunks(inputs.failures):
+                yield _predict_batch(model, batch, device, explain=False)
+            continue
+        for path in source:
+            try:
+                values = predict_large(model, Path(path), expected, device)
+            except InputError as error:
+                inputs.failures.append(str(error))
+                continue
+            yield Predicted(None, [str(path)], values.cpu().numpy())
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Whether an exception says that the memory does not suffice."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return any(words in str(error) for words in NO_MEMORY)
+
+
+@contextmanager
+def enough_memory(batch_size: int) -> Iterator[None]:
+    """Say clearly what is missing."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        reason = " ".join(str(error).split())[:200] or "no memory is left"
+        raise InputError(
+            f"the memory does not suffice ({reason}); add a --batch-size below {batch_size}, or "
+            "allow more memory"
+        ) from error

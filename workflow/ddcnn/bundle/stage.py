@@ -1,0 +1,143 @@
+"""The stage bundle: everything that a prediction needs of one run in one file, and its card."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ddcnn import __version__
+from ddcnn.bundle.card import card_text
+from ddcnn.bundle.file import Bundle, Tensors, read_weights, write_bundle
+from ddcnn.evaluation import SMALLEST_PROBABILITY, r2
+from ddcnn.files import read_json, read_npz, write_aside
+from ddcnn.tasks import Task, task_of
+
+log = logging.getLogger(__name__)
+
+# What a local net is built from, and what its training says of itself; in its metrics.json.
+NET_KEYS = ("architecture", "width", "dropout", "input_shape")
+COARSE_KEYS = ("solver", "hidden", "dropout", "input", "fit_on")
+RUN_KEYS = ("dataset", "model", "decomposition", "tiling", "coarse_view", "seed")
+PLAN_KEYS = ("tiling", "kind", "grid", "overlap", "shape", "tile_shape", "tiles")
+COST_KEYS = ("parallel_seconds", "serial_seconds", "speedup", "parameters_total")
+TRAINED_KEYS = ("device_name", "threads", "versions", "hardware", "finished")
+RESAMPLES = 1000  # of the bootstrap
+
+
+def bundle_run(
+    local: Mapping[str, str | Path],
+    coarse: str | Path | None,
+    plan: str | Path,
+    card: str | Path,
+    run: str | Path,
+    reading: Mapping[str, Any],
+    code: str,
+    out: str | Path,
+) -> None:
+    """Write the model of a run to ``out`` and its card, a ``.md`` of the same name, beside it.
+
+    Args:
+        local: folder of every local net by the name of its subdomain, in the order of the
+            decomposition; of the global net's run the global net alone.
+        coarse: folder of the coarse net; None for the global net's run.
+        plan: the tiling's ``plan.json``.
+        card: the data set's ``card.json``.
+        run: folder of ``evaluation.json`` and ``predictions.npz``.
+        reading: :class:`ddcnn.data.options.ReadOptions` of the data set, how files became images.
+        code: digest of the code that trained the nets.
+        out: the file.
+
+    Raises:
+        DamagedResult: a file of the run is not as it was written.
+    """
+    out, facts = Path(out), read_json(card)
+    folders = [Path(folder) for folder in local.values()]
+    metrics = [read_json(folder / "metrics.json") for folder in folders]
+    solved = coarse and read_json(Path(coarse) / "metrics.json")
+    evaluation = read_json(Path(run) / "evaluation.json")
+    method = "cnn-dnn" if coarse else "global"
+    result = evaluation["methods"][method]
+    tiling, task = read_json(plan), task_of(facts)
+    description = {
+        "ddcnn": __version__,
+        "code": code,
+        "method": method,
+        "run": {key: evaluation[key] for key in RUN_KEYS},
+        "data": facts,
+        "reading": dict(reading),
+        "plan": {key: tiling[key] for key in PLAN_KEYS},
+        "subdomains": list(local),
+        "nets": [{key: net[key] for key in NET_KEYS} for net in metrics],
+        "coarse": solved and {key: solved[key] for key in COARSE_KEYS},
+        "scores": {k: v for k, v in result.items() if k.endswith(("_val", "_test"))},
+        "interval": _interval(Path(run) / "predictions.npz", method, task),
+        "cost": {key: result[key] for key in COST_KEYS},
+        "settings": metrics[0]["settings"],
+        "trained": {key: metrics[0][key] for key in TRAINED_KEYS},
+    }
+    write_bundle(out, Bundle(description, _tensors(folders, coarse, solved, task)))
+    with write_aside(out.with_suffix(".md")) as aside:
+        aside.write_text(card_text(description), encoding="utf-8")
+    log.info("%s: %d nets, %s bytes", out, len(folders), f"{out.stat().st_size:,}")
+
+
+def _tensors(
+    folders: list[Path], coarse: str | Path | None, solved: dict[str, Any] | None, task: Task
+) -> Tensors:
+    """Weights of all nets, and what every local net says on average of the training images."""
+    parts = {f"net.nets.{i}.": folder for i, folder in enumerate(folders)}
+    parts |= {"net.coarse.": Path(coarse)} if coarse else {}
+    tensors = {
+        before + name: value
+        for before, folder in parts.items()
+        for name, value in read_weights(folder / "model.safetensors").items()
+    }
+    kind = solved["input"] if solved else "probabilities"
+    judged = [read_npz(folder / "probabilities.npz") for folder in folders]
+    tensors["mean_outputs"] = np.stack([_mean_output(arrays, kind, task) for arrays in judged])
+    if kind == "features":
+        means = [arrays["train_features"].mean(axis=0, dtype=np.float64) for arrays in judged]
+        tensors["mean_features"] = np.stack(means).astype(np.float32)
+    return tensors
+
+
+def _mean_output(arrays: dict[str, np.ndarray], kind: str, task: Task) -> np.ndarray:
+    """Float32 ``K``, in the form that the coarse net takes: see :mod:`ddcnn.bundle.model`."""
+    if task.name == "regression":
+        return task.load_targets(arrays["train"].mean(axis=0, dtype=np.float64))
+    if kind == "logits":
+        return arrays["train_logits"].mean(axis=0, dtype=np.float64).astype(np.float32)
+    p_K = arrays["train"].mean(axis=0, dtype=np.float64)
+    return np.log(np.clip(p_K, SMALLEST_PROBABILITY, 1)).astype(np.float32)
+
+
+def _interval(path: Path, method: str, task: Task) -> dict[str, Any]:
+    """95 % interval of the score on the test split: which images are in it is chance."""
+    arrays = read_npz(path)
+    predicted, truth = arrays[f"test_{method}"], arrays["test_labels"]
+    if task.name == "regression":
+        low, high = _bootstrap(predicted, truth)
+        kind = f"bootstrap over the test samples, {RESAMPLES} resamples"
+    else:
+        low, high = wilson(int((predicted.argmax(axis=1) == truth).sum()), len(truth))
+        kind = "Wilson's binomial interval over the test images"
+    return {"low": low, "high": high, "samples": len(truth), "kind": kind}
+
+
+def wilson(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float]:
+    """Interval of a share (Wilson 1927); unlike p ± z s it never leaves 0 to 1."""
+    share, square = successes / trials, z * z / trials
+    middle = (share + square / 2) / (1 + square)
+    reach = z / (1 + square) * (share * (1 - share) / trials + square / (4 * trials)) ** 0.5
+    return middle - reach, middle + reach
+
+
+def _bootstrap(predicted: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Percentile interval of R²; a resample without any spread says nothing and is left out."""
+    rng = np.random.default_rng(0)
+    draws = (rng.integers(len(truth), size=len(truth)) for _ in range(RESAMPLES))
+    scores = [r2(predicted[d], truth[d]) for d in draws if np.ptp(truth[d], axis=0).all()]
+    low, high = np.percentile(scores, [2.5, 97.5]) if scores else (0.0, 0.0)
+    return float(low), float(high)

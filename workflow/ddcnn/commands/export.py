@@ -1,0 +1,49 @@
+"""``export``: a trained model in the formats of other tools."""
+
+import argparse
+from pathlib import Path
+
+from ddcnn.commands.predict import add_model
+from ddcnn.errors import InputError
+
+EXAMPLES = """\
+examples, with MODEL for results/runs/.../seed0/ddcnn.safetensors:
+  python -m ddcnn export MODEL --onnx model.onnx
+  python -m ddcnn export MODEL --torch-export model.pt2 --images photos/
+
+Both take float32 N, channels, *pixels of raw values (0 to 255) and give class probabilities. Each
+is run on real images and compared with the model before it is kept.
+"""
+
+
+def add_to(commands: argparse._SubParsersAction) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "export",
+        help="a trained model as ONNX or torch.export",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_model(parser)
+    parser.add_argument("--onnx", type=Path, metavar="FILE", help="write ONNX (ddcnn[export])")
+    parser.add_argument("--torch-export", type=Path, metavar="FILE", help="write torch.export")
+    parser.add_argument(
+        "--images", nargs="+", type=Path, default=[], metavar="INPUT",
+        help="compare on these (default: the test images in results/data)",
+    )  # fmt: skip
+    parser.set_defaults(function=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Write what is asked for, and say how well it agrees."""
+    if not (options.onnx or options.torch_export):
+        raise InputError("nothing to write; add --onnx FILE or --torch-export FILE")
+    from ddcnn import load
+    from ddcnn.bundle.export import export_onnx, export_torch, real_images
+
+    model = load(options.model, options.net_file)
+    images = real_images(model, options.images)
+    for path, export in ((options.onnx, export_onnx), (options.torch_export, export_torch)):
+        if path:
+            difference = export(model, path, images)
+            print(f"wrote {path}: differs by {difference:.1e} at most, on {len(images)} images")

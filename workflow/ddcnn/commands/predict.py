@@ -1,0 +1,152 @@
+"""``predict``: decisions of a trained model on images, volumes and signals."""
+
+import argparse
+import csv
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from ddcnn.errors import InputError
+from ddcnn.files import write_aside
+from ddcnn.words import table
+
+EXAMPLES = """\
+examples, with MODEL for results/runs/.../seed0/ddcnn.safetensors:
+  python -m ddcnn predict MODEL picture.png                  a table
+  python -m ddcnn predict MODEL photos/ --adapt crop         all below a folder, resized
+  python -m ddcnn predict MODEL list.csv --csv out.csv       the files of the column "file"
+  python -m ddcnn predict MODEL picture.png --explain why/   what decided: one drawing an image
+  python -m ddcnn predict MODEL scan.nii.gz x_test.npy       volumes; arrays N, *pixels(, channels)
+
+Images are prepared as those of the training were. Those of another size, colour or spacing are
+refused, unless the preparation of the data changed them, too, or --adapt says how.
+The exit code is 1 if some of the inputs cannot be predicted; the others are.
+"""
+
+if TYPE_CHECKING:
+    from ddcnn.bundle.model import Model
+
+WriteRow = Callable[[str, np.ndarray], None]
+
+
+def add_to(commands: argparse._SubParsersAction) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "predict",
+        help="decisions of a trained model on new images",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_model(parser)
+    parser.add_argument(
+        "inputs", nargs="+", type=Path, metavar="INPUT", help="image, volume, folder, .csv, .npy"
+    )
+    parser.add_argument("--csv", type=Path, help="write this table instead of printing one")
+    parser.add_argument("--explain", type=Path, metavar="DIR", help="draw what decided into DIR")
+    parser.add_argument(
+        "--adapt", choices=("crop", "pad", "stretch"),
+        help="bring images of another size or colour to the model's in this way",
+    )  # fmt: skip
+    parser.add_argument("--batch-size", type=int, default=64, help="images at a time (64)")
+    parser.add_argument("--device", default="auto", help="auto (a GPU if there is one), cpu, cuda")
+    parser.set_defaults(function=run)
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """The arguments that say which model."""
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a ddcnn.safetensors")
+    parser.add_argument(
+        "--net-file", type=Path, metavar="FILE",
+        help="the Python file of the model's own net; it is run, so name only one that you trust",
+    )  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> None:
+    """Predict, and say in the end what could not be predicted.
+
+    Raises:
+        InputError: nothing to predict; or some inputs failed, after the others are written.
+    """
+    if options.batch_size < 1:
+        raise InputError(f"--batch-size {options.batch_size}; accepted: 1 or more")
+    from ddcnn import load
+    from ddcnn.bundle.expected import Expected
+    from ddcnn.bundle.explanation import Explainer
+    from ddcnn.bundle.inputs import Inputs
+    from ddcnn.bundle.prediction import choose, enough_memory, predict
+
+    device = choose(options.device)
+    with enough_memory(options.batch_size):
+        model = load(options.model, options.net_file)
+    inputs = Inputs.find(options.inputs, Expected.of(model.description, options.adapt))
+    if options.explain and inputs.expected.large:
+        raise InputError("--explain: volumes of this size are never in memory as a whole; leave it")
+    for note in inputs.notes():
+        print(f"note: {note}", file=sys.stderr)
+    explainer = Explainer(model, options.explain) if options.explain else None
+    num_predicted = 0
+    with _rows(options.csv, model) as write, _bar(len(inputs)) as bar:
+        for found in predict(model, inputs, options.batch_size, device, explainer is not None):
+            for name, values in zip(found.names, found.values, strict=True):
+                write(name, values)
+            if explainer:
+                explainer.draw(found)
+            num_predicted += len(found.names)
+            bar.update(len(found.names))
+        if not num_predicted:
+            raise InputError(_summary(inputs.failures, "nothing was predicted:"))
+    if explainer:
+        explainer.finish()
+    if inputs.failures:
+        total = num_predicted + len(inputs.failures)
+        problem = f"{len(inputs.failures)} of {total} inputs were not predicted, the others were:"
+        raise InputError(_summary(inputs.failures, problem))
+
+
+def _summary(failures: list[str], problem: str) -> str:
+    return "\n  ".join([problem, *failures])
+
+
+def _bar(total: int) -> tqdm:
+    return tqdm(total=total, unit="image", disable=None if sys.stderr.isatty() else True)
+
+
+def _rows(path: Path | None, model: "Model") -> AbstractContextManager[WriteRow]:
+    """What takes a name and its values: into a CSV, or a table that is printed at the end."""
+    is_classes = bool(model.description["data"]["classes"])
+    if path:
+        return _csv_rows(path, model.outputs, is_classes)
+    return _table_rows(model.outputs, is_classes)
+
+
+@contextmanager
+def _csv_rows(path: Path, outputs: list[str], is_classes: bool) -> Iterator[WriteRow]:
+    with write_aside(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", *["prediction"] * is_classes, *outputs])
+
+        def write(name: str, values: np.ndarray) -> None:
+            decided = [outputs[values.argmax()]] * is_classes
+            # Nine digits give back every bit of a float32.
+            writer.writerow([name, *decided, *(f"{value:.9g}" for value in values)])
+
+        yield write
+
+
+@contextmanager
+def _table_rows(outputs: list[str], is_classes: bool) -> Iterator[WriteRow]:
+    rows = [["file", *(["prediction", "probability"] if is_classes else outputs)]]
+
+    def write(name: str, values: np.ndarray) -> None:
+        if is_classes:
+            rows.append([name, outputs[values.argmax()], f"{values.max():.4f}"])
+        else:
+            rows.append([name, *(f"{value:.6g}" for value in values)])
+
+    yield write
+    print("\n".join(table(rows, numbers=len(rows[0]) - 1 - is_classes)))
