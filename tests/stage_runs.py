@@ -10,7 +10,7 @@ from ddcnn.bundle.stage import bundle_run
 from ddcnn.coarse import train_coarse
 from ddcnn.data import dataset_of, download, prepare
 from ddcnn.files import read_npz
-from ddcnn.local import Subdomain, train_local, write_probabilities
+from ddcnn.local import Subdomain, train_local, write_features
 from ddcnn.models.cnn_dnn import CoarseSettings
 from ddcnn.runs import Trained, evaluate_run
 from ddcnn.shards import write_shards, write_view
@@ -105,8 +105,9 @@ class StageRun:
         slug = self.tiling.slug
         subdomain = Subdomain(self.name, slug, tile, "net-w8", self.architecture, 4, 0.0, 0)
         out = self.results / "local" / self.name / "net-w8" / slug / "seed0" / tile
-        shards = subdomain.shards(self.results / "tiles")
-        train_local(subdomain, {s: shards[s] for s in labels}, labels, card, SETTINGS, out)
-        weights, found = out / "model.safetensors", out / "probabilities.npz"
-        write_probabilities(subdomain, shards, card, weights, self.coarse_input, found)
+        tiles = self.results / "tiles"
+        train_local([subdomain], tiles, labels, card, SETTINGS, [out])
+        if self.coarse_input == "features":
+            weights = out / "model.safetensors"
+            write_features(subdomain, tiles, card, weights, out / "features.npz")
         return out

@@ -199,7 +199,6 @@ def test_the_critical_path_is_the_longest_chain_of_measured_jobs(tmp_path):
         "prepare",
         "tile",
         "train_local",
-        "local_probabilities",
         "train_coarse",
         "evaluate",
     ]

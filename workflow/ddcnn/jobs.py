@@ -142,7 +142,7 @@ def run_jobs(run: Run, experiment: Experiment) -> Iterator[Job]:
     yield from _net_jobs(run, experiment)
     if run.is_global:
         yield _evaluation(run, experiment, ())
-        yield _bundle_job(run)
+        yield _bundle_job(run, experiment)
         return
     yield from _combined_net_jobs(run, experiment)
     methods = experiment.methods_of(run)
@@ -158,7 +158,7 @@ def run_jobs(run: Run, experiment: Experiment) -> Iterator[Job]:
     joint = [_joint_job(run, start, experiment) for start in JOINT if start in methods]
     yield from joint
     yield _evaluation(run, experiment, tuple(job.name for job in (*combined, *joint)))
-    yield _bundle_job(run)
+    yield _bundle_job(run, experiment)
 
 
 def _net_jobs(run: Run, experiment: Experiment) -> Iterator[Job]:
@@ -248,8 +248,8 @@ def _evaluation(run: Run, experiment: Experiment, trainings: tuple[str, ...]) ->
     return Job("evaluate", run.folder, tuple(dict.fromkeys(needs)))
 
 
-def _bundle_job(run: Run) -> Job:
-    nets = (*_of_nets("train_local", [run]), *_of_nets("local_probabilities", [run]))
+def _bundle_job(run: Run, experiment: Experiment) -> Job:
+    nets = _trained([run], experiment)
     nets += () if run.is_global else (f"train_coarse/{run.folder}/coarse",)
     others = (f"tile/{run.dataset}/{run.tiling.slug}", f"prepare/{run.dataset}")
     return Job("bundle", run.folder, (*nets, f"evaluate/{run.folder}", *others))

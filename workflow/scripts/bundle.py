@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ddcnn.logs import log_to
+from ddcnn.logs import job
 
-with log_to(snakemake.log[0]):
+with job(snakemake.log[0]):
     from ddcnn.bundle.stage import bundle_run
 
     bundle_run(

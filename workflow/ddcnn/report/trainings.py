@@ -139,7 +139,7 @@ def _chains(study: Study, run: Run) -> Iterator[list[Step]]:
         place = local.relative_to(study.results / "local").as_posix()
         view = [_step(study, "coarse_view", tiling)] if tile == VIEW else []
         train = _step(study, "train_local", place, local)
-        yield [*before, *view, train, _step(study, "local_probabilities", place), *after]
+        yield [*before, *view, train, *after]
 
 
 def _step(study: Study, rule: str, place: str, folder: Path | None = None) -> Step:
