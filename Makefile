@@ -25,7 +25,8 @@ run: $(READY)  ## train everything the configuration asks for and write the repo
 
 .PHONY: test
 test: $(READY)  ## run the tests, except those below
-	@$(IN_VENV) pytest -m "not browser and not slurm and not faults" $(ARGS)
+	@$(IN_VENV) pytest -m "not browser and not slurm and not faults" \
+		-n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: test-faults
 test-faults: $(READY)  ## kill, fill up and damage real runs (some minutes; see docs/faults.md)

@@ -18,7 +18,7 @@ extensions = [
     "command_help",
     "mathml",
 ]
-exclude_patterns = ["_extensions"]
+exclude_patterns = ["_extensions", "examples"]
 
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3

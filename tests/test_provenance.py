@@ -61,7 +61,7 @@ def digests(package: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def changed(package) -> dict[str, list[str]]:
     """For every file of the package the stages that an edit of it concerns."""
-    files = [path for path in package.rglob("*") if path.suffix in (".py", ".jinja", ".css")]
+    files = [path for path in package.rglob("*") if path.suffix in (".py", ".jinja", ".css", ".js")]
     names = [path.relative_to(package).as_posix() for path in files]
     return run(package, DIGESTS, json.dumps(STAGES), json.dumps(names))[1]
 

@@ -13,11 +13,11 @@ from ddcnn import figures
 from ddcnn.errors import InputError
 from ddcnn.figures import style
 from ddcnn.figures.boxes import average_over_tiles, count_tiles, layers
-from ddcnn.report import headline, write_report
+from ddcnn.report import write_report
 from ddcnn.report.comparison import NO_DIFFERENCE, compare, comparison_table
 from ddcnn.report.statistics import binomial_error, paired_difference, student_95
 from ddcnn.report.study import Run, Study, studies_of
-from ddcnn.report.summary import mean_over_seeds, summary_table
+from ddcnn.report.summary import headline, mean_over_seeds, summary_table
 from ddcnn.report.words import findings, in_points, seconds
 from fake_results import FakeExperiment
 

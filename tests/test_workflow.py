@@ -296,7 +296,7 @@ def test_a_removed_stage_is_made_again_for_a_new_report(project, tmp_path, stage
 def test_nothing_is_made_again_that_nothing_needs(project, tmp_path):
     other = tmp_path / "project"
     shutil.copytree(project, other, symlinks=True)
-    ddcnn(other, "room", "--remove", "tiles", "runs", "benchmarks", "logs", "--yes")
+    ddcnn(other, "room", "--remove", "tiles", "benchmarks", "logs", "--yes")
     assert planned_jobs(other, other / "tiny.yaml") == {}
 
 

@@ -250,6 +250,8 @@ def _evaluation(run: Run, experiment: Experiment, trainings: tuple[str, ...]) ->
 
 def _bundle_job(run: Run, experiment: Experiment) -> Job:
     nets = _trained([run], experiment)
+    if experiment.settings["coarse"]["input"] == "features" and not run.is_global:
+        nets += _of_nets("local_features", [run])
     nets += () if run.is_global else (f"train_coarse/{run.folder}/coarse",)
     others = (f"tile/{run.dataset}/{run.tiling.slug}", f"prepare/{run.dataset}")
     return Job("bundle", run.folder, (*nets, f"evaluate/{run.folder}", *others))

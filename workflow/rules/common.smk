@@ -296,7 +296,9 @@ def bundled_files(wildcards):
     """Their files."""
     folders = bundled_folders(wildcards)
     files = ["model.safetensors", "metrics.json", "probabilities.npz"]
-    of_local = [f"{folder}/{file}" for folder in folders["local"].values() for file in files]
+    with_features = folders["coarse"] and EXPERIMENT.settings["coarse"]["input"] == "features"
+    of_each = [*files, "features.npz"] if with_features else files
+    of_local = [f"{folder}/{file}" for folder in folders["local"].values() for file in of_each]
     return of_local + [f"{folders['coarse']}/{file}" for file in files[:2] if folders["coarse"]]
 
 
@@ -339,7 +341,7 @@ def report_inputs(_wildcards):
 
 def headline():
     """Where the report is, and the three figures that matter."""
-    from ddcnn.report import headline as headline_of
+    from ddcnn.report.summary import headline as headline_of
 
     summary = Path(report_files()[1])
     return headline_of(summary) if summary.is_file() else "Done."

@@ -98,7 +98,8 @@ def _tensors(
     judged = [read_npz(folder / "probabilities.npz") for folder in folders]
     tensors["mean_outputs"] = np.stack([_mean_output(arrays, kind, task) for arrays in judged])
     if kind == "features":
-        means = [arrays["train_features"].mean(axis=0, dtype=np.float64) for arrays in judged]
+        seen = [read_npz(folder / "features.npz", "train_features") for folder in folders]
+        means = [arrays["train_features"].mean(axis=0, dtype=np.float64) for arrays in seen]
         tensors["mean_features"] = np.stack(means).astype(np.float32)
     return tensors
 
