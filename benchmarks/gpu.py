@@ -15,8 +15,6 @@ Needs torch and numpy only: no Snakemake. Without a GPU: --device cpu --quick sh
 import argparse
 import contextlib
 import json
-import os
-import platform
 import statistics
 import sys
 import time
@@ -467,7 +465,7 @@ def main() -> None:
         "command": " ".join(["python", "benchmarks/gpu.py", *sys.argv[1:]]),
         "commit": git_commit(),
         "device": place.name,
-        "hardware": hardware() | {"host_cores": os.cpu_count(), "python": platform.python_version()},
+        "hardware": hardware(),
         "versions": versions() | {"cuda": str(torch.version.cuda)},
         "matrix product (TFLOP/s)": {name: rate / 1e12 for name, rate in rates.items()},
         "bandwidth (GB/s)": bytes_per_second / 1e9,

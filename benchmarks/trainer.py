@@ -1,4 +1,4 @@
-"""A child process of the benchmarks: it builds a net, then trains one epoch for every line it reads.
+"""A child process of the benchmarks: builds a net, trains one epoch for every line it reads.
 
 So the start of the process and of its library is in no measurement, and several ways of training
 can be measured in turn. It is started by :mod:`workers`; by itself it is of no use.
@@ -26,7 +26,7 @@ def ddcnn_loop(job: Job) -> tuple[Callable[[], float], dict]:
     from ddcnn.models.cost import multiply_adds, num_parameters
     from ddcnn.training import Images, Settings, fit
 
-    device = choose_device(0, 1)
+    device, imported = choose_device(0, 1), peak_mib()
     channels = job.shape[-1]
     normal = {"mean": [MEAN] * channels, "std": [STD] * channels}
     pixels, labels = map(torch.from_numpy, job.samples())
@@ -38,6 +38,7 @@ def ddcnn_loop(job: Job) -> tuple[Callable[[], float], dict]:
     facts = {
         "multiply_adds": multiply_adds(net, job.shape),
         "parameters": num_parameters(net),
+        "imported_mib": imported,
     }
     return lambda: fit(net, train, val, settings, 0, device).seconds, facts
 
@@ -145,10 +146,9 @@ def main() -> None:
     # Libraries may print: answers have a pipe of their own.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    start = peak_mib()
     held = np.ones(job.held_bytes, np.uint8)
     epoch, facts = WAYS[way](job)
-    print(json.dumps(facts | {"start_mib": start, "held": len(held)}), file=answers)
+    print(json.dumps(facts | {"held": len(held)}), file=answers)
     for _ in sys.stdin:
         seconds = epoch()
         print(json.dumps({"seconds": seconds, "peak_mib": peak_mib()}), file=answers)

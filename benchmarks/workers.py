@@ -40,7 +40,7 @@ class Worker:
 
     def __init__(self, way: str, job: Job) -> None:
         self.way, self.job = way, job
-        self._errors = tempfile.TemporaryFile("w+")
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  as long as the process
         self._process = subprocess.Popen(
             [sys.executable, str(HERE / "trainer.py"), way, json.dumps(job.as_dict())],
             env=environment(way),
