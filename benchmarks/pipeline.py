@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--no-quickstart", action="store_true")
     options = parse(parser)
     if options.quick:
-        options.tiles, options.no_quickstart = [1, 4], True
+        options.tiles, options.no_quickstart = [4], True
         options.tiles_per_job = [1, 2]
     found: dict[tuple[str, int], list[dict[str, float]]] = {}
     for _ in range(options.repeats):
