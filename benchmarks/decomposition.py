@@ -19,7 +19,7 @@ from workers import Worker
 EPOCHS = 8  # as the quickstart
 CASES = {
     "2D": (replace(nets.GLOBAL_GREY, name="1x1", images=2048), ("2x2", "3x3", "4x4")),
-    "3D": (replace(nets.GLOBAL_3D, name="1x1x1"), ("2x2x2",)),
+    "3D": (replace(nets.GLOBAL_3D, name="1x1x1", images=64), ("2x2x2",)),
 }
 
 

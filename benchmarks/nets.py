@@ -69,8 +69,8 @@ class Job:
 
 
 # Epochs of one to five seconds.
-GLOBAL_GREY = Job("global, 2D, grey", "vgg", 32, (28, 28, 1), 1024, 128)
-GLOBAL_COLOUR = Job("global, 2D, colour", "vgg", 32, (32, 32, 3), 1024, 128)
+GLOBAL_GREY = Job("global, 2D, grey", "vgg", 32, (28, 28, 1), 640, 128)
+GLOBAL_COLOUR = Job("global, 2D, colour", "vgg", 32, (32, 32, 3), 640, 128)
 GLOBAL_3D = Job("global, 3D", "ct3d-same", 16, (64, 64, 32, 1), 48, 16)
 LOCAL_GREY = replace(Job.of_tile(GLOBAL_GREY, "2x2", 6144), name="local, 2D, grey")
 LOCAL_COLOUR = replace(Job.of_tile(GLOBAL_COLOUR, "2x2", 4096), name="local, 2D, colour")
