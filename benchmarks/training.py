@@ -3,8 +3,9 @@
 Against Keras on TensorFlow and on PyTorch (the same net, `fit` on arrays in memory) and against a
 plain PyTorch loop (DataLoader, float32, channels first, torch.optim). Every way has a process of
 its own that trains one epoch whenever it is its turn; the first epoch is not counted. GFLOP/s:
-6 operations (2 forward, 4 backward) for every multiply-add of convolutions and dense layers;
-share: of the rate of a float32 matrix product of 1024 x 1024, measured in the same rounds.
+6 operations (2 forward, 4 backward) for every multiply-add of convolutions and dense layers; share:
+of the rate of a float32 matrix product of 1024 x 1024, measured in the same rounds; cores used: the
+most CPU time over wall time of an epoch.
 """
 
 from contextlib import ExitStack
@@ -55,6 +56,7 @@ def measure(job: nets.Job, ways: list[str], repeats: int) -> tuple[list[dict], d
                 "matrix product (GFLOP/s)": peak,
                 # How many times as fast the pipeline's own loop is.
                 "time over ddcnn's": summary(ratios(measured[way], measured["ddcnn"]))["median"],
+                "cores used": workers[way].cores,
                 "n": repeats,
             }
         )

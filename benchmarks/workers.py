@@ -36,6 +36,10 @@ class Worker:
     Args:
         way: a key of :data:`trainer.WAYS`.
         job: which net, on how many images.
+
+    Attributes:
+        peak_mib: largest memory so far.
+        cores: most CPU time over wall time of an epoch so far.
     """
 
     def __init__(self, way: str, job: Job) -> None:
@@ -51,6 +55,7 @@ class Worker:
         )
         self._facts: dict[str, Any] | None = None
         self.peak_mib = 0.0
+        self.cores = 0.0
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -65,7 +70,7 @@ class Worker:
         self._process.stdin.write("\n")
         self._process.stdin.flush()
         answer = self._answer()
-        self.peak_mib = answer["peak_mib"]
+        self.peak_mib, self.cores = answer["peak_mib"], max(self.cores, answer["cores"])
         return answer["seconds"]
 
     def close(self) -> None:
