@@ -66,11 +66,15 @@ def snakemake_seconds(epochs: int = 1) -> list[float]:
 
     from ddcnn.files import read_json
 
-    config = {"dataset": "fashion-mnist-10k", "width": 16, "grid": "2x2", "coarse_view": False}
+    config = {"dataset": "fashion-mnist-10k", "width": 16, "grid": "2x2", "overlap": 0}
+    config |= {"coarse_view": False, "global_net": False, "methods": ["mean"]}
     local = {"epochs": epochs, "batch_size": 128, "learning_rate": 0.05, "augment": False}
     with tempfile.TemporaryDirectory() as temporary:
         folder = make_project(Path(temporary) / "project")
-        run(folder, config | {"overlap": 0, "global_net": False, "methods": [], "local": local})
+        run(
+            folder,
+            config | {"overlap": 0, "global_net": False, "methods": ["mean"], "local": local},
+        )
         metrics = [read_json(path) for path in folder.glob("results/local/**/metrics.json")]
     return [each["start_seconds"] for each in metrics]
 
