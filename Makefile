@@ -40,6 +40,23 @@ test-browser: $(READY)  ## open the report in a headless Chromium (Debian packag
 test-slurm: $(READY)  ## run on a real SLURM of two nodes, started here (root; slurm-wlm, munge)
 	@$(IN_VENV) pytest -m slurm tests/slurm $(ARGS)
 
+THEMES := training decomposition coarse startup tiling pipeline memory scaling gpu
+
+.PHONY: bench
+bench: $(READY) .venv-bench/.ready  ## measure all themes of benchmarks/ (half an hour; ARGS=--quick: smoke test)
+	@for theme in $(THEMES); do \
+		$(IN_VENV) PYTHONPATH="$(CURDIR)/workflow" OMP_NUM_THREADS=1 \
+			python benchmarks/$$theme.py $(ARGS); \
+	done
+
+# Keras and TensorFlow are measured against, never used: a folder of their own beside .venv.
+.venv-bench/.ready: benchmarks/requirements-keras.txt $(READY)
+	@echo "bench: installing Keras and TensorFlow into .venv-bench (1.5 GB on disk)"
+	@rm -rf .venv-bench
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target .venv-bench --no-deps \
+		--require-hashes --compile-bytecode -r benchmarks/requirements-keras.txt
+	@touch $@
+
 .PHONY: lint
 lint: $(READY)  ## check style and workflow without changing a file
 	@$(IN_VENV) ruff check .
@@ -99,6 +116,9 @@ lock: $(BIN)/uv  ## renew envs/ after a change of dependencies (ARGS=--upgrade: 
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --all-extras --no-header $(ARGS) pyproject.toml -o envs/requirements.txt
 	@$(BIN)/python envs/write_conda.py
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header $(ARGS) -c envs/requirements.txt \
+		benchmarks/requirements-keras.in -o benchmarks/requirements-keras.txt
 
 .PHONY: clean
 clean:  ## remove results, logs and caches; keeps downloaded data and .venv

@@ -1,0 +1,82 @@
+"""How much faster a local net trains than the global one, against the ratio of their work.
+
+The time per image of the global net over that of one local net, trained on as many images with the
+same batch size, without overlap; one thread, in turn. The coarse solve is linear, on the local
+probabilities of as many images; a training passes over its images several times, the coarse solve
+is done once. FLOP ratio: of multiply-adds for one image, the ideal speed-up.
+"""
+
+import tempfile
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import nets
+from common import in_turn, options_of, parse, ratios, spread, summary, write_theme
+from synthetic import coarse_seconds, write_local_probabilities
+from workers import Worker
+
+EPOCHS = 8  # as the quickstart
+CASES = {
+    "2D": (replace(nets.GLOBAL_GREY, name="1x1", images=2048), ("2x2", "3x3", "4x4")),
+    "3D": (replace(nets.GLOBAL_3D, name="1x1x1", images=64), ("2x2x2",)),
+}
+
+
+def measure(whole: nets.Job, grids: tuple[str, ...], repeats: int) -> list[dict[str, object]]:
+    """Rows of one global net and its local nets."""
+    with ExitStack() as stack:
+        jobs = [whole, *(nets.Job.of_tile(whole, grid) for grid in grids)]
+        workers = {job.name: stack.enter_context(Worker("ddcnn", job)) for job in jobs}
+        folders = {
+            grid: write_local_probabilities(
+                Path(stack.enter_context(tempfile.TemporaryDirectory())), grid, whole.images
+            )
+            for grid in grids
+        }
+        variants = {grid: worker.epoch for grid, worker in workers.items()}
+        variants |= {
+            f"coarse {grid}": lambda f=folder: coarse_seconds(f, "linear")
+            for grid, folder in folders.items()
+        }
+        measured = in_turn(variants, repeats)
+        work = {grid: worker.facts["multiply_adds"] for grid, worker in workers.items()}
+    rows = []
+    for job in jobs:
+        grid, seconds = job.name, measured[job.name]
+        coarse = measured.get(f"coarse {grid}", [0.0] * repeats)
+        ideal = work[whole.name] / work[grid]
+        speedups = ratios(measured[whole.name], seconds)
+        with_coarse = ratios(
+            [EPOCHS * s for s in measured[whole.name]],
+            [EPOCHS * s + c for s, c in zip(seconds, coarse, strict=True)],
+        )
+        rows.append(
+            {
+                "grid": grid,
+                "input": job.words,
+                "batch": job.batch,
+                "ms per image (median)": 1e3 * summary(seconds)["median"] / job.images,
+                "FLOP ratio": ideal,
+                **spread("speed-up (median)", speedups),
+                "speed-up / FLOP ratio": summary(speedups)["median"] / ideal,
+                "coarse solve (s)": summary(coarse)["median"],
+                f"speed-up with it, {EPOCHS} epochs": summary(with_coarse)["median"],
+                "images": job.images,
+                "n": repeats,
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    options = parse(options_of(str(__doc__), repeats=5))
+    rows = []
+    for whole, grids in CASES.values():
+        job = whole.quick() if options.quick else whole
+        rows += measure(job, grids, options.repeats)
+    write_theme("decomposition", rows, str(__doc__), options.quick)
+
+
+if __name__ == "__main__":
+    main()
