@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
 from torch import nn
 
 from ddcnn.errors import DamagedResult, InputError
@@ -27,6 +25,8 @@ def save_weights(net: nn.Module, path: str | Path, **description: str) -> None:
 
     The metadata get a digest of the weights: the format notices a cut-off file, but no wrong byte.
     """
+    from safetensors.torch import save  # here: a training loop needs torch and numpy alone
+
     # Copies: safetensors refuses two names of one tensor, as nets with tied weights have.
     weights = {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -52,6 +52,9 @@ def load_weights(net: nn.Module, path: str | Path) -> nn.Module:
         DamagedResult: the file is not as it was written.
         InputError: it belongs to another net.
     """
+    from safetensors import SafetensorError, safe_open
+    from safetensors.torch import load_file
+
     try:
         with safe_open(path, "pt") as file:
             expected = (file.metadata() or {}).get("sha256")

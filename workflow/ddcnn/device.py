@@ -10,7 +10,6 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-import psutil
 import torch
 
 from ddcnn.provenance import hardware
@@ -130,7 +129,7 @@ class JobClock:
     def __init__(self, first: bool = True) -> None:
         self._started = datetime.now(UTC)
         self._begin = time.perf_counter()
-        self._before = time.time() - psutil.Process().create_time() if first else 0.0
+        self._before = _process_seconds() if first else 0.0
         self._load_seconds = self._start_seconds = 0.0
 
     def loaded(self) -> None:
@@ -149,3 +148,10 @@ class JobClock:
             "started": self._started.isoformat(timespec="milliseconds"),
             "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }
+
+
+def _process_seconds() -> float:
+    """Since the start of this process."""
+    import psutil  # here, so that a training loop needs torch and numpy alone
+
+    return time.time() - psutil.Process().create_time()
