@@ -29,6 +29,7 @@ COLUMNS = {
 ABSENT = {
     *("snakemake", "tqdm", "jinja2", "pandas", "matplotlib", "scipy", "yaml", "jsonschema"),
     *("requests", "PIL", "nibabel", "torchvision", "threadpoolctl", "sklearn"),
+    *("psutil", "safetensors"),
 }
 WITHOUT = f"""
 import runpy, sys

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -589,6 +590,24 @@ def test_memory_that_is_given_back_is_not_mapped_anew():
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
         found[how] = int(done.stdout)
     assert found["kept"] < 0.2 * found["given back"]
+
+
+def test_a_job_knows_how_long_its_process_lives():
+    """Between what the process has slept and what its parent has waited, to a hundredth."""
+    program = """if True:
+        import time
+        from ddcnn.device import JobClock
+        time.sleep(1.5)
+        clock = JobClock()
+        clock.ready()
+        print(clock.metrics()["start_seconds"])
+    """
+    begin = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    waited = time.perf_counter() - begin
+    assert 1.5 <= float(done.stdout) <= waited + 0.01
 
 
 # Packs of tiles
