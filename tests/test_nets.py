@@ -285,3 +285,40 @@ def test_the_table_of_the_readme_is_what_the_command_prints(capsys):
     table = capsys.readouterr().out
     assert len(table.splitlines()) == len(models.ARCHITECTURES) + 2
     assert table in (PROJECT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_pooling_before_relu_is_the_published_order_bit_for_bit(axes):
+    """Outputs and gradients of vgg and ct3d against their layers written down one by one."""
+    convolve, pool = getattr(F, f"conv{axes}d"), getattr(F, f"max_pool{axes}d")
+
+    def norm(x: torch.Tensor, layer: torch.nn.Module) -> torch.Tensor:
+        return F.batch_norm(x, None, None, layer.weight, layer.bias, training=True)
+
+    def vgg(net: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+        for stage in (0, 2, 4):
+            for k in (0, 3):
+                x = convolve(x, net.stages[stage][k].weight, padding=1)
+                x = norm(x, net.stages[stage][k + 1]).relu()
+            x = pool(x, 2) if stage < 4 else x
+        return net.classifier(x.flatten(start_dim=2).mean(dim=2))
+
+    def ct3d(net: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+        for k in (0, 4, 8, 12):
+            x = convolve(x, net.stages[k].weight, net.stages[k].bias, padding=1).relu()
+            x = norm(pool(x, 2), net.stages[k + 3])
+        return net.classifier(net.dense(x.flatten(start_dim=2).mean(dim=2)))
+
+    shape = (16,) * axes
+    for name, published in (("vgg", vgg), ("ct3d-same", ct3d)):
+        torch.manual_seed(0)
+        net = models.build(name, (*shape, 1), 3, 8).train()
+        x = torch.randn(4, *shape, 1).movedim(-1, 1)
+        gradients = []
+        for forward in (net, lambda x, net=net, published=published: published(net, x)):
+            net.zero_grad()
+            outputs = forward(x)
+            outputs.square().sum().backward()
+            gradients.append([outputs, *(p.grad for p in net.parameters())])
+        for ours, theirs in zip(*gradients, strict=True):
+            assert torch.equal(ours, theirs)

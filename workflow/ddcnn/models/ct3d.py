@@ -37,8 +37,9 @@ class Ct3d(nn.Module):
         for filters in (width, width, 2 * width, 4 * width):
             layers += [
                 CONVOLUTION[axes](channels, filters, kernel_size=3, padding=padding),
-                nn.ReLU(inplace=True),
+                # The published order is ReLU, pool. They commute, and this one computes less.
                 MAX_POOL[axes](2),
+                nn.ReLU(inplace=True),
                 BATCH_NORM[axes](filters),
             ]
             channels = filters
