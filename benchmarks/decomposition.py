@@ -20,6 +20,11 @@ EPOCHS = 8  # as the quickstart
 CASES = {
     "2D": (replace(nets.GLOBAL_GREY, name="1x1", images=2048), ("2x2", "3x3", "4x4")),
     "3D": (replace(nets.GLOBAL_3D, name="1x1x1", images=64), ("2x2x2",)),
+    # Local nets of 16 channels, which fill a vector register of 512 bits.
+    "3D, wide": (
+        replace(nets.GLOBAL_3D, name="1x1x1", model="vgg", width=44, images=16, batch=4),
+        ("2x2x2",),
+    ),
 }
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+from pathlib import Path
 
 import pytest
 import torch
@@ -51,6 +52,16 @@ def train() -> list[dict[str, float]]:
     )
     net = torch.nn.Linear(3, 2)
     return fit(net, samples, samples, settings, 0, choose_device(gpus=0, threads=1)).history
+
+
+def test_a_writer_that_fails_at_the_end_does_not_take_the_training_along(in_project, monkeypatch):
+    with log_to("logs/train_local/blobs/vgg-w8/whole/seed0/0-0.log"):
+        history = train()
+        (handler,) = (
+            h for h in logging.getLogger("ddcnn").handlers if isinstance(h, events.EpochEvents)
+        )
+        monkeypatch.setattr(handler.writer, "close", lambda: Path("/dev/full").write_text("x"))
+    assert len(history) == 3
 
 
 def test_events_hold_what_history_holds(in_project):

@@ -97,6 +97,28 @@ def test_trainings_that_never_ran_are_estimated_by_their_work(project):
     assert (found[coarse].seconds, found[coarse].how) == (4, "rule")
 
 
+def test_packs_of_tiles_are_estimated_by_the_work_of_their_nets(project):
+    """Measured one by one, 15 s of training and 5 s of start each, then two in a job."""
+    found = times(project, tiles_per_job=2)
+    packs = {name: time for name, time in found.items() if ".." in name}
+    assert len(packs) == 2
+    for time in packs.values():
+        assert time.how == "work"
+    four = times(project, tiles_per_job=4)
+    (pack,) = (time for name, time in four.items() if ".." in name)
+    (first, _) = packs.values()
+    assert pack.seconds - 5 == pytest.approx(2 * (first.seconds - 5))
+
+
+def test_a_measured_pack_is_scaled_with_its_epochs(project):
+    packed = jobs_of(tiles_per_job=4)
+    (pack,) = (job for job in packed.values() if len(job.places) > 1)
+    path = project / pack.benchmark
+    path.write_text("s\th:m:s\n65.0\t0:01:05\n")  # four times 15 s, and 5 s once
+    found = times(project, tiles_per_job=4, local={"epochs": 80})
+    assert found[pack.name].seconds == pytest.approx(600 + 5)
+
+
 def test_without_measured_times_there_is_no_plan(tmp_path):
     with pytest.raises(InputError, match=r"no measured time of .*train_local.*run a small"):
         times(tmp_path)

@@ -121,6 +121,21 @@ def test_a_training_runs_as_long_as_its_process_lives(experiment, jobs, tmp_path
     assert (stopped.job, stopped.epoch) == (job, 3)
 
 
+def test_the_time_left_of_a_pack_counts_the_tiles_that_are_still_to_come(tmp_path, hold):
+    jobs = {
+        job.name: job for job in experiment_jobs(load_experiment(CONFIG | {"tiles_per_job": 4}))
+    }
+    (pack,) = (job for job in jobs.values() if len(job.places) == 4)
+    first = [epoch_line(epoch, 0.5) for epoch in range(1, 9)]
+    lines = ["training blocks, tile 0-0, on a CPU", *first, "training blocks, tile 0-1, on a CPU"]
+    path = write_log(tmp_path, pack, *lines, every=10)
+    hold(path)
+    experiment = load_experiment(CONFIG | {"tiles_per_job": 4})
+    (running,) = experiment_status(experiment, tmp_path).of("running")
+    # Three tiles of eight epochs of 10 s are to come.
+    assert running.seconds_left == pytest.approx(240, abs=2)
+
+
 def test_a_failed_job_shows_the_last_lines_of_its_log(experiment, jobs, tmp_path):
     job = jobs[f"{LOCAL}/0-0"]
     write_log(tmp_path, job, "at work", "error: the training diverged in epoch 1")

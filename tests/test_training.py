@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -21,9 +22,10 @@ from torch.nn import functional as F
 
 from ddcnn import models
 from ddcnn.checkpoint import Checkpoint
-from ddcnn.device import choose_device
+from ddcnn.device import Device, choose_device
 from ddcnn.errors import InputError
 from ddcnn.local import Subdomain, train_local
+from ddcnn.steps import lay_channels_last
 from ddcnn.training import (
     Features,
     Images,
@@ -565,6 +567,21 @@ def test_bfloat16_trains_other_numbers_to_the_same_end_and_weights_stay_float32(
     assert losses[1][-1] < 0.1 * losses[1][0]
 
 
+@pytest.mark.parametrize("shape", [(24, 1), (12, 10, 1), (8, 8, 6, 1)])
+def test_on_a_gpu_weights_of_any_number_of_axes_lie_channels_last(shape):
+    """The weights stay on the CPU here; how they are laid out does not depend on that."""
+    net = models.build("vgg", shape, 3, 8)
+    before = [weight.clone() for weight in net.parameters()]
+    gpu = Device(torch.device("cuda", 0), "no such GPU", 1)
+    lay_channels_last(net, gpu)
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for weight, same in zip(net.parameters(), before, strict=True):
+        assert torch.equal(weight, same)
+        if weight.ndim in formats:
+            assert weight.is_contiguous(memory_format=formats[weight.ndim])
+    net(torch.randn(2, *shape).movedim(-1, 1)).sum().backward()
+
+
 def test_memory_that_is_given_back_is_not_mapped_anew():
     """Page faults where the same tensors are made again and again, in processes of their own."""
     program = """if True:
@@ -662,6 +679,30 @@ def test_a_pack_that_is_killed_does_not_train_its_finished_tiles_again(tmp_path,
         assert not (folder / "checkpoint.pt").exists()
         job.train_all([tile], [tmp_path / "alone" / tile.tile], SETTINGS)
         assert same_results(folder, tmp_path / "alone" / tile.tile)
+
+
+def test_a_pack_stops_at_a_signal_in_the_last_epoch_of_a_tile(tmp_path, caplog):
+    """The step in hand, the tile's last, is finished and saved; the next tile is not begun."""
+    caplog.set_level(logging.INFO, "ddcnn")
+    job = Job(tmp_path)
+    tiles = [replace(job.subdomain, tile=tile) for tile in ("0-0", "0-1")]
+    out = [tmp_path / "out" / tile.tile for tile in tiles]
+    steps = iter(range(10**6))
+
+    def terminate_late(*arguments) -> torch.Tensor:
+        if next(steps) == SETTINGS.epochs * 2 - 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return torch.nn.functional.cross_entropy(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "ddcnn.tasks.Classification.loss",
+            lambda self, outputs, labels, smoothing=0.0: terminate_late(outputs, labels),
+        )
+        with pytest.raises(SystemExit, match="143"):
+            job.train_all(tiles, out, SETTINGS)
+    assert (out[0] / "checkpoint.pt").is_file()
+    assert not out[1].exists()
 
 
 def test_a_tile_that_fails_is_named_and_the_rest_of_its_pack_is_trained(tmp_path):

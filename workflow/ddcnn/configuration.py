@@ -20,11 +20,8 @@ import yaml
 from ddcnn import events, models
 from ddcnn.data.registry import AXES, Dataset, dataset_of
 from ddcnn.errors import InputError
-from ddcnn.evaluation import methods_of
+from ddcnn.evaluation import ENSEMBLE_SEED_STEP, methods_of
 from ddcnn.tiles import Decomposition, Tiling
-
-# Members of an ensemble take seeds that nobody writes into a configuration.
-ENSEMBLE_SEED_STEP = 1_000_000
 
 DEEPEST = 20  # levels of lists and mappings
 MOST_SHOWN = 200  # signs of a wrong value in a message

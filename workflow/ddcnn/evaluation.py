@@ -12,6 +12,8 @@ import numpy as np
 
 # Below it a probability says no more than "never", and its logarithm would drown the others.
 SMALLEST_PROBABILITY = 1e-6
+# Members of an ensemble take seeds that nobody writes into a configuration.
+ENSEMBLE_SEED_STEP = 1_000_000
 
 
 def mean(p_NTK: np.ndarray) -> np.ndarray:

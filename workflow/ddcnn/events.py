@@ -9,6 +9,7 @@ import importlib.util
 import logging
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 FOLDER = Path("results/tensorboard")
@@ -53,7 +54,7 @@ class EpochEvents(logging.Handler):
             return
         try:
             self._write(row)
-        except (OSError, ImportError) as error:
+        except Exception as error:  # of a library that only watches
             self.failed = True
             log.warning("no more TensorBoard events in %s: %s", self.folder, error)
 
@@ -80,7 +81,8 @@ class EpochEvents(logging.Handler):
     def close(self) -> None:
         """End the file."""
         if self.writer is not None:
-            self.writer.close()
+            with suppress(Exception):
+                self.writer.close()
         super().close()
 
 

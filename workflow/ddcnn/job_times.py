@@ -76,9 +76,14 @@ def job_times(
             "experiment first (snakemake --cores all), or name the results of another run with "
             "--measured FOLDER"
         )
-    trainings = {n: work for n in measured if (work := _measured_work(n, measured, results))}
+    places = {job.name: job.places for job in jobs}
+    trainings = {
+        name: work
+        for name in measured
+        if (work := _measured_work(name, places.get(name), measured, results))
+    }
     epochs = experiment.settings["local"]["epochs"]
-    cost: dict[str, JobTime] = {}
+    cost: dict[tuple[str, int], JobTime] = {}
     times = {}
     for job in jobs:
         if job.name in trainings and trainings[job.name].epochs != epochs:
@@ -87,13 +92,14 @@ def job_times(
             times[job.name] = JobTime(_seconds_of_work(work, [own]), "work")
         elif job.name in measured:
             times[job.name] = JobTime(measured[job.name], "measured")
-        elif job.kind in kinds:
+        elif job.kind in kinds and len(job.places) < 2:  # packs differ in size
             times[job.name] = JobTime(kinds[job.kind], "kind")
         elif job.rule == "train_local" and trainings:
-            if job.kind not in cost:
-                work = _work(_run_of(job, experiment), experiment, results)
-                cost[job.kind] = JobTime(_seconds_of_work(work, list(trainings.values())), "work")
-            times[job.name] = cost[job.kind]
+            key = job.kind, len(job.places)
+            if key not in cost:
+                work = len(job.places) * _work(_run_of(job, experiment), experiment, results)
+                cost[key] = JobTime(_seconds_of_work(work, list(trainings.values())), "work")
+            times[job.name] = cost[key]
         else:
             times[job.name] = JobTime(statistics.median(rules[job.rule]), "rule")
     return times
@@ -116,16 +122,20 @@ class _Training:
 
 
 def _measured_work(
-    name: str, measured: Mapping[str, float], results: str | Path
+    name: str,
+    places: Sequence[str] | None,
+    measured: Mapping[str, float],
+    results: str | Path,
 ) -> _Training | None:
+    """Of a job that trains the nets of these places; of an unknown job, the one of its name."""
     rule, place = name.split("/", 1)
-    path = Path(results) / "local" / place / "metrics.json"
-    if rule != "train_local" or not path.is_file():
+    paths = [Path(results) / "local" / each / "metrics.json" for each in places or (place,)]
+    if rule != "train_local" or not all(path.is_file() for path in paths):
         return None
-    facts = read_json(path)
-    work = facts["multiply_adds"] * facts["images"] * facts["epochs"]
-    other = max(0.0, measured[name] - facts["train_seconds"])
-    return _Training(work, facts["epochs"], facts["train_seconds"], other)
+    nets = [read_json(path) for path in paths]
+    work = sum(net["multiply_adds"] * net["images"] * net["epochs"] for net in nets)
+    seconds = math.fsum(net["train_seconds"] for net in nets)
+    return _Training(work, nets[0]["epochs"], seconds, max(0.0, measured[name] - seconds))
 
 
 def _seconds_of_work(work: float, trainings: Sequence[_Training]) -> float:
@@ -135,10 +145,11 @@ def _seconds_of_work(work: float, trainings: Sequence[_Training]) -> float:
 
 
 def _run_of(job: Job, experiment: Experiment) -> Run:
+    kind = job.kind.removesuffix(" packed")
     return next(
         run
         for run in [*experiment.runs, *experiment.controls]
-        if job.kind == kind_of(f"train_local/{run.local_folder(run.tiling.names[0])}")
+        if kind == kind_of(f"train_local/{run.local_folder(run.tiling.names[0])}")
     )
 
 

@@ -22,6 +22,7 @@ from ddcnn.checkpoint import Checkpoint, fingerprint_of, load_weights, save_weig
 from ddcnn.device import Device, JobClock, choose_device
 from ddcnn.errors import InputError
 from ddcnn.files import read_json, read_prepared, write_json, write_npz
+from ddcnn.packs import Pack
 from ddcnn.shards import read_shard
 from ddcnn.tasks import Task, task_of
 from ddcnn.training import (
@@ -124,13 +125,17 @@ def train_local(
             net, progress = _fit(subdomain, samples, settings, facts, device, clock, checkpoint)
         except InputError as error:
             failed.append(f"tile {subdomain.tile}: {error}" if len(subdomains) > 1 else str(error))
+            del samples
+            clock = JobClock(first=False)
             continue
         metrics = _metrics(subdomain, net, progress, samples, settings, device)
+        metrics["job"] = Pack(tuple(each.tile for each in subdomains)).name
         write_probabilities(net, samples, shards["test"], facts, folder, device)
         write_history(progress.history, folder / "history.csv")
         write_json(folder / "metrics.json", metrics | clock.metrics())
         save_weights(net, folder / "model.safetensors")
         done.append(checkpoint)
+        del samples, net, progress  # before the next tile's are loaded
         clock = JobClock(first=False)
     if failed:
         raise InputError("; ".join(failed))

@@ -148,7 +148,7 @@ def _job_status(job: Job, folder: Path, usual: float | None) -> JobStatus:
         return JobStatus(job, "done" if done else "waiting", seconds_left=None if done else usual)
     training = _training(last) if job.rule in TRAININGS else {}
     if last.alive:
-        left = _seconds_left(last, training, usual)
+        left = _seconds_left(last, training, usual, len(job.places))
         return JobStatus(job, "running", last.seconds, **training, seconds_left=left)
     state = "failed" if last.failed else "stopped"
     lines = last.lines[-LAST_LINES:]
@@ -172,13 +172,23 @@ def _training(last: LastTry) -> dict[str, Any]:
     return {}
 
 
-def _seconds_left(last: LastTry, training: Mapping[str, Any], usual: float | None) -> float | None:
-    """By this training's own epochs, else by what such a job usually takes."""
+def _seconds_left(
+    last: LastTry, training: Mapping[str, Any], usual: float | None, num_nets: int
+) -> float | None:
+    """By this training's own epochs, else by what such a job usually takes.
+
+    Args:
+        num_nets: that the job trains one after the other.
+    """
     lines = [line for line in last.lines if EPOCH.search(line)]
     if len(lines) > 1:
         # From line to line: the first epoch's time would hold the loading of the data.
         seconds = (time_of(lines[-1]) - time_of(lines[0])).total_seconds() / (len(lines) - 1)
-        return seconds * (training["epochs"] - training["epoch"])
+        begun = [line for line in last.lines if line[20:].startswith("training ")]
+        epochs = max(0, num_nets - len(begun)) * training["epochs"]
+        # After the first word of a net the last epoch is still that of the net before.
+        in_hand = 0 if last.lines[-1] in begun else training["epoch"]
+        return seconds * (epochs + training["epochs"] - in_hand)
     return None if usual is None else max(0.0, usual - last.seconds)
 
 

@@ -22,6 +22,7 @@ from ddcnn.tasks import Task
 log = logging.getLogger(__name__)
 
 CUDA_GRAPHS = "DDCNN_CUDA_GRAPHS"
+CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 WARM_UP_STEPS = 3  # cuDNN and cuBLAS choose and allocate in the first ones
 
 
@@ -153,7 +154,8 @@ def precision_of(asked: str, device: Device) -> str:
 
 def lay_channels_last(net: nn.Module, device: Device) -> None:
     """On a GPU, the order of weights in memory that its convolutions like; values stay."""
-    if device.torch.type == "cuda":
-        # Each changes the weights of its own number of axes.
-        net.to(memory_format=torch.channels_last)
-        net.to(memory_format=torch.channels_last_3d)
+    if device.torch.type != "cuda":
+        return
+    for weight in net.parameters():  # Module.to refuses weights of another number of axes
+        if weight.ndim in CHANNELS_LAST:
+            weight.data = weight.data.to(memory_format=CHANNELS_LAST[weight.ndim])

@@ -252,7 +252,8 @@ def fit(
                 _save(net, optimizer, checkpoint, progress, device)
             row = progress.history[-1]
             log.info(_epoch_line(row, settings.epochs, task), extra={events.ROW: row})
-            if noted() and not last:
+            # Of several trainings of a job the next one waits: its state is saved, it may stop.
+            if noted() and (not last or checkpoint.keep_last):
                 _stop(progress)
     return progress
 

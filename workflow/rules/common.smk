@@ -44,10 +44,11 @@ TILINGS = {(run.dataset, run.tiling.slug): run.tiling for run in TRAINED}
 LOCAL_RULES = local_rules(TILINGS.values(), EXPERIMENT.settings["tiles_per_job"], ANY_TILING)
 
 # What a profile or --set-resources asks for train_local holds for the rules of packs, too.
-asked = workflow.resource_settings.overwrite_resources
-if RULE in asked:
-    packed = dict.fromkeys(LOCAL_RULES, asked[RULE])
-    workflow.resource_settings.overwrite_resources = {**packed, **asked}
+for what in ("overwrite_resources", "overwrite_threads"):
+    asked = getattr(workflow.resource_settings, what)
+    if RULE in asked:
+        packed = dict.fromkeys(LOCAL_RULES, asked[RULE])
+        setattr(workflow.resource_settings, what, {**packed, **asked})
 
 
 wildcard_constraints:

@@ -50,6 +50,7 @@ rule report:
         "results/benchmarks/report/{experiment}.tsv"
     conda:
         CONDA_ENVIRONMENT
+    threads: 2
     params:
         runs=[f"results/runs/{run.folder}" for run in EXPERIMENT.runs],
         settings=EXPERIMENT.settings,

@@ -13,4 +13,5 @@ with job(snakemake.log[0]):
         results=Path("results"),
         settings=snakemake.params.settings,
         out=Path(snakemake.output.page).parent,
+        processes=snakemake.threads,
     )

@@ -8,7 +8,12 @@ from ddcnn.files import write_aside
 
 
 def write_report(
-    experiment: str, runs: list[Path], results: Path, settings: dict[str, Any], out: Path
+    experiment: str,
+    runs: list[Path],
+    results: Path,
+    settings: dict[str, Any],
+    out: Path,
+    processes: int = 1,
 ) -> None:
     """Write the tables, figures as SVG, PDF and PNG, and ``report.html``.
 
@@ -21,6 +26,7 @@ def write_report(
         results: the folder of all results; data, plans and histories are found below it.
         settings: the validated configuration, shown as it is.
         out: the folder ``results/reports/{experiment}``.
+        processes: that draw figures.
 
     Raises:
         InputError: no run at all, or a result file that cannot be read.
@@ -44,7 +50,8 @@ def write_report(
         comparison_table(studies).to_csv(aside, index=False, float_format="%.6g")
     write_tables(studies, out)
     write_snapshot(read, settings, out)
-    drawn = [draw_study(study, out / "figures", several=len(studies) > 1) for study in studies]
+    several = len(studies) > 1
+    drawn = [draw_study(study, out / "figures", several, processes) for study in studies]
     page = render_page(experiment, studies, drawn, settings)
     with write_aside(out / "report.html") as aside:
         aside.write_text(page, encoding="utf-8")

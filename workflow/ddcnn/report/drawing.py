@@ -1,8 +1,9 @@
 """The figures of a study, drawn and saved."""
 
+import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ddcnn import figures
 from ddcnn.report.charts import sketch_curves, sketch_differences, sketch_overlap, sketch_times
@@ -42,20 +43,42 @@ class Drawn(NamedTuple):
     svg: Path
 
 
-def draw_study(study: Study, folder: Path, several: bool) -> dict[str, Drawn]:
+def draw_study(study: Study, folder: Path, several: bool, processes: int = 1) -> dict[str, Drawn]:
     """Draw, save and describe every figure that the study has data for.
 
     Args:
         study: its runs.
         folder: where ``{name}.svg``, ``.pdf`` and ``.png`` go.
         several: more than one study shares the folder; file names then begin with the study.
+        processes: figures that are drawn at a time.
     """
-    drawn = {}
-    for name, sketch_of in SKETCHES.items():
-        sketch = sketch_of(study)
-        if sketch is None:
-            continue
-        stem = f"{study.dataset}-{study.model}-{name}" if several else name
-        svg = figures.save(sketch.figure, folder / stem)["svg"]
-        drawn[name] = Drawn(stem, sketch.title, sketch.caption, sketch.alternative, svg)
-    return drawn
+    task = (study, folder, several)
+    if processes == 1:
+        drawn = [_draw(name, *task) for name in SKETCHES]
+    else:
+        # Forked processes have the study already; an argument would be copied for each figure.
+        context = multiprocessing.get_context("fork")
+        with context.Pool(processes, _begin, task) as pool:
+            drawn = pool.map(_draw_begun, SKETCHES, chunksize=1)
+    return {name: each for name, each in zip(SKETCHES, drawn, strict=True) if each}
+
+
+_task: tuple[Study, Path, bool]
+
+
+def _begin(*task: Any) -> None:
+    global _task
+    _task = task
+
+
+def _draw_begun(name: str) -> Drawn | None:
+    return _draw(name, *_task)
+
+
+def _draw(name: str, study: Study, folder: Path, several: bool) -> Drawn | None:
+    sketch = SKETCHES[name](study)
+    if sketch is None:
+        return None
+    stem = f"{study.dataset}-{study.model}-{name}" if several else name
+    svg = figures.save(sketch.figure, folder / stem)["svg"]
+    return Drawn(stem, sketch.title, sketch.caption, sketch.alternative, svg)

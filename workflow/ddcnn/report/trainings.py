@@ -1,12 +1,14 @@
 """The trainings of a study: which ran when and where, and the chain that no machine shortens."""
 
 import csv
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ddcnn.evaluation import ENSEMBLE_SEED_STEP
 from ddcnn.files import read_json
 from ddcnn.report.study import Run, Study
 from ddcnn.tiles import VIEW
@@ -83,6 +85,22 @@ def _trainings_of_run(study: Study, run: Run) -> Iterator[Training]:
     for name in JOINT:
         if name in run.evaluation["methods"]:
             yield Training(run.folder / name, "other training", name, run.label, run.seed)
+    yield from _controls(study, run)
+
+
+def _controls(study: Study, run: Run) -> Iterator[Training]:
+    """The nets of ``small`` and ``ensemble``: whole images, a local net's width, seeds in steps."""
+    methods, tiles = run.evaluation["methods"], run.evaluation["tiles"]
+    if not {"small", "ensemble"} & set(methods):
+        return
+    width = read_json(study.local_folder(run, tiles[0]) / "metrics.json")["width"]
+    model = re.sub(r"-w\d+.*$", f"-w{width}", study.model)
+    for number in range(len(tiles) if "ensemble" in methods else 1):
+        seed = run.seed + number * ENSEMBLE_SEED_STEP
+        tile = "-".join("0" * len(study.card["shape"]))
+        folder = study.results / "local" / study.dataset / model / f"whole/seed{seed}" / tile
+        label = "small" if number == 0 else f"member {number}"
+        yield Training(folder, "other training", label, "whole image", run.seed)
 
 
 class Step(NamedTuple):
@@ -134,12 +152,26 @@ def _chains(study: Study, run: Run) -> Iterator[list[Step]]:
     if run.tiling != "whole":
         after = [_step(study, "train_coarse", f"{folder}/coarse", run.folder / "coarse")]
     after += [_step(study, "evaluate", folder)]
+    chains = []
     for tile in run.evaluation["tiles"]:
         local = study.local_folder(run, tile)
-        place = local.relative_to(study.results / "local").as_posix()
         view = [_step(study, "coarse_view", tiling)] if tile == VIEW else []
-        train = _step(study, "train_local", place, local)
-        yield [*before, *view, train, *after]
+        chains.append([*before, *view, _local_step(study, local), *after])
+    yield from chains
+    if "coherent" in run.evaluation["methods"]:
+        joint = _step(study, "train_coherent", f"{folder}/coherent", run.folder / "coherent")
+        yield [*before[:2], joint, after[-1]]
+    if "transfer" in run.evaluation["methods"]:
+        joint = _step(study, "train_coherent", f"{folder}/transfer", run.folder / "transfer")
+        yield from ([*chain[:-1], joint, chain[-1]] for chain in chains)
+
+
+def _local_step(study: Study, folder: Path) -> Step:
+    """The job that trained a net, and perhaps others with it: its time counts as a whole."""
+    file = folder / "metrics.json"
+    job = read_json(file).get("job", folder.name) if file.is_file() else folder.name
+    place = folder.with_name(job).relative_to(study.results / "local").as_posix()
+    return _step(study, "train_local", place, folder)
 
 
 def _step(study: Study, rule: str, place: str, folder: Path | None = None) -> Step:
