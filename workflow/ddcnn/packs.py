@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ddcnn.tiles import VIEW, Tiling
 
 RULE = "train_local"
+WHOLE = "whole"
 ANY_TILE = rf"\d+(-\d+)*|{VIEW}"
 
 
@@ -48,6 +49,11 @@ class LocalRule:
     pack: Pack
     tiling: str
     tile: str
+
+    @property
+    def priority(self) -> int:
+        """The global net takes longest: begun last, it would be waited for alone."""
+        return int(self.tiling == WHOLE)
 
 
 def packs_of(names: Sequence[str], tiles_per_job: int) -> list[Pack]:

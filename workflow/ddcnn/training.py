@@ -35,6 +35,8 @@ from ddcnn.tasks import Classification, Task
 log = logging.getLogger(__name__)
 
 CLASSIFICATION = Classification()
+# Of a prediction: samples, and numbers in them.
+LARGEST_BATCH, VALUES_OF_BATCH = 1024, 2**20
 
 
 @dataclass(frozen=True)
@@ -366,21 +368,32 @@ def _epoch_line(row: dict[str, float], epochs: int, task: Task) -> str:
 
 
 @torch.no_grad()
-def predict_logits(net: nn.Module, samples: Samples, batch_size: int = 1024) -> torch.Tensor:
-    """Outputs ``N, K`` of all samples, in evaluation mode, without augmentation."""
+def predict_logits(
+    net: nn.Module, samples: Samples, batch_size: int = LARGEST_BATCH
+) -> torch.Tensor:
+    """Outputs ``N, K`` of all samples, in evaluation mode, without augmentation.
+
+    A batch holds ``batch_size`` samples, or fewer large ones.
+    """
     net.eval()
+    parts = _batches(net, samples, batch_size)
+    return torch.cat([net(samples.inputs(part)) for part in parts])
+
+
+def _batches(
+    net: nn.Module, samples: Samples, batch_size: int = LARGEST_BATCH
+) -> Sequence[torch.Tensor]:
+    """Indices of samples that are predicted together: of volumes fewer, for the memory's sake."""
     index = torch.arange(len(samples), device=next(net.parameters()).device)
-    return torch.cat([net(samples.inputs(part)) for part in index.split(batch_size)])
+    values = samples.inputs(index[:1]).numel()
+    return index.split(max(1, min(batch_size, VALUES_OF_BATCH // values)))
 
 
 @torch.no_grad()
-def predict_features(
-    net: nn.Module, samples: Samples, batch_size: int = 1024
-) -> tuple[torch.Tensor, torch.Tensor]:
+def predict_features(net: nn.Module, samples: Samples) -> tuple[torch.Tensor, torch.Tensor]:
     """What the net's last linear layer sees, ``N, F``, and the outputs ``N, K``; see above."""
     net.eval()
-    index = torch.arange(len(samples), device=next(net.parameters()).device)
-    parts = [last_features(net, samples.inputs(part)) for part in index.split(batch_size)]
+    parts = [last_features(net, samples.inputs(part)) for part in _batches(net, samples)]
     features, outputs = zip(*parts, strict=True)
     return torch.cat(features), torch.cat(outputs)
 

@@ -23,6 +23,7 @@ for NAME, LOCAL in LOCAL_RULES.items():
         wildcard_constraints:
             tiling=LOCAL.tiling,
             tile=LOCAL.tile,
+        priority: LOCAL.priority
         conda:
             CONDA_ENVIRONMENT
         threads: 1
