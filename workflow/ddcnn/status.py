@@ -185,7 +185,7 @@ def _seconds_left(
         # From line to line: the first epoch's time would hold the loading of the data.
         seconds = (time_of(lines[-1]) - time_of(lines[0])).total_seconds() / (len(lines) - 1)
         begun = [line for line in last.lines if line[20:].startswith("training ")]
-        epochs = max(0, num_nets - len(begun)) * training["epochs"]
+        epochs = max(0, num_nets - max(1, len(begun))) * training["epochs"]
         # After the first word of a net the last epoch is still that of the net before.
         in_hand = 0 if last.lines[-1] in begun else training["epoch"]
         return seconds * (epochs + training["epochs"] - in_hand)
