@@ -34,7 +34,7 @@ def check_category(page: Page, name: str, least: int) -> None:
     if name == "Figures":
         open_category(page, name)
         page.locator("a[iconname='eye']").first.click()
-        page.locator("img[src^='data:image/svg+xml']").wait_for()
+        page.locator("img[src^='data:image/svg+xml']").first.wait_for()
 
 
 def open_category(page: Page, name: str) -> Locator:
