@@ -11,6 +11,7 @@ from ddcnn.tiles import VIEW, Tiling
 
 RULE = "train_local"
 WHOLE = "whole"
+LONGEST = 1_000_000  # priority of the global net, more than that of any pack
 ANY_TILE = rf"\d+(-\d+)*|{VIEW}"
 
 
@@ -52,8 +53,8 @@ class LocalRule:
 
     @property
     def priority(self) -> int:
-        """The global net takes longest: begun last, it would be waited for alone."""
-        return int(self.tiling == WHOLE)
+        """The longest job first: begun last, it would be waited for alone."""
+        return LONGEST if self.tiling == WHOLE else len(self.pack.tiles) - 1
 
 
 def packs_of(names: Sequence[str], tiles_per_job: int) -> list[Pack]:
