@@ -418,3 +418,47 @@ def test_too_little_memory_is_one_clear_error(run):
         torch.empty(2**60, dtype=torch.uint8)
     with pytest.raises(ZeroDivisionError), enough_memory(64):
         raise ZeroDivisionError
+
+
+# Never a wrong prediction in silence
+
+
+def test_a_result_that_is_no_number_is_a_failure_and_no_class(run, tmp_path, capsys):
+    from ddcnn.bundle.file import Bundle, read_bundle, write_bundle
+
+    bundle = read_bundle(run.model)
+    tensors = {k: np.full_like(v, np.nan) if v.dtype == np.float32 else v
+               for k, v in bundle.tensors.items()}  # fmt: skip
+    write_bundle(tmp_path / "broken.safetensors", Bundle(bundle.description, tensors))
+    Image.new("L", (28, 28)).save(tmp_path / "a.png")
+    assert main(["predict", str(tmp_path / "broken.safetensors"), str(tmp_path / "a.png")]) == 1
+    assert "gives no number" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("card", ["[]", '{"checksums": {"x.npy": "sha256:0"}}', "{"])
+def test_a_card_beside_an_array_does_not_switch_off_its_checks(run, tmp_path, capsys, card):
+    """Floating-point images are refused without a window, whatever lies beside them."""
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((3, 28, 28, 1), np.float32))
+    (tmp_path / "card.json").write_text(card)
+    assert main(["predict", str(run.model), str(tmp_path / "x.npy")]) == 1
+    assert "window" in capsys.readouterr().err
+
+
+def test_a_list_of_inputs_is_not_replaced_by_the_predictions(run, tmp_path, capsys):
+    Image.new("L", (28, 28)).save(tmp_path / "a.png")
+    (tmp_path / "q.csv").write_text("file,mine\na.png,1\n")
+    assert main(["predict", str(run.model), str(tmp_path / "q.csv"), "--csv",
+                 str(tmp_path / "q.csv")]) == 1  # fmt: skip
+    assert "also read" in capsys.readouterr().err
+    assert (tmp_path / "q.csv").read_text() == "file,mine\na.png,1\n"
+
+
+def test_a_missing_table_does_not_stop_the_other_inputs(run, tmp_path, capsys):
+    Image.new("L", (28, 28)).save(tmp_path / "a.png")
+    out = tmp_path / "p.csv"
+    inputs = [str(tmp_path / name) for name in ("a.png", "missing.csv", "x" * 300)]
+    assert main(["predict", str(run.model), *inputs, "--csv", str(out)]) == 1
+    said = capsys.readouterr().err
+    assert "missing.csv" in said
+    assert "cannot be reached" in said
+    assert len(out.read_text().splitlines()) == 2

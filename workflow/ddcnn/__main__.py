@@ -1,6 +1,7 @@
 """The command line: ``python -m ddcnn``."""
 
 import argparse
+import os
 import sys
 
 from ddcnn import __version__
@@ -32,6 +33,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         options.function(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, head or less, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -45,7 +45,7 @@ class Explainer:
         head = ["file", "tile", "output", "decision", "vote", "vote_value", "weight"]
         with (
             write_aside(self._folder / "tiles.csv") as aside,
-            aside.open("w", newline="", encoding="utf-8") as file,
+            aside.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
         ):
             csv.writer(file).writerows([head, *self._rows])
 
@@ -77,7 +77,9 @@ class Explainer:
             for tile, vote, weight in zip(self._subdomains, votes_TK, weights_TK, strict=True)
         }
         title, what = self._title(values, k), self._what(k)
-        figure = votes_picture(image, self._boxes, votes, title, name, what)
+        name = name.encode(errors="replace").decode()
+        # A $ in a name is no beginning of mathematics.
+        figure = votes_picture(image, self._boxes, votes, title, name.replace("$", r"\$"), what)
         stem = UNSAFE.sub("_", Path(name).name)[-MOST_NAME:]
         said = "; ".join(f"{t}: {v.text}, weight {v.weight:+.4f}" for t, v in votes.items())
         path = self._folder / f"{self._count:04d}-{stem}.svg"

@@ -22,7 +22,8 @@ from ddcnn.files import write_aside
 FORMAT = 1  # of the description and the names of the tensors
 KEY = "ddcnn"  # of the metadata; one alone, because the library writes several in any order
 # What damaged bytes make the library raise; KeyError: a type of numbers that NumPy does not have.
-_LOAD_ERRORS = (SafetensorError, ValueError, KeyError, OverflowError, MemoryError)
+_JSON_ERRORS = (ValueError, RecursionError)
+_LOAD_ERRORS = (*_JSON_ERRORS, SafetensorError, KeyError, OverflowError, MemoryError)
 
 Tensors = dict[str, np.ndarray]
 
@@ -75,13 +76,19 @@ def read_bundle(path: str | Path) -> Bundle:
             f"{path} is damaged: its content does not have the digest that was written with it; "
             "get it again"
         )
-    return Bundle(json.loads(text), tensors)
+    try:
+        description = json.loads(text)
+    except _JSON_ERRORS:
+        description = None
+    if not isinstance(description, dict):
+        raise InputError(f"{path}: its description is not of this version of ddcnn; write it again")
+    return Bundle(description, tensors)
 
 
 def _facts(metadata: dict[str, str]) -> dict[str, Any]:
     try:
         facts = json.loads(metadata.get(KEY, "{}"))
-    except json.JSONDecodeError:
+    except _JSON_ERRORS:
         return {}
     return facts if isinstance(facts, dict) else {}
 
@@ -107,7 +114,7 @@ def _read(path: Path, problem: str) -> tuple[Tensors, dict[str, str]]:
         content = path.read_bytes()
         tensors = load(content)
         size = int.from_bytes(content[:8], "little")
-        metadata = json.loads(content[8 : 8 + size]).get("__metadata__", {})
+        metadata = json.loads(content[8 : 8 + size]).get("__metadata__") or {}
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check it") from error
     except _LOAD_ERRORS as error:

@@ -18,8 +18,8 @@ from ddcnn.data.labelled import kind_of
 from ddcnn.data.npy import ArrayStore, open_store
 from ddcnn.data.samples import FileSamples
 from ddcnn.data.survey import change_notes, check_regular, read_headers, size_notes
-from ddcnn.errors import InputError
-from ddcnn.files import read_json
+from ddcnn.errors import DamagedResult, InputError
+from ddcnn.files import check_prepared, read_json
 
 TABLES, ARRAYS = (".csv", ".tsv"), (".npy", ".npz")
 FEW_FILES = 16  # are decoded sooner than other processes start
@@ -52,11 +52,17 @@ class Inputs:
         """Look into folders and tables.
 
         Raises:
-            InputError: there is nothing to predict in a folder or table.
+            InputError: there is nothing to predict in the only folder or table; of several, the
+                others are predicted.
         """
-        found = cls(expected)
+        found, paths = cls(expected), list(paths)
         for path in paths:
-            found._add(path)
+            try:
+                found._add(path)
+            except InputError as error:
+                if len(paths) == 1:
+                    raise
+                found.failures.append(str(error))
         return found
 
     def __len__(self) -> int:
@@ -94,7 +100,7 @@ class Inputs:
         ]
 
     def _add(self, path: Path) -> None:
-        if path.is_dir():
+        if _is_folder(path):
             self._add_all(self._in_folder(path), path)
         elif path.suffix.lower() in TABLES:
             self._add_all(_in_table(path), path)
@@ -124,14 +130,26 @@ class Inputs:
         def note(error: OSError) -> None:
             self.failures.append(f"{error.filename} cannot be read ({error.strerror})")
 
-        found = []
+        found, before = [], len(self.failures)
         for parent, folders, names in os.walk(folder, onerror=note):
+            self.failures += [
+                f"{Path(parent, name)} is a link to a folder, which is not followed; name it itself"
+                for name in sorted(folders)
+                if Path(parent, name).is_symlink()
+            ]
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             paths = [Path(parent, name) for name in sorted(names) if not name.startswith(".")]
             found += [p for p in paths if kind_of(p.name) or p.suffix.lower() in ARRAYS]
-        if not found and self.failures:
-            raise InputError(self.failures[-1])
+        if not found and len(self.failures) > before:
+            raise InputError(self.failures.pop())
         return found
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # it may not be looked at, or its name is too long: reading it will say so
+        return False
 
 
 def _in_table(table: Path) -> list[Path]:
@@ -206,6 +224,7 @@ class Array:
 
     def _blocks(self) -> Iterator[np.ndarray]:
         if self.prepared:
+            check_prepared(self.store.path)
             return self.store.blocks(self.key)
         return arrays.image_blocks(self.store, self.key, self.expected.reading)
 
@@ -222,7 +241,7 @@ def arrays_of(path: Path, expected: Expected) -> list[Array]:
             f"{path} has the arrays {', '.join(keys) or 'none'}; accepted: one array, or names as "
             "in training: x, images, x_test"
         )
-    prepared = _is_prepared(path)
+    prepared = _is_prepared(path, expected)
     for key in keys:
         _check_array(store, key, expected)
     return [Array(expected, store, key, prepared) for key in keys]
@@ -240,7 +259,13 @@ def _check_array(store: ArrayStore, key: str, expected: Expected) -> None:
     expected.check_channels(source, shape[axes + 1] if len(shape) == axes + 2 else 1)
 
 
-def _is_prepared(path: Path) -> bool:
-    """Whether the array is one of a prepared data set, beside its card."""
-    card = path.with_name("card.json")
-    return card.is_file() and path.name in read_json(card).get("checksums", {})
+def _is_prepared(path: Path, expected: Expected) -> bool:
+    """Whether the array is one of a prepared data set of the model's kind, beside its card."""
+    try:
+        card = read_json(path.with_name("card.json"))
+    except (OSError, DamagedResult):
+        return False
+    if not isinstance(card, dict) or not isinstance(card.get("checksums"), dict):
+        return False
+    size = card.get("shape"), card.get("channels")
+    return path.name in card["checksums"] and size == (list(expected.shape), expected.channels)

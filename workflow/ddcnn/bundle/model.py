@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ddcnn import models
+from ddcnn.bundle.expected import Expected
 from ddcnn.bundle.file import read_bundle
 from ddcnn.errors import InputError
 from ddcnn.evaluation import SMALLEST_PROBABILITY
@@ -138,6 +139,7 @@ def load_model(path: str | Path, net_file: str | Path | None = None) -> Model:
     bundle = read_bundle(path)
     description, tensors = bundle.description, bundle.tensors
     try:
+        Expected.of(description)
         _check_nets(path, {net["architecture"] for net in description["nets"]}, net_file)
         net = _build(description, tensors)
         means = [torch.zeros(tensors[n].shape) for n in MEANS if n in tensors]

@@ -1,5 +1,6 @@
 """Predictions of whatever is asked for, batch by batch."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,12 +41,13 @@ def choose(device: str) -> torch.device:
     """The device of this name; ``auto`` is a GPU where there is one."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise InputError(f"--device {device!r}; accepted: {', '.join(DEVICES)}")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"--device {device}: torch {torch.__version__} finds no GPU here")
-    try:
-        return torch.device(device)
-    except RuntimeError as error:
-        raise InputError(f"--device {device!r}; accepted: {', '.join(DEVICES)}") from error
+    if (torch.device(device).index or 0) >= max(1, torch.cuda.device_count()):
+        raise InputError(f"--device {device}: there are {torch.cuda.device_count()} GPUs here")
+    return torch.device(device)
 
 
 def predict(
@@ -81,8 +83,11 @@ def _predict_large(model: Model, inputs: Inputs, device: torch.device) -> Iterat
     expected: Expected = inputs.expected
     for source in inputs.sources:
         if not isinstance(source, Files):
-            for batch in source.chunks(inputs.failures):
-                yield _predict_batch(model, batch, device, explain=False)
+            try:
+                for batch in source.chunks(inputs.failures):
+                    yield _predict_batch(model, batch, device, explain=False)
+            except InputError as error:
+                inputs.failures.append(str(error))
             continue
         for path in source:
             try:

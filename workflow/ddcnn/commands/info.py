@@ -15,5 +15,13 @@ def print_card(model: Path) -> None:
     """Print what a person must know of a model; no net is built."""
     from ddcnn.bundle.card import card_text
     from ddcnn.bundle.file import read_bundle
+    from ddcnn.errors import InputError
 
-    print(card_text(read_bundle(model).description), end="")
+    description = read_bundle(model).description
+    try:
+        text = card_text(description)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{model}: its description is not of this version of ddcnn ({error!r}); write it again"
+        ) from error
+    print(text, end="")

@@ -80,6 +80,7 @@ def run(options: argparse.Namespace) -> None:
     from ddcnn.bundle.inputs import Inputs
     from ddcnn.bundle.prediction import choose, enough_memory, predict
 
+    _check_csv(options.csv, [options.model, *options.inputs])
     device = choose(options.device)
     with enough_memory(options.batch_size):
         model = load(options.model, options.net_file)
@@ -93,19 +94,35 @@ def run(options: argparse.Namespace) -> None:
     with _rows(options.csv, model) as write, _bar(len(inputs)) as bar:
         for found in predict(model, inputs, options.batch_size, device, explainer is not None):
             for name, values in zip(found.names, found.values, strict=True):
+                if not np.isfinite(values).all():
+                    inputs.failures.append(
+                        f"{name}: the model gives no number for it ({values[0]})"
+                    )
+                    continue
                 write(name, values)
-            if explainer:
+                num_predicted += 1
+            if explainer and np.isfinite(found.values).all():
                 explainer.draw(found)
-            num_predicted += len(found.names)
             bar.update(len(found.names))
         if not num_predicted:
             raise InputError(_summary(inputs.failures, "nothing was predicted:"))
     if explainer:
         explainer.finish()
     if inputs.failures:
-        total = num_predicted + len(inputs.failures)
-        problem = f"{len(inputs.failures)} of {total} inputs were not predicted, the others were:"
+        problem = (
+            f"{num_predicted} inputs were predicted, but not these, nor what follows in an array:"
+        )
         raise InputError(_summary(inputs.failures, problem))
+
+
+def _check_csv(path: Path | None, read: list[Path]) -> None:
+    """A list of the user's own must not be replaced by the predictions."""
+    if path is None:
+        return
+    if not path.name or path.is_dir():
+        raise InputError(f"--csv {path} is a folder; name a file")
+    if path.resolve() in [each.resolve() for each in read]:
+        raise InputError(f"--csv {path} is also read; name another file")
 
 
 def _summary(failures: list[str], problem: str) -> str:
@@ -126,7 +143,11 @@ def _rows(path: Path | None, model: "Model") -> AbstractContextManager[WriteRow]
 
 @contextmanager
 def _csv_rows(path: Path, outputs: list[str], is_classes: bool) -> Iterator[WriteRow]:
-    with write_aside(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
+    with (
+        write_aside(path) as aside,
+        # Names of files may hold bytes that are no text; they stay as they are.
+        aside.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(["file", *["prediction"] * is_classes, *outputs])
 
@@ -143,6 +164,7 @@ def _table_rows(outputs: list[str], is_classes: bool) -> Iterator[WriteRow]:
     rows = [["file", *(["prediction", "probability"] if is_classes else outputs)]]
 
     def write(name: str, values: np.ndarray) -> None:
+        name = name.encode(errors="replace").decode()
         if is_classes:
             rows.append([name, outputs[values.argmax()], f"{values.max():.4f}"])
         else:

@@ -290,8 +290,10 @@ def image_blocks(store: ArrayStore, key: str, options: ReadOptions) -> Iterator[
         first += len(block)
         values = block.reshape(len(block), *shape[1:])
         if is_signals(options):
+            with np.errstate(over="ignore"):  # beyond float32 is infinite, which the check names
+                values = values.astype(np.float32)
             check_finite(values, source)
-            yield resample_axis(values.astype(np.float32), 1, options.shape[0])
+            yield resample_axis(values, 1, options.shape[0])
             continue
         if options.window is not None:
             values = to_uint8(windowed(values, options.window, source))

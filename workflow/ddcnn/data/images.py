@@ -167,7 +167,7 @@ def _opened(path: Path, options: ReadOptions) -> Iterator[Image.Image]:
             with Image.open(path, formats=FORMATS) as image:
                 _check_header(path, image, options)
                 yield image
-    except InputError:
+    except (InputError, MemoryError):
         raise
     except Image.UnidentifiedImageError:
         raise InputError(_unrecognised(path)) from None

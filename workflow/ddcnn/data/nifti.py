@@ -213,7 +213,7 @@ def broken_files_named(path: Path) -> Iterator[None]:
     """Turn what libraries raise on a broken file into an error that names it."""
     try:
         yield
-    except InputError:
+    except (InputError, MemoryError):
         raise
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(

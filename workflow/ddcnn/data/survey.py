@@ -199,7 +199,13 @@ def first_names(paths: Sequence[Path], count: int) -> str:
 
 def check_regular(path: Path) -> None:
     """Refuse what is no file: reading a pipe or a device would wait or go on for ever."""
-    if not path.is_file():
+    try:
+        regular = path.is_file()
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be reached ({error.strerror}); check it and its folder"
+        ) from error
+    if not regular:
         what = "is a link to nothing" if path.is_symlink() and not path.exists() else "is no file"
         what = what if path.exists() or path.is_symlink() else "does not exist"
         raise InputError(f"{path} {what}; replace or remove it")
