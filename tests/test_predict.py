@@ -134,7 +134,7 @@ def test_others_are_predicted_beside_what_cannot_be_read(run, tmp_path, capsys):
     assert status == 1
     np.testing.assert_allclose(values(rows), expected[[0, 2, 4]], atol=1e-6)
     error = capsys.readouterr().err
-    assert "error: 7 of 10 inputs were not predicted, the others were:" in error
+    assert "error: 7 of 10 inputs were not predicted, nor what follows" in error
     for words in (
         "00.png holds no image of a known kind",
         "1.png cannot be read as an image",
@@ -424,8 +424,6 @@ def test_too_little_memory_is_one_clear_error(run):
 
 
 def test_a_result_that_is_no_number_is_a_failure_and_no_class(run, tmp_path, capsys):
-    from ddcnn.bundle.file import Bundle, read_bundle, write_bundle
-
     bundle = read_bundle(run.model)
     tensors = {k: np.full_like(v, np.nan) if v.dtype == np.float32 else v
                for k, v in bundle.tensors.items()}  # fmt: skip

@@ -109,8 +109,10 @@ def run(options: argparse.Namespace) -> None:
     if explainer:
         explainer.finish()
     if inputs.failures:
+        failed = len(inputs.failures)
         problem = (
-            f"{num_predicted} inputs were predicted, but not these, nor what follows in an array:"
+            f"{failed} of {num_predicted + failed} inputs were not predicted, nor what follows them "
+            "in an array; the others were:"
         )
         raise InputError(_summary(inputs.failures, problem))
 
