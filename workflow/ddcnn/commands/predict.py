@@ -111,8 +111,8 @@ def run(options: argparse.Namespace) -> None:
     if inputs.failures:
         failed = len(inputs.failures)
         problem = (
-            f"{failed} of {num_predicted + failed} inputs were not predicted, nor what follows them "
-            "in an array; the others were:"
+            f"{failed} of {num_predicted + failed} inputs were not predicted, nor what follows "
+            "them in an array; the others were:"
         )
         raise InputError(_summary(inputs.failures, problem))
 
