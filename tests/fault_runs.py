@@ -40,7 +40,7 @@ def copy_project(source: Path, folder: Path) -> Path:
 def start(project: Path, *arguments: str, **options) -> subprocess.Popen:
     """Snakemake in a process group of its own."""
     return subprocess.Popen(
-        command(project / "small.yaml", "--until", "evaluate", *arguments),
+        command(project / "small.yaml", "--until", "bundle", *arguments),
         cwd=project,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -39,7 +39,7 @@ EVALUATION = f"{RUN}/evaluation.json"
 FAULTS = [
     (f"{LOCAL}/0-0/probabilities.npz", cut_off, f"{RUN}/coarse", ""),
     (f"{LOCAL}/1-0/metrics.json", cut_off, EVALUATION, ""),
-    (f"{LOCAL}/0-0/model.safetensors", wrong_byte, f"{LOCAL}/0-0/probabilities.npz", ""),
+    (f"{LOCAL}/0-0/model.safetensors", wrong_byte, f"{RUN}/ddcnn.safetensors", ""),
     (f"{TILES}/0-0/x_train.npy", wrong_byte, f"{LOCAL}/0-0", f"{TILES}/plan.json"),
     (f"{TILES}/plan.json", empty, EVALUATION, ""),
     ("results/data/fashion/x_train.npy", wrong_byte, TILES, ""),

@@ -4,7 +4,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -48,7 +48,9 @@ def test_every_training_had_a_device_of_its_own(slurm_run):
 
 
 def span(job: dict) -> tuple[datetime, datetime]:
-    return datetime.fromisoformat(job["started"]), datetime.fromisoformat(job["finished"])
+    """From the start of the process, which has its device by then."""
+    before = timedelta(seconds=job["start_seconds"])
+    return datetime.fromisoformat(job["started"]) - before, datetime.fromisoformat(job["finished"])
 
 
 def overlap(a: tuple[datetime, datetime], b: tuple[datetime, datetime]) -> bool:
