@@ -177,7 +177,7 @@ def _combined_net_jobs(run: Run, experiment: Experiment) -> Iterator[Job]:
     """What a coarse net needs beside the local nets."""
     for tile in run.decomposition.subdomains:
         needs, local = _tile_needs(tile, run), run.local_folder(tile)
-        if experiment.settings["coarse"]["input"] == "features":
+        if _sees_features(experiment):
             trained = f"train_local/{run.local_folder(_pack_of(tile, run, experiment).name)}"
             yield Job("local_features", local, (*needs, trained))
         for fold in range(experiment.num_folds):
@@ -188,6 +188,11 @@ def _tile_needs(tile: str, run: Run) -> tuple[str, str]:
     """What a job needs that reads a tile."""
     source = "coarse_view" if tile == VIEW else "tile"
     return f"prepare/{run.dataset}", f"{source}/{run.dataset}/{run.tiling.slug}"
+
+
+def _sees_features(experiment: Experiment) -> bool:
+    """Whether coarse nets see what the last layers of local nets do."""
+    return experiment.settings["coarse"]["input"] == "features"
 
 
 def _packs(run: Run, experiment: Experiment) -> list[Pack]:
@@ -220,10 +225,9 @@ def _folds(runs: Iterable[Run], experiment: Experiment) -> tuple[str, ...]:
 
 
 def _coarse_job(run: Run, combination: str, nets: list[Run], experiment: Experiment) -> Job:
-    features = experiment.settings["coarse"]["input"] == "features"
     needs = (
         *_trained(nets, experiment),
-        *(_of_nets("local_features", nets) if features else ()),
+        *(_of_nets("local_features", nets) if _sees_features(experiment) else ()),
         *_folds(nets, experiment),
     )
     return Job("train_coarse", f"{run.folder}/{combination}", (*needs, f"prepare/{run.dataset}"))
@@ -250,7 +254,7 @@ def _evaluation(run: Run, experiment: Experiment, trainings: tuple[str, ...]) ->
 
 def _bundle_job(run: Run, experiment: Experiment) -> Job:
     nets = _trained([run], experiment)
-    if experiment.settings["coarse"]["input"] == "features" and not run.is_global:
+    if _sees_features(experiment) and not run.is_global:
         nets += _of_nets("local_features", [run])
     nets += () if run.is_global else (f"train_coarse/{run.folder}/coarse",)
     others = (f"tile/{run.dataset}/{run.tiling.slug}", f"prepare/{run.dataset}")

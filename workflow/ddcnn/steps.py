@@ -130,18 +130,10 @@ class GraphedStep(Step):
         ]
 
 
-def make_step(
-    net: nn.Module,
-    optimizer: Sgd | AdamW,
-    task: Task,
-    label_smoothing: float,
-    precision: str,
-    device: Device,
-) -> Step:
-    """The kind of step that suits the device; arguments as for :class:`Step`."""
+def step_class(device: Device) -> type[Step]:
+    """The kind of step that suits the device."""
     on_gpu = device.torch.type == "cuda"
-    kind = GraphedStep if on_gpu and os.environ.get(CUDA_GRAPHS) == "1" else Step
-    return kind(net, optimizer, task, label_smoothing, precision, device)
+    return GraphedStep if on_gpu and os.environ.get(CUDA_GRAPHS) == "1" else Step
 
 
 def precision_of(asked: str, device: Device) -> str:

@@ -29,7 +29,7 @@ from ddcnn.models.cost import multiply_adds, num_parameters
 from ddcnn.models.features import last_features
 from ddcnn.optimizers import AdamW, Sgd
 from ddcnn.provenance import hardware, versions
-from ddcnn.steps import Step, lay_channels_last, make_step, precision_of
+from ddcnn.steps import Step, lay_channels_last, precision_of, step_class
 from ddcnn.tasks import Classification, Task
 
 log = logging.getLogger(__name__)
@@ -239,7 +239,8 @@ def fit(
     lay_channels_last(net, device)
     optimizer = make_optimizer(net, settings)
     precision = precision_of(settings.precision, device)
-    step = make_step(net, optimizer, task, settings.label_smoothing, precision, device)
+    smoothing = settings.label_smoothing
+    step = step_class(device)(net, optimizer, task, smoothing, precision, device)
     progress = _resume(net, optimizer, checkpoint, device) or Progress()
     steps = num_steps_per_epoch(len(train), settings.batch_size)
     with noting_signals(checkpoint is not None):

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ddcnn import report
 from ddcnn.report.comparison import TEST
 from ddcnn.report.tables import latex
+from ddcnn.report.template import template_environment
 from ddcnn.report.words import seconds
 from ddcnn.words import table
 
@@ -78,20 +78,17 @@ class Comparison:
 
     def page(self) -> str:
         """One HTML file with everything in it; names are escaped."""
-        environment = Environment(
-            loader=FileSystemLoader(HERE),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        return environment.get_template("compare.html.jinja").render(
-            labels=self.labels,
-            settings=self.settings,
-            sections=list(self.sections()),
-            heads=HEADS,
-            note=self.note(),
-            style=Markup(STYLE.read_text(encoding="utf-8")),
+        return (
+            template_environment(HERE)
+            .get_template("compare.html.jinja")
+            .render(
+                labels=self.labels,
+                settings=self.settings,
+                sections=list(self.sections()),
+                heads=HEADS,
+                note=self.note(),
+                style=Markup(STYLE.read_text(encoding="utf-8")),
+            )
         )
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ddcnn import provenance
@@ -21,6 +20,7 @@ from ddcnn.report.opening import three_sentences
 from ddcnn.report.snapshot import flatten
 from ddcnn.report.study import Study
 from ddcnn.report.table import job_rows, method_rows, run_rows
+from ddcnn.report.template import template_environment
 from ddcnn.report.trainings import critical_path, provenance_of, trainings_of
 
 HERE = Path(__file__).parent
@@ -34,13 +34,7 @@ def render_page(
     settings: Mapping[str, Any],
 ) -> str:
     """The whole page as text; names from data and configuration are escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment(HERE)
     environment.filters |= {
         "seconds": _or_dash(words.seconds),
         "accuracy": _or_dash("{:.4f}".format),
