@@ -108,6 +108,7 @@ $(READY): envs/requirements.txt pyproject.toml $(BIN)/uv
 	@$(BIN)/uv pip sync --python $(BIN)/python --require-hashes --compile-bytecode \
 		envs/requirements.txt 2>&1 | sed -uE "$(ONLY_LARGE)"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@echo "setup: kernels: $$($(BIN)/python -m ddcnn.kernels)"
 	@touch $@
 	@echo "setup: ready"
 
@@ -126,6 +127,7 @@ clean:  ## remove results, logs and caches; keeps downloaded data and .venv
 	@find results -mindepth 1 -type d -empty -delete
 	@rm -rf logs build dist .pytest_cache .ruff_cache .hypothesis
 	@find workflow tests -name __pycache__ -prune -exec rm -rf {} +
+	@rm -f workflow/ddcnn/kernels/*.so
 	@test ! -d .snakemake || find .snakemake -mindepth 1 -maxdepth 1 ! -name conda -exec rm -rf {} +
 
 .PHONY: clean-all

@@ -45,6 +45,7 @@ def ddcnn_loop(job: Job) -> tuple[Callable[[], float], dict]:
 
 def plain_loop(job: Job) -> tuple[Callable[[], float], dict]:
     """What a PyTorch tutorial shows: DataLoader, float32, channels first, torch.optim."""
+    os.environ["DDCNN_KERNELS"] = "torch"  # the net is built of our layers
     import torch
     from torch.utils.data import DataLoader, TensorDataset
 

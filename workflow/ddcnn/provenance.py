@@ -13,12 +13,13 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 PACKAGES_NAMED = ("torch", "numpy", "snakemake")
 INSTALLED = ("site-packages", "dist-packages")
+BESIDE = (".css", ".jinja", ".js", ".cpp", ".h")
 ANY = "*"  # the root of modules that are in no package named in the roots
 
 
 def code_digest(*modules: str, outside: tuple[str, Path] | None = None) -> str:
     """Digest of modules of this package, of all package modules they import, and of the style
-    sheets, templates and scripts of pages beside these.
+    sheets, templates, scripts of pages and C++ sources beside these.
 
     Snakemake re-runs a rule when its script changes, but not when a module does that the script
     imports. Rules pass this digest as a parameter, so that an edit re-runs what stands on it.
@@ -55,9 +56,7 @@ def _imported_files(names: list[str], roots: dict[str, Path]) -> dict[Path, str]
         path = _module_file(name, roots)
         if path is not None and path not in seen:
             root = _root(name, roots)
-            beside = [
-                file for file in path.parent.iterdir() if file.suffix in (".css", ".jinja", ".js")
-            ]
+            beside = [file for file in path.parent.iterdir() if file.suffix in BESIDE]
             seen |= {file: file.relative_to(root).as_posix() for file in (path, *beside)}
             waiting += _imports(path, name if path.name == "__init__.py" else _parent(name))
             # Importing a.b runs a first; this package's own __init__.py holds its version only.

@@ -1,6 +1,7 @@
 """One training step: the same code on every device, in the way that suits it.
 
-On a CPU a step computes in float32. On a GPU convolutions and matrix products compute in bfloat16
+On a CPU a step computes in float32, with one thread partly in kernels of our own
+(:mod:`ddcnn.kernels`). On a GPU convolutions and matrix products compute in bfloat16
 where the device has it, weights and their update stay in float32 (autocast), channels lie last in
 memory, and nothing waits for the device. With ``DDCNN_CUDA_GRAPHS=1`` a GPU replays the first step
 as one CUDA graph, which saves starting some hundred kernels by hand; small nets spend most of a
@@ -16,6 +17,7 @@ from torch import nn
 
 from ddcnn.checkpoint import random_states, restore_random_states
 from ddcnn.device import Device
+from ddcnn.kernels.library import kernels
 from ddcnn.optimizers import AdamW, Sgd
 from ddcnn.tasks import Task
 
@@ -142,6 +144,12 @@ def precision_of(asked: str, device: Device) -> str:
         return asked
     on_gpu = device.torch.type == "cuda" and torch.cuda.is_bf16_supported()
     return "bfloat16" if on_gpu else "float32"
+
+
+def kernels_of(device: Device) -> str:
+    """Whose kernels convolutional nets train with: ``ddcnn`` or ``torch``; see ddcnn.kernels."""
+    ours = device.torch.type == "cpu" and device.threads == 1 and kernels() is not None
+    return "ddcnn" if ours else "torch"
 
 
 def lay_channels_last(net: nn.Module, device: Device) -> None:

@@ -29,7 +29,7 @@ from ddcnn.models.cost import multiply_adds, num_parameters
 from ddcnn.models.features import last_features
 from ddcnn.optimizers import AdamW, Sgd
 from ddcnn.provenance import hardware, versions
-from ddcnn.steps import Step, lay_channels_last, precision_of, step_class
+from ddcnn.steps import Step, kernels_of, lay_channels_last, precision_of, step_class
 from ddcnn.tasks import Classification, Task
 
 log = logging.getLogger(__name__)
@@ -442,6 +442,7 @@ def training_metrics(
         "given": device.given,
         "threads": device.threads,
         "precision": precision_of(settings.precision, device),
+        "kernels": kernels_of(device),
         "resumed": progress.resumed,
         "versions": versions(),
         "hardware": hardware(),

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ddcnn.models.layers import BATCH_NORM, CONVOLUTION, MAX_POOL
+from ddcnn.models.layers import BATCH_NORM, CONVOLUTION, MAX_POOL, Layers
 
 
 class Ct3d(nn.Module):
@@ -43,7 +43,7 @@ class Ct3d(nn.Module):
                 BATCH_NORM[axes](filters),
             ]
             channels = filters
-        self.stages = nn.Sequential(*layers)
+        self.stages = Layers(*layers)
         self.dense = nn.Sequential(
             nn.Linear(4 * width, 8 * width), nn.ReLU(inplace=True), nn.Dropout(dropout)
         )

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ddcnn.models.layers import BATCH_NORM, CONVOLUTION, MAX_POOL
+from ddcnn.models.layers import BATCH_NORM, CONVOLUTION, MAX_POOL, Layers
 
 
 class Vgg(nn.Module):
@@ -23,7 +23,7 @@ class Vgg(nn.Module):
         super().__init__()
         *spatial, channels = shape
         axes = len(spatial)
-        self.stages = nn.Sequential(
+        self.stages = Layers(
             _stage(axes, channels, width),
             _pool(axes),
             _stage(axes, width, 2 * width),

@@ -1,0 +1,301 @@
+"""Our kernels against torch's in float64, and where there are none."""
+
+import copy
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from ddcnn import models
+from ddcnn.kernels import library
+from ddcnn.models import layers
+from ddcnn.models.layers import BATCH_NORM, CONVOLUTION, MAX_POOL, Layers
+
+SOURCE = Path(library.__file__).parent
+FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def used() -> list[str]:
+    """Names of the kernels that ran: a comparison of torch with itself shows nothing."""
+    assert library.kernels() is not None, "there is no compiler"
+    return []
+
+
+@pytest.fixture
+def watched(used: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    used.clear()
+
+    class Watched:
+        def __getattr__(self, name: str) -> Callable[..., None]:
+            used.append(name)
+            return getattr(library.kernels(), name)
+
+    monkeypatch.setattr("ddcnn.kernels.functions.kernels", Watched)
+    return used
+
+
+def images(batch: int, channels: int, *spatial: int, seed: int = 0) -> torch.Tensor:
+    x = torch.randn(batch, *spatial, channels, generator=torch.Generator().manual_seed(seed))
+    return x.movedim(-1, 1)  # channels last in memory
+
+
+def results(net: nn.Module, x: torch.Tensor, dy: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Outputs, gradients and buffers of one step of training."""
+    x = x.clone(memory_format=torch.preserve_format).requires_grad_(x.shape[1] > 3)
+    y = net(x)
+    y.backward(dy.to(y.dtype))
+    gradients = {name: p.grad for name, p in net.named_parameters()}
+    found = {"y": y.detach(), **gradients, **dict(net.named_buffers())}
+    return found | ({"dx": x.grad} if x.grad is not None else {})
+
+
+def check(net: nn.Module, x: torch.Tensor, tolerance: float = 2e-5) -> None:
+    """The same as torch in float64, which uses no kernel of ours, up to rounding."""
+    reference = copy.deepcopy(net).double()
+    with torch.no_grad():
+        shape = copy.deepcopy(reference)(x.double()).shape
+    dy = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    ours, theirs = results(net, x, dy), results(reference, x.double(), dy)
+    for name in theirs:
+        scale = theirs[name].double().abs().max().clamp_min(1e-3)
+        error = (ours[name].double() - theirs[name].double()).abs().max() / scale
+        assert error < tolerance, (name, error)
+
+
+SIZES = st.integers(1, 9)
+CHANNELS = st.sampled_from([8, 16, 24, 32, 40])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    channels=st.tuples(st.sampled_from([1, 2, 3, 8, 16, 24, 32]), CHANNELS),
+    spatial=st.lists(SIZES, min_size=2, max_size=3),
+    batch=st.integers(1, 5),
+    padding=st.sampled_from([0, 1]),
+    bias=st.booleans(),
+)
+def test_convolutions_of_all_sizes(
+    channels: tuple[int, int], spatial: list[int], batch: int, padding: int, bias: bool
+) -> None:
+    spatial = [max(size, 3 - 2 * padding) for size in spatial]
+    layer = CONVOLUTION[len(spatial)](*channels, 3, padding=padding, bias=bias)
+    check(layer, images(batch, channels[0], *spatial))
+
+
+@pytest.mark.parametrize("spatial", [(14, 14), (15, 11), (6, 7, 8), (2, 2, 2)])
+@pytest.mark.parametrize("channels", [(1, 16), (3, 8), (8, 24), (16, 16), (32, 16)])
+def test_convolutions_run_in_our_kernels(
+    watched: list[str], spatial: tuple[int, ...], channels: tuple[int, int]
+) -> None:
+    check(CONVOLUTION[len(spatial)](*channels, 3, padding=1), images(4, channels[0], *spatial))
+    of_first = {"first_layer_forward", "first_layer_backward"}
+    of_others = {
+        f"convolution_{kind}" for kind in ("forward", "backward_input", "backward_weights")
+    }
+    assert set(watched) - {"sum_of_rows"} == (of_first if channels[0] <= 3 else of_others)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    channels=CHANNELS,
+    spatial=st.lists(st.integers(2, 9), min_size=2, max_size=3),
+    batch=st.integers(2, 70),
+    tail=st.sampled_from([(), ("relu",), ("pool", "relu")]),
+    seed=st.integers(0, 99),
+)
+def test_batch_norm_and_what_follows(
+    channels: int, spatial: list[int], batch: int, tail: tuple[str, ...], seed: int
+) -> None:
+    axes = len(spatial)
+    norm = BATCH_NORM[axes](channels)
+    torch.manual_seed(seed)
+    nn.init.normal_(norm.weight)  # of both signs: the largest of a window can be the smallest x
+    nn.init.normal_(norm.bias)
+    kinds = {"relu": nn.ReLU(inplace=True), "pool": MAX_POOL[axes](2)}
+    check(Layers(norm, *(kinds[name] for name in tail)), images(batch, channels, *spatial))
+
+
+@pytest.mark.parametrize(
+    ("tail", "kernel"),
+    [("", "norm"), ("r", "norm"), ("pr", "norm_pool"), ("p", "norm")],
+)
+def test_batch_norm_runs_in_our_kernels(watched: list[str], tail: str, kernel: str) -> None:
+    kinds = {"r": nn.ReLU(), "p": nn.MaxPool2d(2)}
+    check(Layers(nn.BatchNorm2d(16), *map(kinds.get, tail)), images(8, 16, 6, 7))
+    assert {f"{kernel}_forward", f"{kernel}_backward"} <= set(watched)
+
+
+@pytest.mark.parametrize("spatial", [(6, 4), (7, 5), (4, 6, 2), (5, 3, 7)])
+def test_pooling_and_relu(watched: list[str], spatial: tuple[int, ...]) -> None:
+    check(Layers(MAX_POOL[len(spatial)](2), nn.ReLU()), images(3, 8, *spatial))
+    assert watched.count("pool_forward") == watched.count("pool_backward") == 1
+
+
+def test_of_equal_pixels_the_first_one_gets_the_gradient() -> None:
+    x = torch.ones(1, 4, 4, 8).movedim(-1, 1)
+    ours, theirs = x.clone().requires_grad_(), x.double().requires_grad_()
+    net = Layers(nn.MaxPool2d(2), nn.ReLU())
+    net(ours).sum().backward()
+    net(theirs).sum().backward()
+    assert torch.equal(ours.grad.double(), theirs.grad)
+    assert ours.grad[0, 0].tolist() == [[1, 0, 1, 0], [0] * 4, [1, 0, 1, 0], [0] * 4]
+
+
+def test_a_large_mean_costs_no_accuracy() -> None:
+    """Sums of squares would: float32 has 24 bits."""
+    check(Layers(nn.BatchNorm2d(8), nn.ReLU()), images(16, 8, 9, 9) + 3000, tolerance=2e-3)
+
+
+@pytest.mark.parametrize("position", [(0, 0, 0, 0), (1, 5, 3, 2), (3, 7, 5, 5)])
+@pytest.mark.parametrize(
+    "net",
+    [
+        nn.Sequential(layers.Conv2d(8, 8, 3, padding=1)),
+        Layers(nn.BatchNorm2d(8), nn.ReLU()),
+        Layers(nn.BatchNorm2d(8), nn.MaxPool2d(2), nn.ReLU()),
+        Layers(nn.MaxPool2d(2), nn.ReLU()),
+    ],
+)
+def test_what_is_no_number_stays_so(net: nn.Module, position: tuple[int, ...]) -> None:
+    """A training that diverges must be noticed."""
+    x = images(4, 8, 6, 6)
+    x[position] = torch.nan
+    assert net(x).isnan().any()
+
+
+def test_evaluation_uses_running_statistics(watched: list[str]) -> None:
+    net = models.build("vgg", (14, 14, 1), 10, 16)
+    x = images(32, 1, 14, 14)
+    for _ in range(3):
+        net(x)
+    net.eval()
+    watched.clear()
+    with torch.no_grad():
+        error = (net(x).double() - copy.deepcopy(net).double()(x.double())).abs().max()
+        before = [buffer.clone() for buffer in net.buffers()]
+        net(x)
+    assert {"norm_forward", "norm_pool_forward", "convolution_forward"} <= set(watched)
+    assert error < 1e-5
+    assert all(map(torch.equal, before, net.buffers()))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "width"),
+    [
+        ("vgg", (14, 14, 1), 16),
+        ("vgg", (15, 11, 3), 8),
+        ("vgg", (12, 10, 9, 1), 8),
+        ("ct3d-same", (16, 17, 18, 1), 8),
+        ("resnet20", (12, 12, 3), 8),
+    ],
+)
+def test_whole_nets(watched: list[str], name: str, shape: tuple[int, ...], width: int) -> None:
+    torch.manual_seed(0)
+    *spatial, channels = shape
+    check(models.build(name, shape, 10, width), images(16, channels, *spatial), tolerance=1e-4)
+    assert watched
+
+
+def test_gradients_in_evaluation_mode_are_torch_s(watched: list[str]) -> None:
+    net = models.build("vgg", (8, 8, 1), 10, 8).eval()
+    x = images(2, 1, 8, 8).requires_grad_()
+    net(x).sum().backward()
+    assert x.grad is not None
+    assert "norm_forward" not in watched
+
+
+@pytest.mark.parametrize("change", ["threads", "channels first", "double", "autocast", "switch"])
+def test_what_the_kernels_are_not_for(
+    watched: list[str], change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, x = models.build("vgg", (14, 14, 3), 10, 8), images(4, 3, 14, 14)
+    if change == "threads":
+        torch.set_num_threads(2)
+    if change == "switch":
+        monkeypatch.setattr(layers, "kernels", lambda: None)
+    if change == "double":
+        net, x = net.double(), x.double()
+    if change == "channels first":
+        x = x.contiguous()
+    with torch.autocast("cpu", torch.bfloat16, enabled=change == "autocast"):
+        assert net(x).isfinite().all()
+    assert "convolution_forward" not in watched or change == "channels first"
+    assert "first_layer_forward" not in watched
+
+
+def in_a_process(code: str, folder: Path, **environment: str) -> str:
+    """Output of code; the user's cache is in the folder."""
+    environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")} | environment
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout.strip()
+
+
+# The source as if nobody had compiled it, in a read-only folder (root may write everywhere).
+FRESH = """
+import logging, os, pathlib, shutil, sys, tempfile
+logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
+from ddcnn.kernels import library
+copy = pathlib.Path(tempfile.mkdtemp())
+for path in library.FOLDER.glob("*.[ch]*"):
+    shutil.copy(path, copy)
+library.FOLDER = copy
+access = os.access
+library.os.access = lambda path, mode: mode != os.W_OK and access(path, mode)
+"""
+
+
+def test_without_a_compiler_torch_computes(tmp_path: Path) -> None:
+    code = FRESH + "print(library.kernels())"
+    said = in_a_process(code, tmp_path, PATH="", CXX="")
+    assert "there is no C++ compiler" in said
+    assert said.endswith("None")
+
+
+def test_a_compiler_that_fails_is_no_error(tmp_path: Path) -> None:
+    compiler = tmp_path / "c++"
+    compiler.write_text("#!/bin/sh\necho 'no room for me' >&2\nexit 3\n")
+    compiler.chmod(0o755)
+    said = in_a_process(FRESH + "print(library.kernels())", tmp_path, CXX=str(compiler))
+    assert "no room for me" in said
+    assert said.endswith("None")
+    assert not list(tmp_path.rglob("*.so"))
+
+
+def test_a_read_only_installation_compiles_into_the_user_s_cache(tmp_path: Path) -> None:
+    said = in_a_process(FRESH + "library.kernels(); print(library.compiled())", tmp_path)
+    assert said.splitlines()[-1].startswith(str(tmp_path / "cache" / "ddcnn" / "kernels-"))
+    assert len(list(tmp_path.rglob("*.so"))) == 1
+
+
+def test_the_switch(tmp_path: Path) -> None:
+    assert (
+        in_a_process(FRESH + "print(library.kernels())", tmp_path, DDCNN_KERNELS="torch") == "None"
+    )
+
+
+def test_code_digests_hold_the_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ddcnn import provenance
+
+    files = provenance._imported_files(["ddcnn.models.vgg"], {"ddcnn": provenance.PACKAGE.parent})
+    assert {"convolution.cpp", "batch_norm.cpp", "first_layer.cpp", "vector.h"} <= {
+        path.name for path in files
+    }

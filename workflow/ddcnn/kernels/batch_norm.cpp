@@ -1,0 +1,311 @@
+// Batch norm (Ioffe and Szegedy, arXiv 1502.03167) over the channels of rows, with what follows it: ReLU,
+// or a maximum over windows of two pixels along every axis and ReLU. So what a layer computes is
+// written once, and what lies before the maximum not at all. Channels are a multiple of 8.
+
+#include <cmath>
+
+#include "vector.h"
+
+namespace {
+
+constexpr int BLOCK = 64;  // rows that are summed in float32, and stay in the first cache meanwhile
+
+// Means and sums of squared differences of each channel, merged block by block in float64
+// (Chan, Golub and LeVeque, 1979): no cancellation where the mean is large.
+template <int L>
+void moments(const float* x, long rows, int channels, double* mean, double* squares) {
+    for (int c = 0; c < channels; ++c) mean[c] = squares[c] = 0;
+    for (long first = 0; first < rows; first += BLOCK) {
+        const int count = rows - first < BLOCK ? int(rows - first) : BLOCK;
+        const double all = double(first + count), share = count / all;
+        for (int c = 0; c < channels; c += L) {
+            const float* from = x + first * channels + c;
+            Vec<L> sum[4] = {};
+            for (int r = 0; r < count; ++r) sum[r & 3] += load<L>(from + long(r) * channels);
+            const Vec<L> center = (sum[0] + sum[1] + sum[2] + sum[3]) / float(count);
+            Vec<L> spread[4] = {};
+            for (int r = 0; r < count; ++r) {
+                const Vec<L> d = load<L>(from + long(r) * channels) - center;
+                spread[r & 3] += d * d;
+            }
+            const Vec<L> within = spread[0] + spread[1] + spread[2] + spread[3];
+            for (int l = 0; l < L; ++l) {
+                const double apart = center[l] - mean[c + l];
+                squares[c + l] += within[l] + apart * apart * (first * share);
+                mean[c + l] += apart * share;
+            }
+        }
+    }
+}
+
+// Scale and shift of every channel; in training also what the backward pass needs.
+struct Affine {
+    float *scale, *shift;
+};
+
+template <int L>
+void normalise(const float* x, float* y, long rows, int channels, const Affine& a, bool with_relu) {
+    for (long r = 0; r < rows; ++r)
+        for (int c = 0; c < channels; c += L) {
+            const Vec<L> z = load<L>(x + r * channels + c) * load<L>(a.scale + c) + load<L>(a.shift + c);
+            store<L>(y + r * channels + c, with_relu ? relu<L>(z) : z);
+        }
+}
+
+// Sums of dz and of dz (x - mean), where dz is dy after the ReLU's mask.
+template <int L>
+void sums_of_gradients(const float* x, const float* y, const float* dy, const float* mean, long rows, int channels,
+                       bool with_relu, double* plain, double* weighted) {
+    for (int c = 0; c < channels; ++c) plain[c] = weighted[c] = 0;
+    for (long first = 0; first < rows; first += BLOCK) {
+        const int count = rows - first < BLOCK ? int(rows - first) : BLOCK;
+        for (int c = 0; c < channels; c += L) {
+            const Vec<L> m = load<L>(mean + c);
+            Vec<L> p[4] = {}, w[4] = {};
+            for (int r = 0; r < count; ++r) {
+                const long at = (first + r) * channels + c;
+                Vec<L> dz = load<L>(dy + at);
+                if (with_relu) dz = load<L>(y + at) > 0.0f ? dz : Vec<L>{};
+                p[r & 3] += dz, w[r & 3] += dz * (load<L>(x + at) - m);
+            }
+            const Vec<L> ps = p[0] + p[1] + p[2] + p[3], ws = w[0] + w[1] + w[2] + w[3];
+            for (int l = 0; l < L; ++l) plain[c + l] += ps[l], weighted[c + l] += ws[l];
+        }
+    }
+}
+
+// dx = factor dz - constant - slope (x - mean), per channel.
+struct Backward {
+    float *factor, *constant, *slope;
+};
+
+template <int L>
+inline Vec<L> gradient(const Backward& b, Vec<L> dz, Vec<L> x, const float* mean, int c) {
+    return load<L>(b.factor + c) * dz - load<L>(b.constant + c) - load<L>(b.slope + c) * (x - load<L>(mean + c));
+}
+
+template <int L>
+void gradients(const float* x, const float* y, const float* dy, const float* mean, float* dx, long rows, int channels,
+               bool with_relu, const Backward& b) {
+    for (long r = 0; r < rows; ++r)
+        for (int c = 0; c < channels; c += L) {
+            const long at = r * channels + c;
+            Vec<L> dz = load<L>(dy + at);
+            if (with_relu) dz = load<L>(y + at) > 0.0f ? dz : Vec<L>{};
+            store<L>(dx + at, gradient<L>(b, dz, load<L>(x + at), mean, c));
+        }
+}
+
+// Windows of 1 or 2 slices, 2 rows and 2 columns; what is left over at the ends is in no window.
+struct Windows {
+    int images, depth, height, width, channels, slices;
+
+    int down() const { return height / 2; }
+    int across() const { return width / 2; }
+    int count() const { return depth / slices; }
+    long pixel(int image, int z, int y, int x) const {
+        return (((long(image) * depth + z) * height + y) * width + x) * channels;
+    }
+    long window(int image, int z, int y, int x) const {
+        return (((long(image) * count() + z) * down() + y) * across() + x) * channels;
+    }
+};
+
+template <typename Each>
+void over_windows(const Windows& w, Each each) {
+    for (int image = 0; image < w.images; ++image)
+        for (int z = 0; z < w.count(); ++z)
+            for (int y = 0; y < w.down(); ++y)
+                for (int x = 0; x < w.across(); ++x)
+                    each(w.pixel(image, z * w.slices, 2 * y, 2 * x), w.window(image, z, y, x));
+}
+
+// y = ReLU of the largest of a window; which: the first that is as large.
+template <int L>
+void pool(const float* x, float* y, uint8_t* which, const Windows& w, const Affine* a) {
+    const long row = long(w.width) * w.channels, slice = row * w.height;
+    over_windows(w, [&](long pixel, long window) {
+        for (int c = 0; c < w.channels; c += L) {
+            Vec<L> best{};
+            Int<L> at{};
+            for (int k = 0; k < 4 * w.slices; ++k) {
+                Vec<L> z = load<L>(x + pixel + (k >> 2) * slice + (k >> 1 & 1) * row + (k & 1) * w.channels + c);
+                if (a) z = z * load<L>(a->scale + c) + load<L>(a->shift + c);
+                // What is no number wins, as in torch: nobody shall miss it.
+                const Int<L> larger = k ? (z > best) | (z != z) : Int<L>{} - 1;
+                best = larger ? z : best, at = larger ? Int<L>{} + k : at;
+            }
+            store<L>(y + window + c, relu<L>(best));
+            if (which) store_bytes<L>(which + window + c, at);
+        }
+    });
+}
+
+// dz of the pixels in a window: of the largest alone, if ReLU let it through.
+template <int L>
+inline Vec<L> passed(const float* y, const float* dy, long at) {
+    return load<L>(y + at) > 0.0f ? load<L>(dy + at) : Vec<L>{};
+}
+
+template <int L>
+void pool_sums(const float* x, const float* y, const float* dy, const uint8_t* which, const float* mean,
+               const Windows& w, double* plain, double* weighted, float* partial) {
+    const long row = long(w.width) * w.channels, slice = row * w.height;
+    for (int c = 0; c < w.channels; ++c) plain[c] = weighted[c] = 0;
+    Windows one = w;
+    one.images = 1;
+    for (int image = 0; image < w.images; ++image) {
+        memset(partial, 0, 8 * w.channels);
+        const long pixels = w.pixel(image, 0, 0, 0), windows = w.window(image, 0, 0, 0);
+        over_windows(one, [&](long pixel, long window) {
+            for (int c = 0; c < w.channels; c += L) {
+                const Vec<L> dz = passed<L>(y, dy, windows + window + c), m = load<L>(mean + c);
+                const Int<L> at = load_bytes<L>(which + windows + window + c);
+                Vec<L> largest{};
+                for (int k = 0; k < 4 * w.slices; ++k) {
+                    const long p = pixels + pixel + (k >> 2) * slice + (k >> 1 & 1) * row + (k & 1) * w.channels + c;
+                    largest = at == k ? load<L>(x + p) : largest;
+                }
+                store<L>(partial + c, load<L>(partial + c) + dz);
+                float* sum = partial + w.channels + c;
+                store<L>(sum, load<L>(sum) + dz * (largest - m));
+            }
+        });
+        for (int c = 0; c < w.channels; ++c) plain[c] += partial[c], weighted[c] += partial[w.channels + c];
+    }
+}
+
+// dx of every pixel; with b of the batch norm before, else of the maximum and ReLU alone.
+template <int L>
+void pool_gradients(const float* x, const float* y, const float* dy, const uint8_t* which, const float* mean, float* dx,
+                    const Windows& w, const Backward* b) {
+    const long row = long(w.width) * w.channels, slice = row * w.height;
+    auto outside = [&](long at) {
+        for (int c = 0; c < w.channels; c += L)
+            store<L>(dx + at + c, b ? gradient<L>(*b, Vec<L>{}, load<L>(x + at + c), mean, c) : Vec<L>{});
+    };
+    for (int image = 0; image < w.images; ++image)
+        for (int z = 0; z < w.depth; ++z) {
+            const bool below = z >= w.count() * w.slices;
+            for (int r = 0; r < w.height; ++r)
+                for (int c = below || r >= 2 * w.down() ? 0 : 2 * w.across(); c < w.width; ++c) outside(w.pixel(image, z, r, c));
+        }
+    over_windows(w, [&](long pixel, long window) {
+        for (int c = 0; c < w.channels; c += L) {
+            const Vec<L> dz = passed<L>(y, dy, window + c);
+            const Int<L> at = load_bytes<L>(which + window + c);
+            for (int k = 0; k < 4 * w.slices; ++k) {
+                const long p = pixel + (k >> 2) * slice + (k >> 1 & 1) * row + (k & 1) * w.channels + c;
+                const Vec<L> mine = at == k ? dz : Vec<L>{};
+                store<L>(dx + p, b ? gradient<L>(*b, mine, load<L>(x + p), mean, c) : mine);
+            }
+        }
+    });
+}
+
+struct Norm {
+    const float *weight, *bias;        // per channel
+    float *running_mean, *running_var;  // of the data seen so far
+    float momentum, epsilon;
+};
+
+// Statistics of the batch, running ones, and the affine map that batch norm is. saved: mean and
+// 1 / standard deviation, for the backward pass.
+template <int L>
+Affine affine(const float* x, const Norm& n, long rows, int channels, bool training, float* saved, float* memory) {
+    float *scale = memory, *shift = memory + channels;
+    double* mean = reinterpret_cast<double*>(memory + 2 * channels);
+    double* squares = mean + channels;
+    if (training) moments<L>(x, rows, channels, mean, squares);
+    for (int c = 0; c < channels; ++c) {
+        if (training) {
+            const double variance = squares[c] / rows;
+            n.running_mean[c] += n.momentum * float(mean[c] - n.running_mean[c]);
+            n.running_var[c] += n.momentum * float(squares[c] / (rows - 1) - n.running_var[c]);
+            saved[c] = float(mean[c]), saved[channels + c] = float(1 / std::sqrt(variance + n.epsilon));
+        } else {
+            saved[c] = n.running_mean[c], saved[channels + c] = 1 / std::sqrt(n.running_var[c] + n.epsilon);
+        }
+        scale[c] = saved[channels + c] * n.weight[c], shift[c] = n.bias[c] - saved[c] * scale[c];
+    }
+    return {scale, shift};
+}
+
+// Gradients of weight and bias, and the coefficients of dx, from the two sums.
+Backward coefficients(const double* plain, const double* weighted, const float* weight, const float* saved, long rows,
+                      int channels, float* d_weight, float* d_bias, float* memory) {
+    const Backward b{memory, memory + channels, memory + 2 * channels};
+    for (int c = 0; c < channels; ++c) {
+        const double inverse = saved[channels + c], factor = weight[c] * inverse;
+        d_weight[c] = float(weighted[c] * inverse), d_bias[c] = float(plain[c]);
+        b.factor[c] = float(factor), b.constant[c] = float(factor * plain[c] / rows);
+        b.slope[c] = float(factor * inverse * inverse * weighted[c] / rows);
+    }
+    return b;
+}
+
+float* memory_of(int channels) { return scratch(16L * channels); }
+
+#define FOR_LANES(statement) \
+    if (channels % 16 == 0) { constexpr int L = 16; statement; } else { constexpr int L = 8; statement; }
+
+}  // namespace
+
+extern "C" {
+
+// y of x (rows, channels), both with channels last. saved (2, channels) is written.
+void norm_forward(const float* x, const float* weight, const float* bias, float* running_mean, float* running_var,
+                  float momentum, float epsilon, int training, int with_relu, float* y, float* saved, long rows,
+                  int channels) {
+    const Norm n{weight, bias, running_mean, running_var, momentum, epsilon};
+    FOR_LANES(normalise<L>(x, y, rows, channels, affine<L>(x, n, rows, channels, training, saved, memory_of(channels)),
+                           with_relu))
+}
+
+// Gradients of x, weight and bias of norm_forward in training.
+void norm_backward(const float* x, const float* y, const float* dy, const float* weight, const float* saved,
+                   int with_relu, float* dx, float* d_weight, float* d_bias, long rows, int channels) {
+    float* memory = memory_of(channels);
+    double *plain = reinterpret_cast<double*>(memory + 4 * channels), *weighted = plain + channels;
+    FOR_LANES(sums_of_gradients<L>(x, y, dy, saved, rows, channels, with_relu, plain, weighted);
+              const Backward b = coefficients(plain, weighted, weight, saved, rows, channels, d_weight, d_bias, memory);
+              gradients<L>(x, y, dy, saved, dx, rows, channels, with_relu, b))
+}
+
+// Batch norm of x (images, depth, height, width, channels), then pool_forward.
+void norm_pool_forward(const float* x, const float* weight, const float* bias, float* running_mean, float* running_var,
+                       float momentum, float epsilon, int training, float* y, uint8_t* which, float* saved, int images,
+                       int depth, int height, int width, int channels, int slices) {
+    const Norm n{weight, bias, running_mean, running_var, momentum, epsilon};
+    const Windows w{images, depth, height, width, channels, slices};
+    const long rows = long(images) * depth * height * width;
+    FOR_LANES(const Affine a = affine<L>(x, n, rows, channels, training, saved, memory_of(channels));
+              pool<L>(x, y, which, w, &a))
+}
+
+void norm_pool_backward(const float* x, const float* y, const float* dy, const uint8_t* which, const float* weight,
+                        const float* saved, float* dx, float* d_weight, float* d_bias, int images, int depth, int height,
+                        int width, int channels, int slices) {
+    const Windows w{images, depth, height, width, channels, slices};
+    const long rows = long(images) * depth * height * width;
+    float *memory = memory_of(channels), *partial = memory + 8 * channels;
+    double *plain = reinterpret_cast<double*>(memory + 4 * channels), *weighted = plain + channels;
+    FOR_LANES(pool_sums<L>(x, y, dy, which, saved, w, plain, weighted, partial);
+              const Backward b = coefficients(plain, weighted, weight, saved, rows, channels, d_weight, d_bias, memory);
+              pool_gradients<L>(x, y, dy, which, saved, dx, w, &b))
+}
+
+// ReLU of the maximum over windows of `slices` x 2 x 2 of x (images, depth, height, width, channels);
+// which: number of the pixel in its window, or null.
+void pool_forward(const float* x, float* y, uint8_t* which, int images, int depth, int height, int width, int channels,
+                  int slices) {
+    const Windows w{images, depth, height, width, channels, slices};
+    FOR_LANES(pool<L>(x, y, which, w, nullptr))
+}
+
+void pool_backward(const float* y, const float* dy, const uint8_t* which, float* dx, int images, int depth, int height,
+                   int width, int channels, int slices) {
+    const Windows w{images, depth, height, width, channels, slices};
+    FOR_LANES(pool_gradients<L>(nullptr, y, dy, which, nullptr, dx, w, nullptr))
+}
+}

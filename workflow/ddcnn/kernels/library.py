@@ -1,0 +1,118 @@
+"""The compiled kernels: one shared library per version of their source and kind of processor."""
+
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import torch
+
+log = logging.getLogger(__name__)
+
+FOLDER = Path(__file__).parent
+SOURCES = ("convolution.cpp", "batch_norm.cpp", "first_layer.cpp")
+# Off: DDCNN_KERNELS=torch.
+SWITCH = "DDCNN_KERNELS"
+# Kinds of processors that the kernels were measured on, by torch's names for them.
+PROCESSORS = {
+    "AVX512": ("-march=x86-64-v4", "-mprefer-vector-width=512"),
+    "AVX2": ("-march=x86-64-v3",),
+}
+# What is no number must stay so: nothing that assumes finite numbers.
+FLAGS = (
+    *("-O3", "-std=c++17", "-shared", "-fPIC"),
+    *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros"),
+)
+SECONDS = 120  # that a compiler may take
+
+
+# Arguments of the functions in their order: p pointer, i int, l long, f float.
+ARGUMENTS = {
+    "convolution_forward": "pppp iiiiiiii",
+    "convolution_backward_input": "ppp iiiiiiii",
+    "convolution_backward_weights": "ppp iiiiiiii",
+    "first_layer_forward": "pppp iiiiiiii",
+    "first_layer_backward": "ppp iiiiiiii",
+    "sum_of_rows": "pp li",
+    "norm_forward": "ppppp ffii pp li",
+    "norm_backward": "ppppp i ppp li",
+    "norm_pool_forward": "ppppp ffi ppp iiiiii",
+    "norm_pool_backward": "pppppp ppp iiiiii",
+    "pool_forward": "ppp iiiiii",
+    "pool_backward": "pppp iiiiii",
+}
+TYPES = {"p": ctypes.c_void_p, "i": ctypes.c_int, "l": ctypes.c_long, "f": ctypes.c_float}
+
+
+@functools.cache
+def kernels() -> ctypes.CDLL | None:
+    """The library, compiled if need be; None where there is none, and torch's kernels are used."""
+    if os.environ.get(SWITCH) == "torch":
+        return None
+    try:
+        library = ctypes.CDLL(str(compiled()))
+    except (OSError, subprocess.SubprocessError) as error:
+        log.info("computing with torch's kernels alone: %s", reason(error))
+        return None
+    for name, arguments in ARGUMENTS.items():
+        function = getattr(library, name)
+        function.restype = None
+        function.argtypes = [TYPES[kind] for kind in arguments if kind in TYPES]
+    return library
+
+
+def compiled() -> Path:
+    """The library's file; compiled beside the source or, if that is read-only, in the user's cache.
+
+    Raises:
+        OSError: no compiler, another kind of processor, or no place to write.
+        subprocess.SubprocessError: the compiler fails.
+    """
+    kind = torch.backends.cpu.get_cpu_capability()
+    if kind not in PROCESSORS or platform.machine() not in ("x86_64", "AMD64"):
+        raise OSError(f"they are for processors with {' or '.join(PROCESSORS)}, this is {kind}")
+    command = [*FLAGS, *PROCESSORS[kind]]
+    name = f"kernels-{_digest(command)}.so"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "ddcnn")
+    for folder in (FOLDER, cache):
+        if (folder / name).exists():
+            return folder / name
+    compilers = (os.environ.get("CXX"), "c++", "g++", "clang++")
+    compiler = next((name for name in compilers if name and shutil.which(name)), None)
+    if compiler is None:
+        raise OSError("there is no C++ compiler (c++, g++, clang++, or what CXX names)")
+    folder = FOLDER if os.access(FOLDER, os.W_OK) else cache
+    folder.mkdir(parents=True, exist_ok=True)
+    return _compile([compiler, *command], folder / name)
+
+
+def reason(error: OSError | subprocess.SubprocessError) -> str:
+    """Why there are no kernels, in one line."""
+    said = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip().splitlines()
+    return f"{error}: {said[0]}" if said else str(error)
+
+
+def _compile(command: list[str], path: Path) -> Path:
+    with tempfile.TemporaryDirectory(dir=path.parent) as aside:
+        out = Path(aside, path.name)
+        sources = [str(FOLDER / name) for name in SOURCES]
+        subprocess.run(
+            [*command, *sources, "-o", str(out)], check=True, capture_output=True, timeout=SECONDS
+        )
+        # Several jobs may compile at once: each puts the same file into place.
+        os.replace(out, path)
+    log.info("compiled %s", path.name)
+    return path
+
+
+def _digest(command: list[str]) -> str:
+    digest = hashlib.sha256(" ".join(command).encode())
+    for path in sorted((*FOLDER.glob("*.cpp"), *FOLDER.glob("*.h"))):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
