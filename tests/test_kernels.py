@@ -179,6 +179,11 @@ def test_what_is_no_number_stays_so(net: nn.Module, position: tuple[int, ...]) -
     assert net(x).isnan().any()
 
 
+def test_a_variance_beyond_float32_is_noticed() -> None:
+    x = images(4, 8, 6, 6) * 1e30
+    assert Layers(nn.BatchNorm2d(8), nn.ReLU())(x).isnan().any()
+
+
 def test_evaluation_uses_running_statistics(watched: list[str]) -> None:
     net = models.build("vgg", (14, 14, 1), 10, 16)
     x = images(32, 1, 14, 14)
@@ -210,6 +215,15 @@ def test_whole_nets(watched: list[str], name: str, shape: tuple[int, ...], width
     *spatial, channels = shape
     check(models.build(name, shape, 10, width), images(16, channels, *spatial), tolerance=1e-4)
     assert watched
+
+
+def test_outputs_of_torch_s_layers_in_another_order_of_memory(watched: list[str]) -> None:
+    """Of one channel the order is not known: torch's convolution of 4 channels puts them first."""
+    convolutions = (layers.Conv2d(1, 4, 3, bias=False), layers.Conv2d(4, 8, 3, bias=False))
+    net = Layers(*convolutions, nn.BatchNorm2d(8), nn.ReLU())
+    check(net, torch.randn(5, 1, 8, 6))
+    check(net, images(5, 1, 8, 6))
+    assert "norm_forward" in watched
 
 
 def test_gradients_in_evaluation_mode_are_torch_s(watched: list[str]) -> None:

@@ -143,7 +143,9 @@ def plain_loop(net: nn.Module, samples: Images, batches: list, settings: Setting
     ],
     ids=["sgd", "label smoothing", "adamw"],
 )
-def test_training_has_the_losses_of_a_plain_loop(changes):
+def test_training_has_the_losses_of_a_plain_loop(changes, monkeypatch):
+    # The same layers in both loops: AdamW makes much of a rounding error in a small gradient.
+    monkeypatch.setattr("ddcnn.models.layers.kernels", lambda: None)
     settings = replace(SETTINGS, **changes)
     plain_net = make_net()
     samples = Recorded(make_images())

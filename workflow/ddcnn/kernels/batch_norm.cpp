@@ -120,23 +120,25 @@ void over_windows(const Windows& w, Each each) {
                     each(w.pixel(image, z * w.slices, 2 * y, 2 * x), w.window(image, z, y, x));
 }
 
-// y = ReLU of the largest of a window; which: the first that is as large.
+// y = ReLU of the largest of a window; which: the first that is as large; largest: it before the
+// affine map. The latter two may be null.
 template <int L>
-void pool(const float* x, float* y, uint8_t* which, const Windows& w, const Affine* a) {
+void pool(const float* x, float* y, uint8_t* which, float* largest, const Windows& w, const Affine* a) {
     const long row = long(w.width) * w.channels, slice = row * w.height;
     over_windows(w, [&](long pixel, long window) {
         for (int c = 0; c < w.channels; c += L) {
-            Vec<L> best{};
+            Vec<L> best{}, before{};
             Int<L> at{};
             for (int k = 0; k < 4 * w.slices; ++k) {
-                Vec<L> z = load<L>(x + pixel + (k >> 2) * slice + (k >> 1 & 1) * row + (k & 1) * w.channels + c);
-                if (a) z = z * load<L>(a->scale + c) + load<L>(a->shift + c);
+                const Vec<L> v = load<L>(x + pixel + (k >> 2) * slice + (k >> 1 & 1) * row + (k & 1) * w.channels + c);
+                const Vec<L> z = a ? v * load<L>(a->scale + c) + load<L>(a->shift + c) : v;
                 // What is no number wins, as in torch: nobody shall miss it.
                 const Int<L> larger = k ? (z > best) | (z != z) : Int<L>{} - 1;
-                best = larger ? z : best, at = larger ? Int<L>{} + k : at;
+                best = larger ? z : best, before = larger ? v : before, at = larger ? Int<L>{} + k : at;
             }
             store<L>(y + window + c, relu<L>(best));
             if (which) store_bytes<L>(which + window + c, at);
+            if (largest) store<L>(largest + window + c, before);
         }
     });
 }
@@ -145,34 +147,6 @@ void pool(const float* x, float* y, uint8_t* which, const Windows& w, const Affi
 template <int L>
 inline Vec<L> passed(const float* y, const float* dy, long at) {
     return load<L>(y + at) > 0.0f ? load<L>(dy + at) : Vec<L>{};
-}
-
-template <int L>
-void pool_sums(const float* x, const float* y, const float* dy, const uint8_t* which, const float* mean,
-               const Windows& w, double* plain, double* weighted, float* partial) {
-    const long row = long(w.width) * w.channels, slice = row * w.height;
-    for (int c = 0; c < w.channels; ++c) plain[c] = weighted[c] = 0;
-    Windows one = w;
-    one.images = 1;
-    for (int image = 0; image < w.images; ++image) {
-        memset(partial, 0, 8 * w.channels);
-        const long pixels = w.pixel(image, 0, 0, 0), windows = w.window(image, 0, 0, 0);
-        over_windows(one, [&](long pixel, long window) {
-            for (int c = 0; c < w.channels; c += L) {
-                const Vec<L> dz = passed<L>(y, dy, windows + window + c), m = load<L>(mean + c);
-                const Int<L> at = load_bytes<L>(which + windows + window + c);
-                Vec<L> largest{};
-                for (int k = 0; k < 4 * w.slices; ++k) {
-                    const long p = pixels + pixel + (k >> 2) * slice + (k >> 1 & 1) * row + (k & 1) * w.channels + c;
-                    largest = at == k ? load<L>(x + p) : largest;
-                }
-                store<L>(partial + c, load<L>(partial + c) + dz);
-                float* sum = partial + w.channels + c;
-                store<L>(sum, load<L>(sum) + dz * (largest - m));
-            }
-        });
-        for (int c = 0; c < w.channels; ++c) plain[c] += partial[c], weighted[c] += partial[w.channels + c];
-    }
 }
 
 // dx of every pixel; with b of the batch norm before, else of the maximum and ReLU alone.
@@ -219,7 +193,8 @@ Affine affine(const float* x, const Norm& n, long rows, int channels, bool train
     if (training) moments<L>(x, rows, channels, mean, squares);
     for (int c = 0; c < channels; ++c) {
         if (training) {
-            const double variance = squares[c] / rows;
+            // Beyond float32 a training has diverged: it shall see that in its loss.
+            const double variance = std::isfinite(squares[c]) ? squares[c] / rows : NAN;
             n.running_mean[c] += n.momentum * float(mean[c] - n.running_mean[c]);
             n.running_var[c] += n.momentum * float(squares[c] / (rows - 1) - n.running_var[c]);
             saved[c] = float(mean[c]), saved[channels + c] = float(1 / std::sqrt(variance + n.epsilon));
@@ -244,7 +219,7 @@ Backward coefficients(const double* plain, const double* weighted, const float* 
     return b;
 }
 
-float* memory_of(int channels) { return scratch(16L * channels); }
+float* memory_of(int channels) { return scratch(8L * channels); }
 
 #define FOR_LANES(statement) \
     if (channels % 16 == 0) { constexpr int L = 16; statement; } else { constexpr int L = 8; statement; }
@@ -274,23 +249,25 @@ void norm_backward(const float* x, const float* y, const float* dy, const float*
 
 // Batch norm of x (images, depth, height, width, channels), then pool_forward.
 void norm_pool_forward(const float* x, const float* weight, const float* bias, float* running_mean, float* running_var,
-                       float momentum, float epsilon, int training, float* y, uint8_t* which, float* saved, int images,
-                       int depth, int height, int width, int channels, int slices) {
+                       float momentum, float epsilon, int training, float* y, uint8_t* which, float* largest,
+                       float* saved, int images, int depth, int height, int width, int channels, int slices) {
     const Norm n{weight, bias, running_mean, running_var, momentum, epsilon};
     const Windows w{images, depth, height, width, channels, slices};
     const long rows = long(images) * depth * height * width;
     FOR_LANES(const Affine a = affine<L>(x, n, rows, channels, training, saved, memory_of(channels));
-              pool<L>(x, y, which, w, &a))
+              pool<L>(x, y, which, largest, w, &a))
 }
 
-void norm_pool_backward(const float* x, const float* y, const float* dy, const uint8_t* which, const float* weight,
-                        const float* saved, float* dx, float* d_weight, float* d_bias, int images, int depth, int height,
-                        int width, int channels, int slices) {
+void norm_pool_backward(const float* x, const float* y, const float* dy, const uint8_t* which, const float* largest,
+                        const float* weight, const float* saved, float* dx, float* d_weight, float* d_bias, int images,
+                        int depth, int height, int width, int channels, int slices) {
     const Windows w{images, depth, height, width, channels, slices};
     const long rows = long(images) * depth * height * width;
-    float *memory = memory_of(channels), *partial = memory + 8 * channels;
+    const long windows = long(images) * w.count() * w.down() * w.across();
+    float* memory = memory_of(channels);
     double *plain = reinterpret_cast<double*>(memory + 4 * channels), *weighted = plain + channels;
-    FOR_LANES(pool_sums<L>(x, y, dy, which, saved, w, plain, weighted, partial);
+    // Only the largest of a window has a gradient before the norm, so the sums are over windows.
+    FOR_LANES(sums_of_gradients<L>(largest, y, dy, saved, windows, channels, true, plain, weighted);
               const Backward b = coefficients(plain, weighted, weight, saved, rows, channels, d_weight, d_bias, memory);
               pool_gradients<L>(x, y, dy, which, saved, dx, w, &b))
 }
@@ -300,7 +277,7 @@ void norm_pool_backward(const float* x, const float* y, const float* dy, const u
 void pool_forward(const float* x, float* y, uint8_t* which, int images, int depth, int height, int width, int channels,
                   int slices) {
     const Windows w{images, depth, height, width, channels, slices};
-    FOR_LANES(pool<L>(x, y, which, w, nullptr))
+    FOR_LANES(pool<L>(x, y, which, nullptr, w, nullptr))
 }
 
 void pool_backward(const float* y, const float* dy, const uint8_t* which, float* dx, int images, int depth, int height,

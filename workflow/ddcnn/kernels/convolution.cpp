@@ -119,28 +119,35 @@ void weights_from_transformed(const float* U, float* gradient, const Shape& s) {
             }
 }
 
-// V = B^T d B of 4 x 4 pixels from (row, column) of a slice; outside of it are zeros.
+// B^T d for one column of four rows: the half of the transform that two tiles side by side share.
 template <int L>
-inline void transform_pixels(const float* slice, const float* zeros, float* V, long step, int height, int width,
-                             int channels, int row, int column) {
-    const float* at[4][4];
-    for (int i = 0; i < 4; ++i)
-        for (int j = 0; j < 4; ++j) {
-            const int y = row + i, x = column + j;
-            const bool inside = y >= 0 && y < height && x >= 0 && x < width;
-            at[i][j] = inside ? slice + (long(y) * width + x) * channels : zeros;
-        }
+inline void transform_column(const float* const rows[4], const bool there[4], bool inside, long at, Vec<L> t[4]) {
+    Vec<L> d[4];
+    for (int i = 0; i < 4; ++i) d[i] = inside && there[i] ? load<L>(rows[i] + at) : Vec<L>{};
+    t[0] = d[0] - d[2], t[1] = d[1] + d[2], t[2] = d[2] - d[1], t[3] = d[1] - d[3];
+}
+
+// V = B^T d B of the 4 x 4 pixels of tiles side by side, the first at (row, column) of a slice;
+// outside of it are zeros.
+template <int L>
+inline void transform_pixels(const float* slice, float* V, long step, int height, int width, int channels, int row,
+                             int column, int tiles) {
+    const float* rows[4];
+    bool there[4];
+    for (int i = 0; i < 4; ++i) rows[i] = slice + long(row + i) * width * channels, there[i] = row + i >= 0 && row + i < height;
     for (int c = 0; c < channels; c += L) {
         Vec<L> t[4][4];
-        for (int j = 0; j < 4; ++j) {
-            const Vec<L> p = load<L>(at[0][j] + c), q = load<L>(at[1][j] + c);
-            const Vec<L> r = load<L>(at[2][j] + c), s = load<L>(at[3][j] + c);
-            t[0][j] = p - r, t[1][j] = q + r, t[2][j] = r - q, t[3][j] = q - s;
-        }
-        for (int i = 0; i < 4; ++i) {
-            float* to = V + i * 4 * step + c;
-            store<L>(to, t[i][0] - t[i][2]), store<L>(to + step, t[i][1] + t[i][2]);
-            store<L>(to + 2 * step, t[i][2] - t[i][1]), store<L>(to + 3 * step, t[i][1] - t[i][3]);
+        for (int j = 0; j < 2; ++j)
+            transform_column<L>(rows, there, column + j >= 0 && column + j < width, long(column + j) * channels + c, t[j]);
+        for (int tile = 0; tile < tiles; ++tile) {
+            const int x = column + 2 * tile + 2;
+            for (int j = 0; j < 2; ++j) transform_column<L>(rows, there, x + j < width, long(x + j) * channels + c, t[2 + j]);
+            float* to = V + long(tile) * channels + c;
+            for (int i = 0; i < 4; ++i, to += 4 * step) {
+                store<L>(to, t[0][i] - t[2][i]), store<L>(to + step, t[1][i] + t[2][i]);
+                store<L>(to + 2 * step, t[2][i] - t[1][i]), store<L>(to + 3 * step, t[1][i] - t[3][i]);
+                t[0][i] = t[2][i], t[1][i] = t[3][i];
+            }
         }
     }
 }
@@ -191,7 +198,7 @@ inline void transform_gradients(const float* slice, const float* zeros, float* Z
 // Runs through all tiles in groups, and for each group through the slices along the first axis.
 // Transformed pixels V of as many slices are kept as the kernel is deep.
 template <int LI, typename EachSlice>
-void over_tiles(const float* x, const Shape& s, float* V, const float* zeros, long V_step, EachSlice each) {
+void over_tiles(const float* x, const Shape& s, float* V, long V_step, EachSlice each) {
     const int across = (s.width_out() + 1) / 2, down = (s.height_out() + 1) / 2;
     const long tiles = long(s.images) * down * across, plane = long(s.height) * s.width * s.channels_in;
     for (long first = 0; first < tiles; first += TILES) {
@@ -205,10 +212,14 @@ void over_tiles(const float* x, const Shape& s, float* V, const float* zeros, lo
         for (int z = 0; z < s.depth_out(); ++z) {
             const int start = z - s.depth_padding();
             for (; next < s.depth && next < start + s.kernel_depth; ++next)
-                for (int t = 0; t < count; ++t)
-                    transform_pixels<LI>(x + (long(places[t].image) * s.depth + next) * plane, zeros,
+                for (int t = 0, side; t < count; t += side) {
+                    const Place& p = places[t];
+                    side = (s.width_out() - p.column + 1) / 2;
+                    if (side > count - t) side = count - t;
+                    transform_pixels<LI>(x + (long(p.image) * s.depth + next) * plane,
                                          V + next % s.kernel_depth * AREA * V_step + t * s.channels_in, V_step, s.height,
-                                         s.width, s.channels_in, places[t].row - s.padding, places[t].column - s.padding);
+                                         s.width, s.channels_in, p.row - s.padding, p.column - s.padding, side);
+                }
             each(places, count, z, start);
         }
     }
@@ -217,11 +228,10 @@ void over_tiles(const float* x, const Shape& s, float* V, const float* zeros, lo
 template <int LI, int LO>
 void convolve(const float* x, const float* U, const float* bias, float* y, const Shape& s, float* V) {
     const long V_step = TILES * s.channels_in + GAP, M_step = TILES * s.channels_out + GAP;
-    float *M = V + s.kernel_depth * AREA * V_step, *zeros = M + AREA * M_step;
+    float* M = V + s.kernel_depth * AREA * V_step;
     memset(V, 0, 4 * s.kernel_depth * AREA * V_step);  // rows of the last group that no tile fills
-    memset(zeros, 0, 4 * s.channels_in);
     const long plane = long(s.height_out()) * s.width_out() * s.channels_out;
-    over_tiles<LI>(x, s, V, zeros, V_step, [&](const Place* places, int count, int z, int start) {
+    over_tiles<LI>(x, s, V, V_step, [&](const Place* places, int count, int z, int start) {
         const int rows = (count + ROWS - 1) / ROWS * ROWS;
         for (int p = 0; p < AREA; ++p) {
             Factors f;
@@ -243,9 +253,9 @@ void correlate(const float* x, const float* dy, float* U, const Shape& s, float*
     const long V_step = TILES * s.channels_in + GAP, Z_step = TILES * s.channels_out + GAP;
     float *Z = V + s.kernel_depth * AREA * V_step, *zeros = Z + AREA * Z_step;
     memset(U, 0, 4 * s.kernel_depth * AREA * s.pairs());
-    memset(zeros, 0, 4 * (s.channels_in + s.channels_out));
+    memset(zeros, 0, 4 * s.channels_out);
     const long plane = long(s.height_out()) * s.width_out() * s.channels_out;
-    over_tiles<LI>(x, s, V, zeros, V_step, [&](const Place* places, int count, int z, int start) {
+    over_tiles<LI>(x, s, V, V_step, [&](const Place* places, int count, int z, int start) {
         for (int t = 0; t < count; ++t)
             transform_gradients<LO>(dy + (long(places[t].image) * s.depth_out() + z) * plane, zeros,
                                     Z + t * s.channels_out, Z_step, s.height_out(), s.width_out(), s.channels_out,
@@ -263,7 +273,7 @@ void correlate(const float* x, const float* dy, float* U, const Shape& s, float*
 
 long working_memory(const Shape& s) {
     const long of_tiles = AREA * (s.kernel_depth * (TILES * s.channels_in + GAP) + TILES * s.channels_out + GAP);
-    return s.kernel_depth * AREA * s.pairs() + of_tiles + s.channels_in + s.channels_out + GAP;
+    return s.kernel_depth * AREA * s.pairs() + of_tiles + s.channels_out + GAP;
 }
 
 // Vectors of 16 where the channels fill them.

@@ -118,25 +118,25 @@ class NormalisePool(Function):
     ) -> torch.Tensor:
         """Outputs with half of the pixels along every axis of ``x``, rounded down."""
         y, which, ctx.numbers = _pooled(x)
-        saved = torch.empty(2, x.shape[1])
+        saved, largest = torch.empty(2, x.shape[1]), torch.empty_like(y)
         *statistics, momentum, epsilon, training = running
         kernels().norm_pool_forward(
             *_at(x, weight, bias, *statistics),
             *(momentum, epsilon, training),
-            *_at(y, which, saved),
+            *_at(y, which, largest, saved),
             *ctx.numbers,
         )
-        ctx.save_for_backward(x, y, which, weight, saved)
+        ctx.save_for_backward(x, y, which, largest, weight, saved)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        x, y, which, weight, saved = ctx.saved_tensors
+        x, y, which, largest, weight, saved = ctx.saved_tensors
         dy = dy.contiguous(memory_format=CHANNELS_LAST[dy.ndim])
         dx, d_weight, d_bias = torch.empty_like(x), *torch.empty(2, len(weight))
         kernels().norm_pool_backward(
-            *_at(x, y, dy, which, weight, saved, dx, d_weight, d_bias), *ctx.numbers
+            *_at(x, y, dy, which, largest, weight, saved, dx, d_weight, d_bias), *ctx.numbers
         )
         return dx, d_weight, d_bias, None
 

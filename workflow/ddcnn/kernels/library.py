@@ -42,8 +42,8 @@ ARGUMENTS = {
     "sum_of_rows": "pp li",
     "norm_forward": "ppppp ffii pp li",
     "norm_backward": "ppppp i ppp li",
-    "norm_pool_forward": "ppppp ffi ppp iiiiii",
-    "norm_pool_backward": "pppppp ppp iiiiii",
+    "norm_pool_forward": "ppppp ffi pppp iiiiii",
+    "norm_pool_backward": "ppppppp ppp iiiiii",
     "pool_forward": "ppp iiiiii",
     "pool_backward": "pppp iiiiii",
 }

@@ -53,8 +53,6 @@ class Layers(nn.Sequential):
     """``torch.nn.Sequential`` in which a batch norm or pooling and what follows it are one step."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if not _suits_kernels(x):
-            return super().forward(x)
         layers = list(_flat(self))
         while layers:
             x, done = _step(layers, x)
@@ -70,6 +68,8 @@ def _flat(layers: nn.Sequential) -> Iterator[nn.Module]:
 def _step(layers: Sequence[nn.Module], x: torch.Tensor) -> tuple[torch.Tensor, int]:
     """Outputs of the first layers, as many as go together, and their number."""
     first, second, third = (*layers[:3], None, None)[:3]
+    if not _suits_kernels(x):  # each time: torch's layers choose the order in memory themselves
+        return first(x), 1
     norm = first if _is_plain_norm(first, x) else None
     if norm and _is_pool(second, x) and isinstance(third, nn.ReLU):
         running = running_statistics(norm)
