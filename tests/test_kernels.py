@@ -57,6 +57,7 @@ def images(batch: int, channels: int, *spatial: int, seed: int = 0) -> torch.Ten
 
 def results(net: nn.Module, x: torch.Tensor, dy: torch.Tensor) -> dict[str, torch.Tensor]:
     """Outputs, gradients and buffers of one step of training."""
+    net = copy.deepcopy(net)
     x = x.clone(memory_format=torch.preserve_format).requires_grad_(x.shape[1] > 3)
     y = net(x)
     y.backward(dy.to(y.dtype))
