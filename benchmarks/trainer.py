@@ -45,7 +45,6 @@ def ddcnn_loop(job: Job) -> tuple[Callable[[], float], dict]:
 
 def plain_loop(job: Job) -> tuple[Callable[[], float], dict]:
     """What a PyTorch tutorial shows: DataLoader, float32, channels first, torch.optim."""
-    os.environ["DDCNN_KERNELS"] = "torch"  # the net is built of our layers
     import torch
     from torch.utils.data import DataLoader, TensorDataset
 
@@ -135,6 +134,7 @@ def matrix_product(job: Job) -> tuple[Callable[[], float], dict]:
 
 WAYS = {
     "ddcnn": ddcnn_loop,
+    "ddcnn, kernels of torch": ddcnn_loop,
     "PyTorch, DataLoader": plain_loop,
     "Keras on TensorFlow": keras_fit,
     "Keras on PyTorch": keras_fit,

@@ -1,18 +1,19 @@
 """Training of global and local nets: images and operations per second, one thread.
 
-Against Keras on TensorFlow and on PyTorch (the same net, `fit` on arrays in memory) and against a
-plain PyTorch loop (DataLoader, float32, channels first, torch.optim). Every way has a process of
-its own that trains one epoch whenever it is its turn; the first epoch is not counted. GFLOP/s:
-6 operations (2 forward, 4 backward) for every multiply-add of convolutions and dense layers; share:
-of the rate of a float32 matrix product of 1024 x 1024, measured in the same rounds; cores used: the
-most CPU time over wall time of an epoch.
+Against the same loop with torch's kernels alone, against Keras on TensorFlow and on PyTorch (the
+same net, `fit` on arrays in memory) and against a plain PyTorch loop (DataLoader, float32, channels
+first, torch.optim, torch's kernels). Every way has a process of its own that trains one epoch
+whenever it is its turn; the first epoch is not counted. GFLOP/s: 6 operations (2 forward, 4
+backward) for every multiply-add of convolutions and dense layers by their definition, of which
+ddcnn's kernels do fewer; share: of the rate of a float32 matrix product of 1024 x 1024, measured in
+the same rounds; cores used: the most CPU time over wall time of an epoch.
 """
 
 from contextlib import ExitStack
 
 import nets
 from common import in_turn, options_of, parse, ratios, spread, summary, write_theme
-from workers import BACKENDS, Worker, has_keras
+from workers import BACKENDS, KERNELS_OF_TORCH, Worker, has_keras
 
 JOBS = {
     "global-grey": nets.GLOBAL_GREY,
@@ -22,7 +23,7 @@ JOBS = {
     "global-3d": nets.GLOBAL_3D,
     "local-3d": nets.LOCAL_3D,
 }
-WAYS = ("ddcnn", "PyTorch, DataLoader", *BACKENDS)
+WAYS = ("ddcnn", *KERNELS_OF_TORCH, *BACKENDS)
 LIMIT = "matrix product"
 QUICK = ["local-grey", "local-3d"]
 

@@ -13,6 +13,8 @@ from nets import Job
 HERE = Path(__file__).parent
 # Made by `make bench`: Keras is none of the project's packages.
 KERAS_FOLDER = HERE.parent / ".venv-bench"
+# Whose layers are ours, but not the kernels behind them.
+KERNELS_OF_TORCH = ("ddcnn, kernels of torch", "PyTorch, DataLoader")
 BACKENDS = {"Keras on TensorFlow": "tensorflow", "Keras on PyTorch": "torch"}
 
 
@@ -24,6 +26,8 @@ def environment(way: str = "") -> dict[str, str]:
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
     paths = [str(HERE.parent / "workflow"), os.environ.get("PYTHONPATH", "")]
+    if way in KERNELS_OF_TORCH:
+        found["DDCNN_KERNELS"] = "torch"
     if way in BACKENDS:
         found["KERAS_BACKEND"] = BACKENDS[way]
         paths.insert(0, str(KERAS_FOLDER))
