@@ -19,7 +19,8 @@ from ddcnn.checkpoint import Checkpoint, fingerprint_of, load_weights, save_weig
 from ddcnn.device import JobClock, choose_device
 from ddcnn.files import read_json, read_prepared, write_json, write_npz
 from ddcnn.local import Subdomain, load_images
-from ddcnn.models.cnn_dnn import CnnDnn, CoarseSettings
+from ddcnn.models.cnn_dnn import CnnDnn
+from ddcnn.models.coarse_settings import CoarseSettings
 from ddcnn.models.features import num_features
 from ddcnn.tasks import Task, task_of
 from ddcnn.tiles import Tiling

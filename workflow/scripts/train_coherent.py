@@ -7,7 +7,7 @@ from ddcnn.logs import job
 with job(snakemake.log[0]):
     from ddcnn.coherent import train_coherent
     from ddcnn.local import Subdomain
-    from ddcnn.models.cnn_dnn import CoarseSettings
+    from ddcnn.models.coarse_settings import CoarseSettings
     from ddcnn.tiles import Tiling
     from ddcnn.training import Settings
 
