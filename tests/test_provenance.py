@@ -124,7 +124,7 @@ def test_an_import_counts_wherever_it_stands(tmp_path):
         "async def g():\n    async for _ in g():\n        import nine\n"
         "if f.a: pass\nelif f.b: import ten\n"
     )
-    names = "one two three four five six seven eight nine ten".split()
+    names = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
     found = set()
     for name in names:
         (tmp_path / f"{name}.py").write_text("x = 1\n")
