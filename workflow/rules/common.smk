@@ -14,7 +14,7 @@ from ddcnn import events, models
 from ddcnn.configuration import load_experiment
 from ddcnn.disk import require_writable
 from ddcnn.errors import InputError
-from ddcnn.packs import ANY_TILE, RULE, local_rules
+from ddcnn.packs import ANY_TILE, AWAITED, RULE, local_rules
 from ddcnn.provenance import code_digest
 from ddcnn.tiles import VIEW
 
