@@ -41,6 +41,7 @@ onstart:
 
 onsuccess:
     print(headline())
+    stop_timers()
 
 
 onerror:

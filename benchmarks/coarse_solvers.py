@@ -17,8 +17,8 @@ from scipy import stats
 from ddcnn.coarse import train_coarse
 from ddcnn.configuration import load_experiment
 from ddcnn.files import read_json, read_npz
-from ddcnn.models.cnn_dnn import CoarseSettings
-from ddcnn.training import Settings
+from ddcnn.models.coarse_settings import CoarseSettings
+from ddcnn.records import Settings
 
 DATASET, MODEL = "fashion-mnist-10k", "vgg-w16"
 SOLVERS = ("linear", "mlp")

@@ -49,7 +49,7 @@ def coarse_seconds(folder: Path, solver: str, out: Path | None = None) -> float:
     """
     from ddcnn.coarse import train_coarse
     from ddcnn.configuration import complete
-    from ddcnn.models.cnn_dnn import CoarseSettings
+    from ddcnn.models.coarse_settings import CoarseSettings
     from ddcnn.training import Settings
 
     chosen = complete({"experiment": "bench", "dataset": "bench", "grid": "2x2"})["coarse"]

@@ -11,7 +11,7 @@ from ddcnn.coarse import train_coarse
 from ddcnn.data import dataset_of, download, prepare
 from ddcnn.files import read_npz
 from ddcnn.local import Subdomain, train_local, write_features
-from ddcnn.models.cnn_dnn import CoarseSettings
+from ddcnn.models.coarse_settings import CoarseSettings
 from ddcnn.runs import Trained, evaluate_run
 from ddcnn.shards import write_shards, write_view
 from ddcnn.tiles import Decomposition, Tiling

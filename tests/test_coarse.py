@@ -2,6 +2,8 @@
 
 import copy
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,17 +12,21 @@ import pytest
 import torch
 
 from ddcnn import evaluation
+from ddcnn.checkpoint import load_weights, save_weights
 from ddcnn.coarse import train_coarse
-from ddcnn.coarse.stage import join_folds, read_rows
+from ddcnn.coarse.linear import LinearSolver
+from ddcnn.coarse.stage import join_folds, read_outputs
 from ddcnn.coherent import build_cnn_dnn, load_parts, train_coherent
 from ddcnn.errors import InputError
 from ddcnn.local import Subdomain, train_fold, train_local, write_features
-from ddcnn.models.cnn_dnn import CnnDnn, CoarseNet, CoarseSettings, coarse_input
+from ddcnn.models.cnn_dnn import CnnDnn, CoarseNet, coarse_input
+from ddcnn.models.coarse_settings import CoarseSettings
 from ddcnn.models.cost import multiply_adds, num_parameters
+from ddcnn.records import Settings
 from ddcnn.shards import write_shards, write_view
 from ddcnn.tasks import Classification, Regression
 from ddcnn.tiles import Decomposition, Tiling
-from ddcnn.training import Settings
+from ddcnn.training import Features, evaluate, predict_logits
 
 SETTINGS = Settings(
     epochs=4, batch_size=10, optimizer="adamw", learning_rate=0.01, weight_decay=0.0
@@ -28,6 +34,7 @@ SETTINGS = Settings(
 LINEAR = CoarseSettings("linear", [], 0.0, "log-probabilities")
 MLP = replace(LINEAR, solver="mlp", hidden=[16], dropout=0.1)
 CLASSES = Classification(3)
+TARGETS = Regression((1.0,) * 3, (2.0,) * 3)
 
 
 # The net
@@ -74,6 +81,64 @@ def test_standardised_inputs_have_mean_zero_and_spread_one():
     expected = torch.tensor([1.0, 1.0, 0.0, 1.0])  # what never changes stays without a spread
     torch.testing.assert_close(inputs.std(0, unbiased=False), expected, atol=1e-4, rtol=0)
     assert torch.equal(average, x[:, 4:])
+
+
+@pytest.mark.parametrize("kind", ["probabilities", "log-probabilities", "logits", "features"])
+@pytest.mark.parametrize(
+    "task", [CLASSES, Regression((1.0,) * 3, (2.0,) * 3)], ids=lambda t: t.name
+)
+def test_the_linear_solver_computes_in_arrays_what_the_net_does_in_tensors(tmp_path, kind, task):
+    rng = np.random.default_rng(0)
+    outputs, features = (3 * rng.normal(size=(50, 4, n)).astype(np.float32) for n in (3, 7))
+    labels = rng.integers(0, 3, 50)
+    targets = outputs[:, 0] if task.name == "regression" else labels
+    solver = LinearSolver(replace(LINEAR, input=kind), SETTINGS, task, threads=1)
+    samples = solver.samples(outputs, features, targets)
+    rows = coarse_input(*(torch.from_numpy(outputs), kind, task, torch.from_numpy(features)))
+    found = np.concatenate([samples.inputs, samples.average], axis=1)
+    np.testing.assert_allclose(found, rows, rtol=1e-5, atol=1e-5)
+
+    net, candidates, _ = solver.build(samples, samples)
+    solver.use(net, list(candidates)[-1])
+    solver.save(net, tmp_path / "model.safetensors")
+    of_torch = CoarseNet(samples.inputs.shape[1], 3)
+    of_torch.standardise(rows)
+    np.testing.assert_allclose(net.shift, of_torch.shift, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(net.scale, of_torch.scale, rtol=1e-4)
+    load_weights(of_torch, tmp_path / "model.safetensors")
+    expected = Features(rows, torch.from_numpy(targets))
+    np.testing.assert_allclose(
+        solver.evaluate(net, samples), evaluate(of_torch, expected, task), rtol=1e-3, atol=1e-5
+    )
+    predictions = task.predictions(predict_logits(of_torch, expected))
+    np.testing.assert_allclose(solver.predict(net, samples), predictions, rtol=1e-3, atol=1e-4)
+    size = solver.metrics(net, {"epoch": 1, "step": 1}, 1.0, samples)
+    assert size["parameters"] == num_parameters(of_torch)
+    assert size["multiply_adds"] == multiply_adds(of_torch, (rows.shape[1],))
+
+    save_weights(of_torch, tmp_path / "torch.safetensors")
+    written, by_torch = (tmp_path / f"{name}.safetensors" for name in ("model", "torch"))
+    assert written.read_bytes() == by_torch.read_bytes()
+
+
+def test_solving_the_linear_net_imports_no_torch(tmp_path):
+    """The import takes twenty times as long as the solution."""
+    nets, labels = two_tiles(tmp_path)
+    command = f"""
+import sys
+from ddcnn.coarse import train_coarse
+from ddcnn.models.coarse_settings import CoarseSettings
+from ddcnn.records import Settings
+nets = { ({tile: str(path) for tile, path in nets.items()}) }
+labels = { ({split: str(path) for split, path in labels.items()}) }
+coarse = CoarseSettings("linear", [], 0.0, "log-probabilities")
+settings = Settings(1, 1, "sgd", 0.1, 0.0)
+card = {str(write_card(tmp_path))!r}
+train_coarse(nets, labels, card, coarse, 0, settings, 0, {str(tmp_path / "out")!r})
+sys.exit("torch" in sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", command], check=True)
+    assert (tmp_path / "out/model.safetensors").is_file()
 
 
 def test_multiply_adds_and_parameters_of_the_coarse_net_are_its_weights():
@@ -327,8 +392,9 @@ def test_every_image_is_judged_by_a_net_that_has_not_seen_it(tmp_path):
     for part in parts:
         np.testing.assert_array_equal(joined["train"][part["index"]], part["train"])
         np.testing.assert_array_equal(joined["train_logits"][part["index"]], part["train_logits"])
-    rows = read_rows([joined, joined], "train", "logits", CLASSES)
-    assert rows.shape == (60, 2 * 3 + 3)
+    logits, features = read_outputs([joined, joined], "train", "logits", CLASSES)
+    assert logits.shape == (60, 2, 3)
+    assert features is None
 
 
 def test_more_folds_than_images_are_refused(tmp_path):

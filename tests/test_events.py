@@ -13,7 +13,8 @@ from ddcnn.configuration import load_experiment
 from ddcnn.device import choose_device
 from ddcnn.errors import InputError
 from ddcnn.logs import log_to
-from ddcnn.training import Features, Settings, fit, write_history
+from ddcnn.records import write_history
+from ddcnn.training import Features, Settings, fit
 
 CONFIG = {"experiment": "watched", "dataset": "fashion-mnist-10k", "log": "tensorboard"}
 ROW = {"epoch": 1, "step": 55, "learning_rate": 0.05, "loss_train": 1.5, "accuracy_val": 0.25}

@@ -8,6 +8,8 @@ import yaml
 
 from ddcnn.configuration import load_experiment
 from ddcnn.jobs import Job, experiment_jobs
+from ddcnn.packs import AWAITED, WHOLE, local_rules
+from ddcnn.tiles import Tiling
 from workflow_runs import make_project, snakemake
 
 CONFIG = {
@@ -87,3 +89,12 @@ def test_trainings_of_a_tiling_are_of_one_kind_and_the_global_net_is_of_another(
     assert jobs[f"{local}/blocks-2x2-overlap4/seed1/view"].kind == kind
     assert jobs[f"{local}/blocks-1x2-overlap4/seed0/0-0"].kind != kind
     assert jobs[f"{local}/whole/seed0/0-0"].kind != kind
+
+
+def test_the_longest_trainings_come_first_and_after_what_all_wait_for():
+    tilings = [Tiling.of("blocks", grid, 0) for grid in ("1x1", "2x2")]
+    rules = local_rules(tilings, 3, ".*").values()
+    priority = {(rule.tiling, len(rule.pack.tiles)): rule.priority for rule in rules}
+    whole = priority[WHOLE, 1]
+    of_three, of_one = (priority["blocks-2x2-overlap0", number] for number in (3, 1))
+    assert AWAITED > whole > of_three > of_one > 0

@@ -1,5 +1,6 @@
 """What a log tells of its job: whether it runs, how it ended. The jobs are real processes."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ddcnn.logs import log_to, read_log
+from ddcnn.logs import importing, log_to, read_log
 
 JOB = """
 import logging, sys, time
@@ -99,3 +100,12 @@ def test_a_log_is_locked_only_inside_of_its_job(tmp_path):
     with log_to(tmp_path / "job.log"):
         assert read_log(tmp_path / "job.log").alive
     assert read_log(tmp_path / "job.log").finished
+
+
+def test_garbage_is_collected_again_after_the_imports_even_failed_ones():
+    with importing():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(ImportError), importing():
+        import no_such_module  # noqa: F401
+    assert gc.isenabled()

@@ -113,6 +113,25 @@ def test_every_module_that_a_stage_really_loads_counts(package, changed, module,
     assert [file for file in modules if stage not in changed[file]] == []
 
 
+def test_an_import_counts_wherever_it_stands(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import one\n"
+        "def f():\n    with open(f.a) as g:\n        from two import x\n"
+        "class A:\n    try:\n        import three\n    except ImportError:\n        import four\n"
+        "    else:\n        import five\n    finally:\n        import six\n"
+        "while f.b:\n    break\nelse:\n    import seven\n"
+        "match f:\n    case 1:\n        import eight\n"
+        "async def g():\n    async for _ in g():\n        import nine\n"
+        "if f.a: pass\nelif f.b: import ten\n"
+    )
+    names = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+    found = set()
+    for name in names:
+        (tmp_path / f"{name}.py").write_text("x = 1\n")
+        found.add(provenance.code_digest(outside=("mine", tmp_path)))
+    assert len(found) == len(names)
+
+
 def test_line_ends_do_not_matter(package):
     before = digests(package)
     other = shutil.copytree(package, package.parent / "windows" / "ddcnn")

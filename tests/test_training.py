@@ -615,7 +615,7 @@ def test_a_job_knows_how_long_its_process_lives():
     """Between what the process has slept and what its parent has waited, to a hundredth."""
     program = """if True:
         import time
-        from ddcnn.device import JobClock
+        from ddcnn.process import JobClock
         time.sleep(1.5)
         clock = JobClock()
         clock.ready()

@@ -13,6 +13,7 @@ from torch import nn
 
 from ddcnn.errors import DamagedResult, InputError
 from ddcnn.files import write_aside
+from ddcnn.weights import digest_of
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +39,10 @@ def save_weights(net: nn.Module, path: str | Path, **description: str) -> None:
 
 
 def _digest(weights: dict[str, torch.Tensor]) -> str:
-    digest = sha256()
-    for name, value in sorted(weights.items()):
-        digest.update(f"{name} {value.dtype} {list(value.shape)}\n".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
+    return digest_of(
+        (name, str(value.dtype), tuple(value.shape), value.reshape(-1).view(torch.uint8).numpy())
+        for name, value in weights.items()
+    )
 
 
 def load_weights(net: nn.Module, path: str | Path) -> nn.Module:

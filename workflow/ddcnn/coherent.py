@@ -16,11 +16,14 @@ import numpy as np
 import torch
 
 from ddcnn.checkpoint import Checkpoint, fingerprint_of, load_weights, save_weights
-from ddcnn.device import JobClock, choose_device
+from ddcnn.device import choose_device
 from ddcnn.files import read_json, read_prepared, write_json, write_npz
 from ddcnn.local import Subdomain, load_images
-from ddcnn.models.cnn_dnn import CnnDnn, CoarseSettings
+from ddcnn.models.cnn_dnn import CnnDnn
+from ddcnn.models.coarse_settings import CoarseSettings
 from ddcnn.models.features import num_features
+from ddcnn.process import JobClock
+from ddcnn.records import write_history
 from ddcnn.tasks import Task, task_of
 from ddcnn.tiles import Tiling
 from ddcnn.training import (
@@ -30,7 +33,6 @@ from ddcnn.training import (
     fit,
     predict_logits,
     training_metrics,
-    write_history,
 )
 
 log = logging.getLogger(__name__)

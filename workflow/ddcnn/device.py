@@ -1,18 +1,13 @@
-"""The device a job computes on, its clocks and its memory."""
+"""The device a job computes on, and its memory."""
 
 import ctypes
 import logging
 import os
-import resource
-import socket
-import sys
-import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
 
 import torch
 
+from ddcnn.process import found_place, peak_memory_bytes
 from ddcnn.provenance import hardware
 from ddcnn.slots import Slot, claim_slot
 
@@ -31,7 +26,7 @@ class Device:
         name: name of the GPU, or of the processor.
         threads: CPU threads the job uses.
         slot: the place on a GPU, held as long as this object lives; None without a GPU.
-        given: what the job found when it started, see :func:`found_place`.
+        given: what the job found when it started, see :func:`ddcnn.process.found_place`.
     """
 
     torch: torch.device
@@ -49,8 +44,7 @@ class Device:
         """Largest memory so far: of the GPU's tensors, or of the whole process on a CPU."""
         if self.torch.type == "cuda":
             return torch.cuda.max_memory_allocated(self.torch)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
+        return peak_memory_bytes()
 
 
 def choose_device(gpus: int, threads: int) -> Device:
@@ -102,15 +96,6 @@ def keep_memory() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def found_place() -> dict[str, str | None]:
-    """Node, SLURM job and ``CUDA_VISIBLE_DEVICES`` of this process; None for what is not set."""
-    return {
-        "node": os.environ.get("SLURMD_NODENAME", socket.gethostname()),
-        "slurm_job": os.environ.get("SLURM_JOB_ID"),
-        "devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
-    }
-
-
 def visible_devices() -> list[str]:
     """Names of the GPUs that this process may use."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -118,45 +103,3 @@ def visible_devices() -> list[str]:
         return [name.strip() for name in given.split(",") if name.strip()]
     # Counts without starting CUDA, which would fix the devices for the life of the process.
     return [str(index) for index in range(torch.cuda.device_count())]
-
-
-class JobClock:
-    """What a training costs beside the training itself; made when its work begins.
-
-    Args:
-        first: the first training of its process also pays the process's start.
-    """
-
-    def __init__(self, first: bool = True) -> None:
-        self._started = datetime.now(UTC)
-        self._begin = time.perf_counter()
-        self._before = _process_seconds() if first else 0.0
-        self._load_seconds = self._start_seconds = 0.0
-
-    def loaded(self) -> None:
-        """The data are on the device."""
-        self._load_seconds = time.perf_counter() - self._begin
-
-    def ready(self) -> None:
-        """The next thing is the first training step."""
-        self._start_seconds = self._before + time.perf_counter() - self._begin
-
-    def metrics(self) -> dict[str, float | str]:
-        """For ``metrics.json``: seconds of loading, and from process start to the first step."""
-        return {
-            "load_seconds": round(self._load_seconds, 4),
-            "start_seconds": round(self._start_seconds, 4),
-            "started": self._started.isoformat(timespec="milliseconds"),
-            "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        }
-
-
-def _process_seconds() -> float:
-    """Since the start of this process, to a hundredth.
-
-    Both clocks count from the start of the machine; the time of day of that start, which other
-    ways go through, is known to a second only.
-    """
-    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-    start = int(fields[19]) / os.sysconf("SC_CLK_TCK")  # starttime of proc_pid_stat(5)
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - start

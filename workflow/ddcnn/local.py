@@ -19,10 +19,12 @@ from torch import nn
 
 from ddcnn import models
 from ddcnn.checkpoint import Checkpoint, fingerprint_of, load_weights, save_weights
-from ddcnn.device import Device, JobClock, choose_device
+from ddcnn.device import Device, choose_device
 from ddcnn.errors import InputError
 from ddcnn.files import read_json, read_prepared, write_json, write_npz
 from ddcnn.packs import Pack
+from ddcnn.process import JobClock
+from ddcnn.records import write_history
 from ddcnn.shards import read_shard
 from ddcnn.tasks import Task, task_of
 from ddcnn.training import (
@@ -35,7 +37,6 @@ from ddcnn.training import (
     predict_features,
     predict_logits,
     training_metrics,
-    write_history,
 )
 
 log = logging.getLogger(__name__)

@@ -12,6 +12,7 @@ from ddcnn.tiles import VIEW, Tiling
 RULE = "train_local"
 WHOLE = "whole"
 LONGEST = 1_000_000  # priority of the global net, more than that of any pack
+AWAITED = LONGEST + 1  # priority of short jobs without which no training can be chosen
 ANY_TILE = rf"\d+(-\d+)*|{VIEW}"
 
 
@@ -53,8 +54,11 @@ class LocalRule:
 
     @property
     def priority(self) -> int:
-        """The longest job first: begun last, it would be waited for alone."""
-        return LONGEST if self.tiling == WHOLE else len(self.pack.tiles) - 1
+        """The longest job first: begun last, it would be waited for alone.
+
+        Every training comes before what other rules make of it, which is short.
+        """
+        return LONGEST if self.tiling == WHOLE else len(self.pack.tiles)
 
 
 def packs_of(names: Sequence[str], tiles_per_job: int) -> list[Pack]:

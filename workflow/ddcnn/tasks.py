@@ -87,14 +87,21 @@ class Regression:
         """What the score is made of, one number for each sample: minus its squared error."""
         return -(outputs - targets).square().mean(dim=1)
 
-    def score_of(self, mean_merit: float, targets: "torch.Tensor") -> float:
+    def score_of(self, mean_merit: float, targets: "torch.Tensor | np.ndarray") -> float:
         """R²: 1 - mean squared error / variance, over all (standardised) targets together."""
-        variance = targets.double().var(dim=0, correction=0).mean().item()
+        if isinstance(targets, np.ndarray):
+            variance = float(targets.var(axis=0, dtype=np.float64).mean())
+        else:
+            variance = targets.double().var(dim=0, correction=0).mean().item()
         return 1 + mean_merit / variance if variance else float("nan")
 
     def predictions(self, outputs: "torch.Tensor") -> np.ndarray:
         """What is stored: predicted targets in their own units, float32 ``N, M``."""
-        values = outputs.double().cpu().numpy() * np.array(self.std) + np.array(self.mean)
+        return self.in_units(outputs.double().cpu().numpy())
+
+    def in_units(self, standardised: np.ndarray) -> np.ndarray:
+        """Targets in their own units, float32 ``N, M``, from float64 standardised ones."""
+        values = standardised * np.array(self.std) + np.array(self.mean)
         return values.astype(np.float32)
 
 

@@ -7,13 +7,11 @@ torch's generators, whose states a checkpoint holds: an interrupted training end
 bits as an undisturbed one.
 """
 
-import csv
 import logging
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn, Protocol
 
 import torch
@@ -23,12 +21,11 @@ from ddcnn import events
 from ddcnn.checkpoint import Checkpoint, random_states, restore_random_states
 from ddcnn.device import Device
 from ddcnn.errors import InputError
-from ddcnn.files import write_aside
 from ddcnn.interruption import leave, noted, noting_signals
 from ddcnn.models.cost import multiply_adds, num_parameters
 from ddcnn.models.features import last_features
 from ddcnn.optimizers import AdamW, Sgd
-from ddcnn.provenance import hardware, versions
+from ddcnn.records import Settings, metrics_of
 from ddcnn.steps import Step, kernels_of, lay_channels_last, precision_of, step_class
 from ddcnn.tasks import Classification, Task
 
@@ -37,22 +34,6 @@ log = logging.getLogger(__name__)
 CLASSIFICATION = Classification()
 # Of a prediction: samples, and numbers in them.
 LARGEST_BATCH, VALUES_OF_BATCH = 1024, 2**20
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a net is trained; the keys of ``local`` and ``coarse`` in the configuration."""
-
-    epochs: int
-    batch_size: int
-    optimizer: str  # sgd (Nesterov momentum) or adamw
-    learning_rate: float  # the peak of the one-cycle schedule
-    weight_decay: float
-    momentum: float = 0.9  # sgd only
-    label_smoothing: float = 0.0  # classification only
-    augment: bool = False  # flips and shifts that the data set's card allows
-    checkpoint_seconds: float = 0.0  # least time between two checkpoints
-    precision: str = "float32"  # or bfloat16, or auto; see ddcnn.steps
 
 
 class Samples(Protocol):
@@ -407,14 +388,6 @@ def evaluate(net: nn.Module, samples: Samples, task: Task = CLASSIFICATION) -> t
     return loss, task.score_of(merit, samples.labels)
 
 
-def write_history(history: list[dict[str, float]], path: str | Path) -> None:
-    """One row per epoch."""
-    with write_aside(path) as aside, aside.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(history[0]))
-        writer.writeheader()
-        writer.writerows(history)
-
-
 def training_metrics(
     net: nn.Module,
     shape: tuple[int, ...],
@@ -424,17 +397,7 @@ def training_metrics(
     device: Device,
 ) -> dict[str, Any]:
     """What every training reports in its ``metrics.json``, local and coarse alike."""
-    last = progress.history[-1]
-    return {
-        "parameters": num_parameters(net),
-        "multiply_adds": multiply_adds(net, shape),
-        "settings": asdict(settings),
-        "epochs": last["epoch"],
-        "steps": last["step"],
-        "images": num_images,
-        **{key: last[key] for key in last if key.endswith(("_train", "_val"))},  # loss and score
-        "train_seconds": round(progress.seconds, 4),
-        "images_per_second": round(num_images * settings.epochs / progress.seconds, 2),
+    place = {
         "peak_memory_bytes": device.peak_memory_bytes(),
         "device": device.torch.type,
         "device_name": device.name,
@@ -443,10 +406,11 @@ def training_metrics(
         "threads": device.threads,
         "precision": precision_of(settings.precision, device),
         "kernels": kernels_of(device),
-        "resumed": progress.resumed,
-        "versions": versions(),
-        "hardware": hardware(),
     }
+    return metrics_of(
+        {"parameters": num_parameters(net), "multiply_adds": multiply_adds(net, shape)},
+        *(progress.history[-1], progress.seconds, settings, num_images, place, progress.resumed),
+    )
 
 
 def _save(

@@ -1,6 +1,7 @@
 # What all rules share: the checked configuration, and functions that find a rule's files.
 import os
 import sys
+import threading
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ddcnn import events, models
 from ddcnn.configuration import load_experiment
 from ddcnn.disk import require_writable
 from ddcnn.errors import InputError
-from ddcnn.packs import ANY_TILE, RULE, local_rules
+from ddcnn.packs import ANY_TILE, AWAITED, RULE, local_rules
 from ddcnn.provenance import code_digest
 from ddcnn.tiles import VIEW
 
@@ -346,6 +347,16 @@ def headline():
 
     summary = Path(report_files()[1])
     return headline_of(summary) if summary.is_file() else "Done."
+
+
+def stop_timers():
+    """Stop what would hold the finished process back for a second.
+
+    Snakemake's scheduler means to look for jobs again a second after it started the last one.
+    """
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.cancel()
 
 
 def check_folders():

@@ -10,6 +10,7 @@ rule tile:
         "logs/tile/{dataset}/{tiling}.log",
     benchmark:
         "results/benchmarks/tile/{dataset}/{tiling}.tsv"
+    priority: AWAITED
     conda:
         CONDA_ENVIRONMENT
     params:
@@ -32,6 +33,7 @@ rule coarse_view:
         "logs/coarse_view/{dataset}/{tiling}.log",
     benchmark:
         "results/benchmarks/coarse_view/{dataset}/{tiling}.tsv"
+    priority: AWAITED
     conda:
         CONDA_ENVIRONMENT
     params:

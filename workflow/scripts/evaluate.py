@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from ddcnn.logs import job
+from ddcnn.logs import importing, job
 
 with job(snakemake.log[0]):
-    from ddcnn.runs import Trained, evaluate_run
+    with importing():
+        from ddcnn.runs import Trained, evaluate_run
 
     evaluate_run(
         run=snakemake.params.run,

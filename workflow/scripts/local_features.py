@@ -1,9 +1,10 @@
 """Rule local_features: see ddcnn.local.write_features."""
 
-from ddcnn.logs import job
+from ddcnn.logs import importing, job
 
 with job(snakemake.log[0]):
-    from ddcnn.local import Subdomain, write_features
+    with importing():
+        from ddcnn.local import Subdomain, write_features
 
     write_features(
         Subdomain(tile=snakemake.wildcards.tile, **snakemake.params.net),

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from ddcnn.logs import job
+from ddcnn.logs import importing, job
 
 with job(snakemake.log[0]):
-    from ddcnn.coarse import train_coarse
-    from ddcnn.models.cnn_dnn import CoarseSettings
-    from ddcnn.training import Settings
+    with importing():
+        from ddcnn.coarse import train_coarse
+        from ddcnn.models.coarse_settings import CoarseSettings
+        from ddcnn.records import Settings
 
     train_coarse(
         local=dict(zip(snakemake.params.names, snakemake.input.probabilities, strict=True)),

@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-from ddcnn.logs import job
+from ddcnn.logs import importing, job
 
 with job(snakemake.log[0]):
-    from ddcnn.coherent import train_coherent
-    from ddcnn.local import Subdomain
-    from ddcnn.models.cnn_dnn import CoarseSettings
-    from ddcnn.tiles import Tiling
-    from ddcnn.training import Settings
+    with importing():
+        from ddcnn.coherent import train_coherent
+        from ddcnn.local import Subdomain
+        from ddcnn.models.coarse_settings import CoarseSettings
+        from ddcnn.tiles import Tiling
+        from ddcnn.training import Settings
 
     train_coherent(
         subdomains=[Subdomain(**subdomain) for subdomain in snakemake.params.subdomains],

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from ddcnn.logs import job
+from ddcnn.logs import importing, job
 
 with job(snakemake.log[0]):
-    from ddcnn.local import Subdomain, train_fold
-    from ddcnn.training import Settings
+    with importing():
+        from ddcnn.local import Subdomain, train_fold
+        from ddcnn.training import Settings
 
     subdomain = Subdomain(tile=snakemake.wildcards.tile, **snakemake.params.net)
     train_fold(

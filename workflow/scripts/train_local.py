@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from ddcnn.logs import job
+from ddcnn.logs import importing, job
 
 with job(snakemake.log[0]):
-    from ddcnn.local import Subdomain, train_local
-    from ddcnn.training import Settings
+    with importing():
+        from ddcnn.local import Subdomain, train_local
+        from ddcnn.training import Settings
 
     folders = [Path(file).parent for file in snakemake.output.model]
     train_local(

@@ -17,7 +17,8 @@ from ddcnn.bundle.file import read_bundle
 from ddcnn.errors import InputError
 from ddcnn.evaluation import SMALLEST_PROBABILITY
 from ddcnn.models import own
-from ddcnn.models.cnn_dnn import CnnDnn, CoarseSettings
+from ddcnn.models.cnn_dnn import CnnDnn
+from ddcnn.models.coarse_settings import CoarseSettings
 from ddcnn.tasks import task_of
 
 

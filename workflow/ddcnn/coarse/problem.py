@@ -10,22 +10,13 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
-import torch
 
-from ddcnn.device import Device
-from ddcnn.models.cnn_dnn import CoarseNet, CoarseSettings
-from ddcnn.solvers import fit_ridge, fit_softmax
 from ddcnn.tasks import Task
-from ddcnn.training import Features, Settings, evaluate, fit, generator_of
 
-# Inverse penalties of the linear net, from hardly more than the average to hardly a penalty.
-INVERSE_RIDGES = (30.0, 300.0, 3e3, 3e4)
-# Of L-BFGS for one penalty; the next one goes on from there.
-STEPS, TOLERANCE = 20, 1e-3
-# Shares of what a trained MLP adds to the average.
-SHARES = (0.25, 0.5, 0.75, 1.0)
 # The search ends when so many stronger candidates in a row were no better than the best.
 PATIENCE = 1
 NUM_FOLDS = 5
@@ -37,12 +28,62 @@ class Candidate:
 
     Attributes:
         strength: the inverse of the penalty (linear) or the share (MLP); 0 is the average alone.
-        weight, bias: of the last layer, ``K, H`` and ``K``.
+        weight, bias: of the last layer, ``K, H`` and ``K``: arrays (linear) or tensors (MLP).
     """
 
     strength: float
-    weight: torch.Tensor
-    bias: torch.Tensor
+    weight: Any
+    bias: Any
+
+
+class Samples(Protocol):
+    """Rows of the coarse net and their targets, in the form that a solver works on."""
+
+    def __len__(self) -> int: ...
+
+    def subset(self, index: np.ndarray) -> "Samples":
+        """The samples ``index``."""
+        ...
+
+
+class Solver(Protocol):
+    """One kind of coarse net: :mod:`ddcnn.coarse.linear` or :mod:`ddcnn.coarse.mlp`."""
+
+    place: str  # where it is computed, in words
+
+    def samples(
+        self, outputs_NTK: np.ndarray, features_NTF: np.ndarray | None, targets: np.ndarray | None
+    ) -> Samples:
+        """Rows from what the local nets say of N images, see ``coarse_input`` of ``cnn_dnn``."""
+        ...
+
+    def build(
+        self, fitted: Samples, val: Samples
+    ) -> tuple[Any, Iterator[Candidate], list[dict[str, float]]]:
+        """A net whose hidden layers are final, candidates for its last, and an MLP's history."""
+        ...
+
+    def use(self, net: Any, candidate: Candidate) -> None:
+        """Make a candidate the net's last layer."""
+        ...
+
+    def evaluate(self, net: Any, samples: Samples) -> tuple[float, float]:
+        """Mean loss and score over all samples."""
+        ...
+
+    def predict(self, net: Any, samples: Samples) -> np.ndarray:
+        """What is stored: probabilities, or targets in their own units, float32 ``N, K``."""
+        ...
+
+    def metrics(
+        self, net: Any, last: dict[str, float], seconds: float, fitted: Samples
+    ) -> dict[str, Any]:
+        """What every training reports in its ``metrics.json``."""
+        ...
+
+    def save(self, net: Any, path: Path) -> None:
+        """Write the weights."""
+        ...
 
 
 @dataclass
@@ -56,7 +97,7 @@ class Solution:
         history: epochs of an MLP; of a linear net what was tried.
     """
 
-    net: CoarseNet
+    net: Any
     strength: float
     seconds: float
     history: list[dict[str, float]]
@@ -67,22 +108,18 @@ class Problem:
     """What is to be solved, and by what.
 
     Attributes:
-        coarse: the net and what it is fitted on.
-        settings: how an MLP is trained.
+        solver: which kind of net.
         task: of the data set.
-        num_outputs: classes, or targets.
+        fit_on: which local decisions the net learns from.
         seed: of the run.
-        device: where everything lives.
     """
 
-    coarse: CoarseSettings
-    settings: Settings
+    solver: Solver
     task: Task
-    num_outputs: int
+    fit_on: str
     seed: int
-    device: Device
 
-    def solve(self, fitted: Features, val: Features) -> Solution:
+    def solve(self, fitted: Samples, val: Samples) -> Solution:
         """The coarse net that is best on images it was not fitted on.
 
         Those are the validation split, or, where the net is fitted on that one, the parts that
@@ -90,14 +127,14 @@ class Problem:
         average of the tiles; of equal ones the first is taken.
         """
         start = time.perf_counter()
-        losses = self.cross_validate(fitted) if self.coarse.fit_on == "validation" else None
-        net, candidates, history = self.build(fitted, val)
+        losses = self.cross_validate(fitted) if self.fit_on == "validation" else None
+        net, candidates, history = self.solver.build(fitted, val)
         if losses is None:
             tried, losses = self.search(net, candidates, val)
         else:
             tried = list(islice(candidates, int(np.argmin(losses)) + 1))
         best = int(np.argmin(losses))
-        use(net, tried[best])
+        self.solver.use(net, tried[best])
         seconds = time.perf_counter() - start
         strengths = [
             {"strength": each.strength, "loss_held_out": loss, "chosen": int(i == best)}
@@ -105,82 +142,40 @@ class Problem:
         ]
         return Solution(net, tried[best].strength, seconds, history or strengths)
 
-    def build(
-        self, fitted: Features, val: Features
-    ) -> tuple[CoarseNet, Iterator[Candidate], list[dict[str, float]]]:
-        """A net whose hidden layers are final, candidates for its last, and an MLP's history."""
-        torch.manual_seed(self.seed)
-        num_inputs = fitted.values.shape[1] - self.num_outputs
-        net = self.coarse.build(num_inputs, self.num_outputs).to(self.device.torch)
-        net.standardise(fitted.values)
-        if self.coarse.solver == "linear":
-            return net, linear_candidates(net, fitted, self.task), []
-        fitting = fit(net, fitted, val, self.settings, self.seed, self.device, task=self.task)
-        return net, mlp_candidates(net), fitting.history
-
     def search(
-        self, net: CoarseNet, candidates: Iterable[Candidate], held_out: Features
+        self, net: Any, candidates: Iterable[Candidate], held_out: Samples
     ) -> tuple[list[Candidate], list[float]]:
         """Candidates and their losses, until :data:`PATIENCE` were no better than the best."""
         tried, losses = [], []
         for candidate in candidates:
-            use(net, candidate)
+            self.solver.use(net, candidate)
             tried.append(candidate)
-            losses.append(evaluate(net, held_out, self.task)[0])
+            losses.append(self.solver.evaluate(net, held_out)[0])
             if len(losses) > int(np.argmin(losses)) + PATIENCE:
                 break
         return tried, losses
 
-    def cross_validate(self, samples: Features) -> list[float]:
+    def cross_validate(self, samples: Samples) -> list[float]:
         """Mean loss of every candidate on images that a fold leaves out."""
-        order = torch.randperm(len(samples), generator=generator_of(self.seed))
+        order = shuffled(len(samples), self.seed)
         parts = [order[fold::NUM_FOLDS] for fold in range(NUM_FOLDS)]
         totals = np.zeros(())
         for fold, left_out in enumerate(parts):
-            rest = torch.cat([part for other, part in enumerate(parts) if other != fold])
-            held_out = samples.subset(left_out.to(self.device.torch))
-            net, candidates, _ = self.build(samples.subset(rest.to(self.device.torch)), held_out)
+            rest = np.concatenate([part for other, part in enumerate(parts) if other != fold])
+            held_out = samples.subset(left_out)
+            net, candidates, _ = self.solver.build(samples.subset(rest), held_out)
             losses = []
             for candidate in candidates:
-                use(net, candidate)
-                losses.append(evaluate(net, held_out, self.task)[0] * len(held_out))
+                self.solver.use(net, candidate)
+                losses.append(self.solver.evaluate(net, held_out)[0] * len(held_out))
             totals = totals + losses
         return (totals / len(samples)).tolist()
 
 
-def linear_candidates(net: CoarseNet, samples: Features, task: Task) -> Iterator[Candidate]:
-    """The average, then linear nets with ever weaker penalties, each started at the one before."""
-    yield average_alone(net)
-    inputs, average = (part.cpu().numpy() for part in net.split(samples.values))
-    targets = samples.labels.cpu().numpy()
-    weights = None
-    for inverse in INVERSE_RIDGES:
-        if task.name == "regression":
-            weights = fit_ridge(inputs, targets - average, 1 / inverse)
-        else:
-            weights = fit_softmax(
-                *(inputs, targets, average.shape[1], 1 / inverse, average, weights),
-                *(STEPS, TOLERANCE),
-            )
-        layer = torch.from_numpy(weights.T.astype(np.float32)).to(samples.values.device)
-        yield Candidate(inverse, layer[:, :-1], layer[:, -1])
+def shuffled(num: int, seed: int) -> np.ndarray:
+    """The numbers below ``num`` in the order that the seed says."""
+    import torch  # here: on the training split no order is needed, and torch takes two seconds
 
+    from ddcnn.training import generator_of
 
-def mlp_candidates(net: CoarseNet) -> Iterator[Candidate]:
-    """The average, then growing shares of what the trained net adds to it."""
-    weight, bias = (parameter.detach().clone() for parameter in net.layers[-1].parameters())
-    yield average_alone(net)
-    for share in SHARES:
-        yield Candidate(share, share * weight, share * bias)
-
-
-def average_alone(net: CoarseNet) -> Candidate:
-    """What adds nothing to the average of the tiles."""
-    return Candidate(0.0, *(torch.zeros_like(p) for p in net.layers[-1].parameters()))
-
-
-@torch.no_grad()
-def use(net: CoarseNet, candidate: Candidate) -> None:
-    """Make a candidate the net's last layer."""
-    net.layers[-1].weight.copy_(candidate.weight)
-    net.layers[-1].bias.copy_(candidate.bias)
+    return torch.randperm(num, generator=generator_of(seed)).numpy()

@@ -5,25 +5,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import torch
 from threadpoolctl import threadpool_limits
 
-from ddcnn.checkpoint import save_weights
-from ddcnn.coarse.problem import Problem, Solution
-from ddcnn.device import Device, JobClock, choose_device
+from ddcnn.coarse.linear import LinearSolver
+from ddcnn.coarse.problem import Problem, Samples, Solution, Solver
 from ddcnn.evaluation import SMALLEST_PROBABILITY
 from ddcnn.files import read_json, read_npz, read_prepared, write_json, write_npz
-from ddcnn.models.cnn_dnn import CoarseSettings, coarse_input
+from ddcnn.models.coarse_settings import CoarseSettings
+from ddcnn.process import JobClock
+from ddcnn.records import Settings, write_history
 from ddcnn.tasks import Task, task_of
-from ddcnn.training import (
-    Features,
-    Progress,
-    Settings,
-    evaluate,
-    predict_logits,
-    training_metrics,
-    write_history,
-)
 
 log = logging.getLogger(__name__)
 
@@ -58,40 +49,50 @@ def train_coarse(
         gpus: 0 computes on the CPU; otherwise on a GPU if there is one.
         threads: CPU threads.
     """
-    out, task, device = Path(out), task_of(read_json(card)), choose_device(gpus, threads)
+    out, task = Path(out), task_of(read_json(card))
     local = {name: Path(path) for name, path in local.items()}
+    solver = _solver(coarse, settings, task, seed, gpus, threads)
     clock = JobClock()
-    y = {s: torch.from_numpy(task.load_targets(read_prepared(path))) for s, path in labels.items()}
+    y = {s: task.load_targets(read_prepared(path)) for s, path in labels.items()}
     outputs = [_read_outputs(path, coarse.input) for path in local.values()]
     samples = {
-        s: _features(read_rows(outputs, s, coarse.input, task), y.get(s), device) for s in SPLITS
+        s: solver.samples(*read_outputs(outputs, s, coarse.input, task), y.get(s)) for s in SPLITS
     }
     fitted = samples["val" if coarse.fit_on == "validation" else "train"]
     if coarse.fit_on == "out-of-fold":
         held_out = [join_folds(path.parent, num_folds) for path in local.values()]
-        fitted = _features(read_rows(held_out, "train", coarse.input, task), y["train"], device)
+        fitted = solver.samples(*read_outputs(held_out, "train", coarse.input, task), y["train"])
     clock.loaded()
-    log.info("training the coarse net of %d tiles on %s", len(local), device.name)
+    log.info("training the coarse net of %d tiles on %s", len(local), solver.place)
     clock.ready()
-    problem = Problem(coarse, settings, task, task.num_outputs, seed, device)
     with threadpool_limits(threads):
-        solution = problem.solve(fitted, samples["val"])
+        solution = Problem(solver, task, coarse.fit_on, seed).solve(fitted, samples["val"])
     log.info(_in_words(solution, coarse))
     write_history(solution.history, out / "history.csv")
     write_npz(
-        out / "probabilities.npz",
-        **{s: task.predictions(predict_logits(solution.net, samples[s])) for s in SPLITS},
+        out / "probabilities.npz", **{s: solver.predict(solution.net, samples[s]) for s in SPLITS}
     )
-    end = Progress(seconds=solution.seconds, history=[_last_row(solution, fitted, samples, task)])
-    shape, num_images = (fitted.values.shape[1],), len(fitted)
+    last = _last_row(solution, solver, fitted, samples["val"], task)
     write_json(
         out / "metrics.json",
         {"tile": "coarse", "tiles": list(local), "seed": seed, "strength": solution.strength}
-        | training_metrics(solution.net, shape, end, settings, num_images, device)
+        | solver.metrics(solution.net, last, solution.seconds, fitted)
         | asdict(coarse)
         | clock.metrics(),
     )
-    save_weights(solution.net, out / "model.safetensors")
+    solver.save(solution.net, out / "model.safetensors")
+
+
+def _solver(
+    coarse: CoarseSettings, settings: Settings, task: Task, seed: int, gpus: int, threads: int
+) -> Solver:
+    """The one that is configured; the linear one does without torch, whose import takes seconds."""
+    if coarse.solver == "linear":
+        return LinearSolver(coarse, settings, task, threads)
+    from ddcnn.coarse.mlp import MlpSolver
+    from ddcnn.device import choose_device
+
+    return MlpSolver(coarse, settings, task, seed, choose_device(gpus, threads))
 
 
 def _read_outputs(path: Path, kind: str) -> dict[str, np.ndarray]:
@@ -100,28 +101,26 @@ def _read_outputs(path: Path, kind: str) -> dict[str, np.ndarray]:
     return read_npz(path) | features
 
 
-def read_rows(
+def read_outputs(
     outputs: list[dict[str, np.ndarray]], split: str, kind: str, task: Task
-) -> torch.Tensor:
-    """Rows of the coarse net from the local nets' outputs of a split, in the tiles' order.
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """What the local nets say of a split, ``N, T, K``, and, if it is seen, their features.
 
     Args:
-        outputs: the arrays of every subdomain's ``probabilities.npz``.
+        outputs: the arrays of every subdomain's ``probabilities.npz``, in the tiles' order.
         split: which images.
         kind: what the coarse net sees, see :func:`ddcnn.models.cnn_dnn.coarse_input`.
         task: of the data set.
     """
     p_NTK = np.stack([each[split] for each in outputs], axis=1)
-    features = None
+    features_NTF = None
     if kind == "features":
-        features = torch.from_numpy(np.stack([o[f"{split}_features"] for o in outputs], axis=1))
+        features_NTF = np.stack([each[f"{split}_features"] for each in outputs], axis=1)
     if task.name == "regression":
-        outputs_NTK = task.load_targets(p_NTK)
-    elif kind == "logits":
-        outputs_NTK = np.stack([each[f"{split}_logits"] for each in outputs], axis=1)
-    else:
-        outputs_NTK = np.log(np.clip(p_NTK, SMALLEST_PROBABILITY, 1))
-    return coarse_input(torch.from_numpy(outputs_NTK), kind, task, features)
+        return task.load_targets(p_NTK), features_NTF
+    if kind == "logits":
+        return np.stack([each[f"{split}_logits"] for each in outputs], axis=1), features_NTF
+    return np.log(np.clip(p_NTK, SMALLEST_PROBABILITY, 1)), features_NTF
 
 
 def join_folds(folder: Path, num_folds: int) -> dict[str, np.ndarray]:
@@ -132,17 +131,13 @@ def join_folds(folder: Path, num_folds: int) -> dict[str, np.ndarray]:
     return {name: np.concatenate([part[name] for part in parts])[order] for name in names}
 
 
-def _features(rows: torch.Tensor, targets: torch.Tensor | None, device: Device) -> Features:
-    return Features(rows.to(device.torch), targets if targets is None else targets.to(device.torch))
-
-
 def _last_row(
-    solution: Solution, fitted: Features, samples: dict[str, Features], task: Task
+    solution: Solution, solver: Solver, fitted: Samples, val: Samples, task: Task
 ) -> dict[str, float]:
     """What every training says of its end."""
     row: dict[str, float] = {"epoch": len(solution.history), "step": len(solution.history)}
-    for split, part in (("train", fitted), ("val", samples["val"])):
-        row[f"loss_{split}"], row[f"{task.score}_{split}"] = evaluate(solution.net, part, task)
+    for split, part in (("train", fitted), ("val", val)):
+        row[f"loss_{split}"], row[f"{task.score}_{split}"] = solver.evaluate(solution.net, part)
     return row
 
 

@@ -2,19 +2,16 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
 from ddcnn.evaluation import SMALLEST_PROBABILITY
+from ddcnn.models.coarse_settings import SMALLEST_SPREAD
 from ddcnn.models.features import last_features
 from ddcnn.tasks import Task
 from ddcnn.tiles import area_counts, area_weights, exact_type
-
-# Inputs of the coarse net that spread by less are not blown up any further.
-SMALLEST_SPREAD = 0.01
 
 
 class CoarseNet(nn.Module):
@@ -65,35 +62,6 @@ class CoarseNet(nn.Module):
         spread = inputs.std(dim=0, unbiased=False)
         # Of an input that hardly changes, dividing by its spread would make noise large.
         self.scale.copy_(1 / spread.clamp(min=SMALLEST_SPREAD))
-
-
-@dataclass(frozen=True)
-class CoarseSettings:
-    """What the coarse net is; how an MLP is trained is in :class:`ddcnn.training.Settings`.
-
-    Attributes:
-        solver: ``linear`` (L-BFGS on a convex problem) or ``mlp`` (hidden layers, mini-batches).
-        hidden, dropout: of the MLP.
-        input: what it sees of a tile, see :func:`coarse_input`.
-        fit_on: ``train``, ``validation`` or ``out-of-fold``: the local decisions it learns from.
-            Those on the training images are over-confident, because the local nets have learned
-            them; out-of-fold ones are by nets that have not seen the image.
-    """
-
-    solver: str
-    hidden: list[int]
-    dropout: float
-    input: str
-    fit_on: str = "train"
-
-    @property
-    def layers(self) -> list[int]:
-        """Neurons of each hidden layer."""
-        return [] if self.solver == "linear" else list(self.hidden)
-
-    def build(self, num_inputs: int, num_outputs: int) -> CoarseNet:
-        """The net, adding nothing to the average yet."""
-        return CoarseNet(num_inputs, num_outputs, self.layers, self.dropout)
 
 
 def coarse_input(

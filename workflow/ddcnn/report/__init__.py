@@ -5,6 +5,7 @@ from typing import Any
 
 from ddcnn.errors import InputError
 from ddcnn.files import write_aside
+from ddcnn.logs import importing
 
 
 def write_report(
@@ -32,13 +33,14 @@ def write_report(
         InputError: no run at all, or a result file that cannot be read.
     """
     # Here, so that a part of this package can be had without what draws its figures.
-    from ddcnn.report.comparison import comparison_table
-    from ddcnn.report.drawing import draw_study
-    from ddcnn.report.page import render_page
-    from ddcnn.report.snapshot import write_snapshot
-    from ddcnn.report.study import Run, studies_of
-    from ddcnn.report.summary import summary_table
-    from ddcnn.report.tables import write_tables
+    with importing():
+        from ddcnn.report.comparison import comparison_table
+        from ddcnn.report.drawing import draw_study
+        from ddcnn.report.page import render_page
+        from ddcnn.report.snapshot import write_snapshot
+        from ddcnn.report.study import Run, studies_of
+        from ddcnn.report.summary import summary_table
+        from ddcnn.report.tables import write_tables
 
     if not runs:
         raise InputError(f"report of {experiment}: there is no run to report")

@@ -1,5 +1,6 @@
 """The figures of a study, drawn and saved."""
 
+import gc
 import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +32,8 @@ SKETCHES: dict[str, Callable[[Study], Sketch | None]] = {
     "reliability": sketch_reliability,
     "mistakes": sketch_mistakes,
 }
+# Drawn first: begun last, they would be waited for alone.
+LONGEST = ("mistakes", "curves", "cost", "confusion", "agreement")
 
 
 class Drawn(NamedTuple):
@@ -59,7 +62,9 @@ def draw_study(study: Study, folder: Path, several: bool, processes: int = 1) ->
         # Forked processes have the study already; an argument would be copied for each figure.
         context = multiprocessing.get_context("fork")
         with context.Pool(processes, _begin, task) as pool:
-            drawn = pool.map(_draw_begun, SKETCHES, chunksize=1)
+            names = sorted(SKETCHES, key=lambda name: name not in LONGEST)
+            found = dict(zip(names, pool.map(_draw_begun, names, chunksize=1), strict=True))
+            drawn = [found[name] for name in SKETCHES]
     return {name: each for name, each in zip(SKETCHES, drawn, strict=True) if each}
 
 
@@ -76,7 +81,17 @@ def _draw_begun(name: str) -> Drawn | None:
 
 
 def _draw(name: str, study: Study, folder: Path, several: bool) -> Drawn | None:
-    sketch = SKETCHES[name](study)
+    gc.disable()  # a figure is a hundred thousand objects that are needed to its end
+    try:
+        return _save_sketch(name, SKETCHES[name](study), study, folder, several)
+    finally:
+        gc.enable()
+        gc.collect()
+
+
+def _save_sketch(
+    name: str, sketch: Sketch | None, study: Study, folder: Path, several: bool
+) -> Drawn | None:
     if sketch is None:
         return None
     stem = f"{study.dataset}-{study.model}-{name}" if several else name

@@ -1,0 +1,192 @@
+"""The linear coarse net: a convex problem without hidden layers.
+
+numpy alone: importing torch would take longer than everything else that its job does. What it
+computes is what :class:`ddcnn.models.cnn_dnn.CoarseNet` does with the weights it saves.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ddcnn.coarse.problem import Candidate
+from ddcnn.evaluation import SMALLEST_PROBABILITY
+from ddcnn.models.coarse_settings import SMALLEST_SPREAD, CoarseSettings
+from ddcnn.process import found_place, peak_memory_bytes
+from ddcnn.provenance import hardware
+from ddcnn.records import Settings, metrics_of
+from ddcnn.solvers import fit_ridge, fit_softmax
+from ddcnn.tasks import Task
+from ddcnn.weights import save_arrays
+
+# Inverse penalties, from hardly more than the average to hardly a penalty.
+INVERSE_RIDGES = (30.0, 300.0, 3e3, 3e4)
+# Of L-BFGS for one penalty; the next one goes on from there.
+STEPS, TOLERANCE = 20, 1e-3
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What the local nets give, ``N, F``, their average ``N, K``, and targets."""
+
+    inputs: np.ndarray
+    average: np.ndarray
+    targets: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def subset(self, index: np.ndarray) -> "Rows":
+        """The samples ``index``."""
+        return Rows(self.inputs[index], self.average[index], self.targets[index])
+
+
+@dataclass
+class LinearNet:
+    """Weights by the names that :class:`ddcnn.models.cnn_dnn.CoarseNet` has for them.
+
+    Attributes:
+        shift, scale: that standardise the inputs, ``F``.
+        weight, bias: of its only layer, ``K, F`` and ``K``.
+    """
+
+    shift: np.ndarray
+    scale: np.ndarray
+    weight: np.ndarray = field(init=False)
+    bias: np.ndarray = field(init=False)
+
+    @classmethod
+    def standardising(cls, inputs_NF: np.ndarray) -> "LinearNet":
+        """Shift and scale for the inputs that the net will be fitted on."""
+        mean = inputs_NF.mean(axis=0, dtype=np.float64)
+        # In double precision, but without a copy of all inputs that has it.
+        squares = np.einsum("nf,nf->f", inputs_NF, inputs_NF, dtype=np.float64) / len(inputs_NF)
+        spread = np.sqrt(np.maximum(squares - mean**2, 0))
+        # Of an input that hardly changes, dividing by its spread would make noise large.
+        scale = 1 / np.maximum(spread, SMALLEST_SPREAD)
+        return cls(mean.astype(np.float32), scale.astype(np.float32))
+
+    def standardised(self, rows: Rows) -> np.ndarray:
+        """Inputs ``N, F`` of the layer."""
+        return (rows.inputs - self.shift) * self.scale
+
+    def outputs(self, rows: Rows) -> np.ndarray:
+        """Logits or standardised targets ``N, K``."""
+        return rows.average + (self.standardised(rows) @ self.weight.T + self.bias)
+
+
+@dataclass(frozen=True)
+class LinearSolver:
+    """See :class:`ddcnn.coarse.problem.Solver`.
+
+    Attributes:
+        coarse: the net and what it is fitted on.
+        settings: of an MLP; its metrics name them.
+        task: of the data set.
+        threads: CPU threads.
+    """
+
+    coarse: CoarseSettings
+    settings: Settings
+    task: Task
+    threads: int
+
+    @property
+    def place(self) -> str:
+        """Where it is computed."""
+        return str(hardware()["processor"])
+
+    def samples(
+        self, outputs_NTK: np.ndarray, features_NTF: np.ndarray | None, targets: np.ndarray | None
+    ) -> Rows:
+        return rows_of(outputs_NTK, self.coarse.input, self.task, features_NTF, targets)
+
+    def build(
+        self, fitted: Rows, val: Rows
+    ) -> tuple[LinearNet, Iterator[Candidate], list[dict[str, float]]]:
+        net = LinearNet.standardising(fitted.inputs)
+        return net, self.candidates(net, fitted), []
+
+    def candidates(self, net: LinearNet, samples: Rows) -> Iterator[Candidate]:
+        """The average, then ever weaker penalties, each started at the one before."""
+        num_outputs = samples.average.shape[1]
+        nothing = np.zeros((num_outputs, samples.inputs.shape[1] + 1), np.float32)
+        yield Candidate(0.0, nothing[:, :-1], nothing[:, -1])
+        inputs, average, targets = net.standardised(samples), samples.average, samples.targets
+        weights = None
+        for inverse in INVERSE_RIDGES:
+            if self.task.name == "regression":
+                weights = fit_ridge(inputs, targets - average, 1 / inverse)
+            else:
+                weights = fit_softmax(
+                    *(inputs, targets, num_outputs, 1 / inverse, average, weights),
+                    *(STEPS, TOLERANCE),
+                )
+            layer = weights.T.astype(np.float32)
+            yield Candidate(inverse, layer[:, :-1], layer[:, -1])
+
+    def use(self, net: LinearNet, candidate: Candidate) -> None:
+        net.weight, net.bias = candidate.weight, candidate.bias
+
+    def evaluate(self, net: LinearNet, samples: Rows) -> tuple[float, float]:
+        outputs, targets = net.outputs(samples), samples.targets
+        if self.task.name == "regression":
+            loss = float(((outputs - targets) ** 2).mean(dtype=np.float64))
+            return loss, self.task.score_of(-loss, targets)
+        true = log_softmax(outputs)[np.arange(len(targets)), targets]
+        right = outputs.argmax(axis=1) == targets
+        return -float(true.mean(dtype=np.float64)), float(right.mean())
+
+    def predict(self, net: LinearNet, samples: Rows) -> np.ndarray:
+        outputs = net.outputs(samples)
+        if self.task.name == "regression":
+            return self.task.in_units(outputs.astype(np.float64))
+        return np.exp(log_softmax(outputs))
+
+    def metrics(
+        self, net: LinearNet, last: dict[str, float], seconds: float, fitted: Rows
+    ) -> dict[str, Any]:
+        place = {
+            "peak_memory_bytes": peak_memory_bytes(),
+            "device": "cpu",
+            "device_name": self.place,
+            "device_slot": None,
+            "given": found_place(),
+            "threads": self.threads,
+            "precision": "float32",
+        }
+        size = {"parameters": net.weight.size + net.bias.size, "multiply_adds": net.weight.size}
+        return metrics_of(size, last, seconds, self.settings, len(fitted), place)
+
+    def save(self, net: LinearNet, path: Path) -> None:
+        layer = {"layers.0.bias": net.bias, "layers.0.weight": net.weight}
+        save_arrays(layer | {"scale": net.scale, "shift": net.shift}, path)
+
+
+def rows_of(
+    outputs_NTK: np.ndarray,
+    kind: str,
+    task: Task,
+    features_NTF: np.ndarray | None = None,
+    targets: np.ndarray | None = None,
+) -> Rows:
+    """What :func:`ddcnn.models.cnn_dnn.coarse_input` makes of the same arguments, in arrays."""
+    if task.name == "regression":
+        inputs, average_NK = outputs_NTK, outputs_NTK.mean(axis=1)
+    else:
+        log_p_NTK = np.maximum(log_softmax(outputs_NTK), math.log(SMALLEST_PROBABILITY))
+        p_NTK = np.exp(log_p_NTK)
+        average_NK = np.log(p_NTK.mean(axis=1))
+        inputs = {"probabilities": p_NTK, "log-probabilities": log_p_NTK}.get(kind, outputs_NTK)
+    if kind == "features":
+        inputs = features_NTF
+    return Rows(inputs.reshape(len(inputs), -1), average_NK, targets)
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Of the last axis."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))

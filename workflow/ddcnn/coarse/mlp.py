@@ -1,0 +1,93 @@
+"""The coarse net with hidden layers, trained on mini-batches as every net is."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ddcnn.checkpoint import save_weights
+from ddcnn.coarse.problem import Candidate
+from ddcnn.device import Device
+from ddcnn.models.cnn_dnn import CoarseNet, coarse_input
+from ddcnn.models.coarse_settings import CoarseSettings
+from ddcnn.records import Settings
+from ddcnn.tasks import Task
+from ddcnn.training import Features, Progress, evaluate, fit, predict_logits, training_metrics
+
+# Shares of what a trained MLP adds to the average.
+SHARES = (0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True)
+class MlpSolver:
+    """See :class:`ddcnn.coarse.problem.Solver`.
+
+    Attributes:
+        coarse: the net and what it is fitted on.
+        settings: how it is trained.
+        task: of the data set.
+        seed: of the run.
+        device: where everything lives.
+    """
+
+    coarse: CoarseSettings
+    settings: Settings
+    task: Task
+    seed: int
+    device: Device
+
+    @property
+    def place(self) -> str:
+        """Where it is computed."""
+        return self.device.name
+
+    def samples(
+        self, outputs_NTK: np.ndarray, features_NTF: np.ndarray | None, targets: np.ndarray | None
+    ) -> Features:
+        features = None if features_NTF is None else torch.from_numpy(features_NTF)
+        rows = coarse_input(torch.from_numpy(outputs_NTK), self.coarse.input, self.task, features)
+        device = self.device.torch
+        labels = None if targets is None else torch.from_numpy(targets).to(device)
+        return Features(rows.to(device), labels)
+
+    def build(
+        self, fitted: Features, val: Features
+    ) -> tuple[CoarseNet, Iterator[Candidate], list[dict[str, float]]]:
+        torch.manual_seed(self.seed)
+        num_inputs = fitted.values.shape[1] - self.task.num_outputs
+        net = self.coarse.build(num_inputs, self.task.num_outputs).to(self.device.torch)
+        net.standardise(fitted.values)
+        fitting = fit(net, fitted, val, self.settings, self.seed, self.device, task=self.task)
+        return net, _candidates(net), fitting.history
+
+    @torch.no_grad()
+    def use(self, net: CoarseNet, candidate: Candidate) -> None:
+        net.layers[-1].weight.copy_(candidate.weight)
+        net.layers[-1].bias.copy_(candidate.bias)
+
+    def evaluate(self, net: CoarseNet, samples: Features) -> tuple[float, float]:
+        return evaluate(net, samples, self.task)
+
+    def predict(self, net: CoarseNet, samples: Features) -> np.ndarray:
+        return self.task.predictions(predict_logits(net, samples))
+
+    def metrics(
+        self, net: CoarseNet, last: dict[str, float], seconds: float, fitted: Features
+    ) -> dict[str, Any]:
+        end = Progress(seconds=seconds, history=[last])
+        shape = (fitted.values.shape[1],)
+        return training_metrics(net, shape, end, self.settings, len(fitted), self.device)
+
+    def save(self, net: CoarseNet, path: Path) -> None:
+        save_weights(net, path)
+
+
+def _candidates(net: CoarseNet) -> Iterator[Candidate]:
+    """The average, then growing shares of what the trained net adds to it."""
+    weight, bias = (parameter.detach().clone() for parameter in net.layers[-1].parameters())
+    yield Candidate(0.0, torch.zeros_like(weight), torch.zeros_like(bias))
+    for share in SHARES:
+        yield Candidate(share, share * weight, share * bias)

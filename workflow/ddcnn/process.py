@@ -1,0 +1,66 @@
+"""What a job knows of its process without torch: where it runs, its clocks and its memory."""
+
+import os
+import resource
+import socket
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+
+def found_place() -> dict[str, str | None]:
+    """Node, SLURM job and ``CUDA_VISIBLE_DEVICES`` of this process; None for what is not set."""
+    return {
+        "node": os.environ.get("SLURMD_NODENAME", socket.gethostname()),
+        "slurm_job": os.environ.get("SLURM_JOB_ID"),
+        "devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
+    }
+
+
+def peak_memory_bytes() -> int:
+    """Largest memory of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+class JobClock:
+    """What a training costs beside the training itself; made when its work begins.
+
+    Args:
+        first: the first training of its process also pays the process's start.
+    """
+
+    def __init__(self, first: bool = True) -> None:
+        self._started = datetime.now(UTC)
+        self._begin = time.perf_counter()
+        self._before = _process_seconds() if first else 0.0
+        self._load_seconds = self._start_seconds = 0.0
+
+    def loaded(self) -> None:
+        """The data are on the device."""
+        self._load_seconds = time.perf_counter() - self._begin
+
+    def ready(self) -> None:
+        """The next thing is the first training step."""
+        self._start_seconds = self._before + time.perf_counter() - self._begin
+
+    def metrics(self) -> dict[str, float | str]:
+        """For ``metrics.json``: seconds of loading, and from process start to the first step."""
+        return {
+            "load_seconds": round(self._load_seconds, 4),
+            "start_seconds": round(self._start_seconds, 4),
+            "started": self._started.isoformat(timespec="milliseconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        }
+
+
+def _process_seconds() -> float:
+    """Since the start of this process, to a hundredth.
+
+    Both clocks count from the start of the machine; the time of day of that start, which other
+    ways go through, is known to a second only.
+    """
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    start = int(fields[19]) / os.sysconf("SC_CLK_TCK")  # starttime of proc_pid_stat(5)
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - start
