@@ -2,6 +2,7 @@
 // Lavin and Gray (arXiv 1509.09308). A tile of 2 x 2 outputs takes 16 products per pair of channels
 // where the definition takes 36. Of volumes the last two axes are transformed, and the slices of the
 // first one are summed. Tensors have channels last in memory; the numbers of channels are multiples of 8.
+// Where an input is infinite, sums of its neighbours may be no number where the definition gives infinity.
 
 #include "vector.h"
 
@@ -38,7 +39,10 @@ struct Factors {
     const float* B[DEEPEST];
     int count = 0;
 
-    void add(const float* a, const float* b) { A[count] = a, B[count++] = b; }
+    void add(const float* a, const float* b) {
+        A[count] = a, B[count] = b;
+        ++count;
+    }
 };
 
 // C[r][v] (+)= sum over factors and k of A[r][k] B[k][v], for R rows and N vectors of columns.
@@ -134,7 +138,10 @@ inline void transform_pixels(const float* slice, float* V, long step, int height
                              int column, int tiles) {
     const float* rows[4];
     bool there[4];
-    for (int i = 0; i < 4; ++i) rows[i] = slice + long(row + i) * width * channels, there[i] = row + i >= 0 && row + i < height;
+    for (int i = 0; i < 4; ++i) {
+        there[i] = row + i >= 0 && row + i < height;
+        rows[i] = there[i] ? slice + long(row + i) * width * channels : slice;
+    }
     for (int c = 0; c < channels; c += L) {
         Vec<L> t[4][4];
         for (int j = 0; j < 2; ++j)
@@ -289,30 +296,36 @@ extern "C" {
 
 // y (images, depth, height, width of the output, out) of x (images, depth, height, width, in), weights
 // (out, in, kernel depth, 3, 3) and bias (out) or null. Of images depth and kernel depth are 1.
-void convolution_forward(const float* x, const float* weights, const float* bias, float* y, int images, int depth,
+int convolution_forward(const float* x, const float* weights, const float* bias, float* y, int images, int depth,
                          int height, int width, int in, int out, int kernel_depth, int padding) {
     const Shape s{images, depth, height, width, in, out, kernel_depth, padding};
     float* U = scratch(working_memory(s));
+    if (!U) return NO_MEMORY;
     transform_weights(weights, U, s, false);
     FOR_LANES(convolve, in, out, x, U, bias, y, s, U + kernel_depth * AREA * s.pairs());
+    return DONE;
 }
 
 // The gradient of x; sizes as in convolution_forward.
-void convolution_backward_input(const float* dy, const float* weights, float* dx, int images, int depth, int height,
+int convolution_backward_input(const float* dy, const float* weights, float* dx, int images, int depth, int height,
                                 int width, int in, int out, int kernel_depth, int padding) {
     const Shape s{images, depth, height, width, in, out, kernel_depth, padding};
     const Shape t = s.backward();
     float* U = scratch(working_memory(t));
+    if (!U) return NO_MEMORY;
     transform_weights(weights, U, s, true);
     FOR_LANES(convolve, out, in, dy, U, nullptr, dx, t, U + kernel_depth * AREA * s.pairs());
+    return DONE;
 }
 
 // The gradient of weights; sizes as in convolution_forward.
-void convolution_backward_weights(const float* x, const float* dy, float* gradient, int images, int depth, int height,
+int convolution_backward_weights(const float* x, const float* dy, float* gradient, int images, int depth, int height,
                                   int width, int in, int out, int kernel_depth, int padding) {
     const Shape s{images, depth, height, width, in, out, kernel_depth, padding};
     float* U = scratch(working_memory(s));
+    if (!U) return NO_MEMORY;
     FOR_LANES(correlate, in, out, x, dy, U, s, U + kernel_depth * AREA * s.pairs());
     weights_from_transformed(U, gradient, s);
+    return DONE;
 }
 }
