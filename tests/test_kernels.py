@@ -99,13 +99,13 @@ def test_convolutions_of_all_sizes(
     spatial = [max(size, 3 - 2 * padding) for size in spatial]
     layer = CONVOLUTION[len(spatial)](*channels, 3, padding=padding, bias=bias)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layers, "MOST_WASTE", math.inf)  # in our kernels, however small the map is
+        patch.setattr(layers, "MOST_PRODUCTS", math.inf)  # in our kernels, however small the map is
         patch.setattr(layers, "kernels", mock.Mock(wraps=library.kernels))
         check(layer, images(batch, channels[0], *spatial))
         assert layers.kernels.called
 
 
-@pytest.mark.parametrize("spatial", [(14, 14), (15, 11), (6, 7, 8), (2, 2, 2)])
+@pytest.mark.parametrize("spatial", [(14, 14), (15, 11), (3, 3), (6, 7, 8), (2, 2, 2), (4, 9, 3)])
 @pytest.mark.parametrize("channels", [(1, 16), (3, 8), (8, 24), (16, 16), (32, 16)])
 def test_convolutions_run_in_our_kernels(
     watched: list[str], spatial: tuple[int, ...], channels: tuple[int, int]

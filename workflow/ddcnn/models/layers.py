@@ -25,8 +25,9 @@ from ddcnn.kernels.functions import (
 from ddcnn.kernels.library import kernels
 
 LANES = 8  # channels come in multiples of it
-# Of tiles of 2 x 2 outputs over outputs: maps of 3 x 3 are as fast with torch.
-MOST_WASTE = 1.35
+# Products per output and pair of channels that the kernels may take. The definition takes 9, and
+# torch fewer, which leaves out zeros at the edges: maps of one pixel are torch's.
+MOST_PRODUCTS = 7.0
 
 
 class _Convolution:
@@ -141,9 +142,13 @@ def _channels_suit(layer: nn.Conv2d | nn.Conv3d, x: torch.Tensor) -> bool:
         return False
     if layer.in_channels <= FIRST_CHANNELS:
         return not x.requires_grad
-    rows, columns = outputs[-2:]
-    waste = 4 * math.ceil(rows / 2) * math.ceil(columns / 2) / (rows * columns)
-    return layer.in_channels % LANES == 0 and waste <= MOST_WASTE
+    return layer.in_channels % LANES == 0 and _products(*outputs[-2:]) <= MOST_PRODUCTS
+
+
+def _products(rows: int, columns: int) -> float:
+    """Products per output of a map in tiles of 2 x 2 or 3 x 3 outputs, whichever takes fewer."""
+    tiles = {m: math.ceil(rows / m) * math.ceil(columns / m) for m in (2, 3)}
+    return min((m + 2) ** 2 * number for m, number in tiles.items()) / (rows * columns)
 
 
 def _is_norm(layer: nn.Module, x: torch.Tensor) -> bool:
