@@ -146,10 +146,13 @@ def precision_of(asked: str, device: Device) -> str:
     return "bfloat16" if on_gpu else "float32"
 
 
-def kernels_of(device: Device) -> str:
-    """Whose kernels convolutional nets train with: ``ddcnn`` or ``torch``; see ddcnn.kernels."""
-    ours = device.torch.type == "cpu" and device.threads == 1 and kernels() is not None
-    return "ddcnn" if ours else "torch"
+def kernels_of(device: Device, precision: str) -> str:
+    """Whose kernels small convolutions may train with: ``ddcnn`` or ``torch``; see ddcnn.kernels.
+
+    Where they have to be compiled, this does it.
+    """
+    ours = device.torch.type == "cpu" and device.threads == 1 and precision == "float32"
+    return "ddcnn" if ours and kernels() is not None else "torch"
 
 
 def lay_channels_last(net: nn.Module, device: Device) -> None:

@@ -220,6 +220,7 @@ def fit(
     lay_channels_last(net, device)
     optimizer = make_optimizer(net, settings)
     precision = precision_of(settings.precision, device)
+    log.info("kernels of %s", kernels_of(device, precision))
     smoothing = settings.label_smoothing
     step = step_class(device)(net, optimizer, task, smoothing, precision, device)
     progress = _resume(net, optimizer, checkpoint, device) or Progress()
@@ -397,6 +398,7 @@ def training_metrics(
     device: Device,
 ) -> dict[str, Any]:
     """What every training reports in its ``metrics.json``, local and coarse alike."""
+    precision = precision_of(settings.precision, device)
     place = {
         "peak_memory_bytes": device.peak_memory_bytes(),
         "device": device.torch.type,
@@ -404,8 +406,8 @@ def training_metrics(
         "device_slot": device.slot and f"{device.slot.device}.{device.slot.number}",
         "given": device.given,
         "threads": device.threads,
-        "precision": precision_of(settings.precision, device),
-        "kernels": kernels_of(device),
+        "precision": precision,
+        "kernels": kernels_of(device, precision),
     }
     return metrics_of(
         {"parameters": num_parameters(net), "multiply_adds": multiply_adds(net, shape)},

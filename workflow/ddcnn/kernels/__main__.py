@@ -2,11 +2,11 @@
 
 import subprocess
 
-from ddcnn.kernels.library import compiled, reason
+from ddcnn.kernels.library import library, reason
 
 try:
-    print(compiled())
-except (OSError, subprocess.SubprocessError) as error:
+    print(library()._name)
+except (OSError, RuntimeError, subprocess.SubprocessError) as error:
     print(
         f"training will use torch's kernels alone, which are slower for small nets: {reason(error)}"
     )

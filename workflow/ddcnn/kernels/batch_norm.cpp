@@ -38,7 +38,7 @@ void moments(const float* x, long rows, int channels, double* mean, double* squa
     }
 }
 
-// Scale and shift of every channel; in training also what the backward pass needs.
+// Scale and shift of every channel.
 struct Affine {
     float *scale, *shift;
 };
@@ -51,6 +51,10 @@ void normalise(const float* x, float* y, long rows, int channels, const Affine& 
             store<L>(y + r * channels + c, with_relu ? relu<L>(z) : z);
         }
 }
+
+// The gradient before a ReLU with outputs y; where they are no numbers it is not hidden.
+template <int L>
+inline Vec<L> passed(Vec<L> y, Vec<L> dy) { return y <= 0.0f ? Vec<L>{} : dy; }
 
 // Sums of dz and of dz (x - mean), where dz is dy after the ReLU's mask.
 template <int L>
@@ -65,7 +69,7 @@ void sums_of_gradients(const float* x, const float* y, const float* dy, const fl
             for (int r = 0; r < count; ++r) {
                 const long at = (first + r) * channels + c;
                 Vec<L> dz = load<L>(dy + at);
-                if (with_relu) dz = load<L>(y + at) > 0.0f ? dz : Vec<L>{};
+                if (with_relu) dz = passed<L>(load<L>(y + at), dz);
                 p[r & 3] += dz, w[r & 3] += dz * (load<L>(x + at) - m);
             }
             const Vec<L> ps = p[0] + p[1] + p[2] + p[3], ws = w[0] + w[1] + w[2] + w[3];
@@ -91,7 +95,7 @@ void gradients(const float* x, const float* y, const float* dy, const float* mea
         for (int c = 0; c < channels; c += L) {
             const long at = r * channels + c;
             Vec<L> dz = load<L>(dy + at);
-            if (with_relu) dz = load<L>(y + at) > 0.0f ? dz : Vec<L>{};
+            if (with_relu) dz = passed<L>(load<L>(y + at), dz);
             store<L>(dx + at, gradient<L>(b, dz, load<L>(x + at), mean, c));
         }
 }
@@ -121,7 +125,7 @@ void over_windows(const Windows& w, Each each) {
 }
 
 // y = ReLU of the largest of a window; which: the first that is as large; largest: it before the
-// affine map. The latter two may be null.
+// affine map. which and largest are null where no gradient will be asked for.
 template <int L>
 void pool(const float* x, float* y, uint8_t* which, float* largest, const Windows& w, const Affine* a) {
     const long row = long(w.width) * w.channels, slice = row * w.height;
@@ -143,12 +147,6 @@ void pool(const float* x, float* y, uint8_t* which, float* largest, const Window
     });
 }
 
-// dz of the pixels in a window: of the largest alone, if ReLU let it through.
-template <int L>
-inline Vec<L> passed(const float* y, const float* dy, long at) {
-    return load<L>(y + at) > 0.0f ? load<L>(dy + at) : Vec<L>{};
-}
-
 // dx of every pixel; with b of the batch norm before, else of the maximum and ReLU alone.
 template <int L>
 void pool_gradients(const float* x, const float* y, const float* dy, const uint8_t* which, const float* mean, float* dx,
@@ -166,7 +164,7 @@ void pool_gradients(const float* x, const float* y, const float* dy, const uint8
         }
     over_windows(w, [&](long pixel, long window) {
         for (int c = 0; c < w.channels; c += L) {
-            const Vec<L> dz = passed<L>(y, dy, window + c);
+            const Vec<L> dz = passed<L>(load<L>(y + window + c), load<L>(dy + window + c));
             const Int<L> at = load_bytes<L>(which + window + c);
             for (int k = 0; k < 4 * w.slices; ++k) {
                 const long p = pixel + (k >> 2) * slice + (k >> 1 & 1) * row + (k & 1) * w.channels + c;
@@ -221,26 +219,30 @@ Backward coefficients(const double* plain, const double* weighted, const float* 
 
 float* memory_of(int channels) { return scratch(8L * channels); }
 
-#define FOR_LANES(statement) \
-    if (channels % 16 == 0) { constexpr int L = 16; statement; } else { constexpr int L = 8; statement; }
+#define FOR_LANES(statement)                                         \
+    if (channels % 16 == 0) { constexpr int L = 16; statement; }     \
+    else { constexpr int L = 8; statement; }                         \
+    return DONE;
 
 }  // namespace
 
 extern "C" {
 
 // y of x (rows, channels), both with channels last. saved (2, channels) is written.
-void norm_forward(const float* x, const float* weight, const float* bias, float* running_mean, float* running_var,
+int norm_forward(const float* x, const float* weight, const float* bias, float* running_mean, float* running_var,
                   float momentum, float epsilon, int training, int with_relu, float* y, float* saved, long rows,
                   int channels) {
     const Norm n{weight, bias, running_mean, running_var, momentum, epsilon};
+    if (!memory_of(channels)) return NO_MEMORY;
     FOR_LANES(normalise<L>(x, y, rows, channels, affine<L>(x, n, rows, channels, training, saved, memory_of(channels)),
                            with_relu))
 }
 
 // Gradients of x, weight and bias of norm_forward in training.
-void norm_backward(const float* x, const float* y, const float* dy, const float* weight, const float* saved,
+int norm_backward(const float* x, const float* y, const float* dy, const float* weight, const float* saved,
                    int with_relu, float* dx, float* d_weight, float* d_bias, long rows, int channels) {
     float* memory = memory_of(channels);
+    if (!memory) return NO_MEMORY;
     double *plain = reinterpret_cast<double*>(memory + 4 * channels), *weighted = plain + channels;
     FOR_LANES(sums_of_gradients<L>(x, y, dy, saved, rows, channels, with_relu, plain, weighted);
               const Backward b = coefficients(plain, weighted, weight, saved, rows, channels, d_weight, d_bias, memory);
@@ -248,23 +250,25 @@ void norm_backward(const float* x, const float* y, const float* dy, const float*
 }
 
 // Batch norm of x (images, depth, height, width, channels), then pool_forward.
-void norm_pool_forward(const float* x, const float* weight, const float* bias, float* running_mean, float* running_var,
+int norm_pool_forward(const float* x, const float* weight, const float* bias, float* running_mean, float* running_var,
                        float momentum, float epsilon, int training, float* y, uint8_t* which, float* largest,
                        float* saved, int images, int depth, int height, int width, int channels, int slices) {
     const Norm n{weight, bias, running_mean, running_var, momentum, epsilon};
     const Windows w{images, depth, height, width, channels, slices};
     const long rows = long(images) * depth * height * width;
+    if (!memory_of(channels)) return NO_MEMORY;
     FOR_LANES(const Affine a = affine<L>(x, n, rows, channels, training, saved, memory_of(channels));
               pool<L>(x, y, which, largest, w, &a))
 }
 
-void norm_pool_backward(const float* x, const float* y, const float* dy, const uint8_t* which, const float* largest,
+int norm_pool_backward(const float* x, const float* y, const float* dy, const uint8_t* which, const float* largest,
                         const float* weight, const float* saved, float* dx, float* d_weight, float* d_bias, int images,
                         int depth, int height, int width, int channels, int slices) {
     const Windows w{images, depth, height, width, channels, slices};
     const long rows = long(images) * depth * height * width;
     const long windows = long(images) * w.count() * w.down() * w.across();
     float* memory = memory_of(channels);
+    if (!memory) return NO_MEMORY;
     double *plain = reinterpret_cast<double*>(memory + 4 * channels), *weighted = plain + channels;
     // Only the largest of a window has a gradient before the norm, so the sums are over windows.
     FOR_LANES(sums_of_gradients<L>(largest, y, dy, saved, windows, channels, true, plain, weighted);
@@ -273,14 +277,14 @@ void norm_pool_backward(const float* x, const float* y, const float* dy, const u
 }
 
 // ReLU of the maximum over windows of `slices` x 2 x 2 of x (images, depth, height, width, channels);
-// which: number of the pixel in its window, or null.
-void pool_forward(const float* x, float* y, uint8_t* which, int images, int depth, int height, int width, int channels,
+// which: number of the pixel in its window, or null where no gradient will be asked for.
+int pool_forward(const float* x, float* y, uint8_t* which, int images, int depth, int height, int width, int channels,
                   int slices) {
     const Windows w{images, depth, height, width, channels, slices};
     FOR_LANES(pool<L>(x, y, which, nullptr, w, nullptr))
 }
 
-void pool_backward(const float* y, const float* dy, const uint8_t* which, float* dx, int images, int depth, int height,
+int pool_backward(const float* y, const float* dy, const uint8_t* which, float* dx, int images, int depth, int height,
                    int width, int channels, int slices) {
     const Windows w{images, depth, height, width, channels, slices};
     FOR_LANES(pool_gradients<L>(nullptr, y, dy, which, nullptr, dx, w, nullptr))

@@ -1,7 +1,9 @@
-// Convolutions with a kernel of 3 x 3 or 3 x 3 x 3, stride 1, in the form of Winograd: F(2x2, 3x3) of
-// Lavin and Gray (arXiv 1509.09308). A tile of 2 x 2 outputs takes 16 products per pair of channels
-// where the definition takes 36. Of volumes the last two axes are transformed, and the slices of the
-// first one are summed. Tensors have channels last in memory; the numbers of channels are multiples of 8.
+// Convolutions with a kernel of 3 x 3 or 3 x 3 x 3, stride 1, in the form of Winograd (Lavin and Gray, arXiv
+// 1509.09308): F(2x2, 3x3) takes 16 products per pair of channels for 2 x 2 outputs where the definition takes
+// 36, F(3x3, 3x3) 25 for 3 x 3 outputs where it takes 81. Of volumes the last two axes are transformed, and the
+// slices of the first one are summed. Tensors have channels last in memory; the numbers of channels are
+// multiples of 8. Where an input is infinite, sums of its neighbours may be no number where the definition gives
+// infinity.
 
 #include "vector.h"
 
@@ -9,7 +11,6 @@ namespace {
 
 constexpr int TILES = 24;  // that go through one matrix product; a multiple of ROWS
 constexpr int ROWS = 8;    // of a product that are held in registers
-constexpr int AREA = 16;   // of a transformed tile, 4 x 4
 constexpr int DEEPEST = 3;  // kernel
 // Between matrices, so that not all of them fall into the same lines of the cache.
 constexpr int GAP = 16;
@@ -28,8 +29,47 @@ struct Shape {
     }
 };
 
+// The transforms of tiles of M x M outputs, which see SIDE x SIDE pixels: outputs are A^T [(G g G^T) (B^T d B)] A,
+// with the product taken element by element. Interpolated at 0, 1, -1 (and 2) and infinity.
+template <int M>
+struct Winograd;
+
+template <>
+struct Winograd<2> {
+    static constexpr int SIDE = 4;
+    static constexpr float BT[4][4] = {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, 1, 0, -1}};
+    static constexpr float G[4][3] = {{1, 0, 0}, {0.5f, 0.5f, 0.5f}, {0.5f, -0.5f, 0.5f}, {0, 0, 1}};
+    static constexpr float AT[2][4] = {{1, 1, 1, 0}, {0, 1, -1, -1}};
+};
+
+template <>
+struct Winograd<3> {
+    static constexpr int SIDE = 5;
+    static constexpr float BT[5][5] = {
+        {2, -1, -2, 1, 0}, {0, -2, -1, 1, 0}, {0, 2, -3, 1, 0}, {0, -1, 0, 1, 0}, {0, 2, -1, -2, 1}};
+    static constexpr float G[5][3] = {{1 / 2.f, 0, 0},
+                                      {-1 / 2.f, -1 / 2.f, -1 / 2.f},
+                                      {-1 / 6.f, 1 / 6.f, -1 / 6.f},
+                                      {1 / 6.f, 1 / 3.f, 2 / 3.f},
+                                      {0, 0, 1}};
+    static constexpr float AT[3][5] = {{1, 1, 1, 1, 0}, {0, 1, -1, 2, 0}, {0, 1, 1, 4, 1}};
+};
+
+// Sum over k of factor(k) value(k), for N known factors: those of 0 cost nothing, those of 1 an addition.
+template <int N, typename Factor, typename Value>
+__attribute__((always_inline)) inline auto combine(Factor factor, Value value) {
+    decltype(value(0)) sum{};
+#pragma GCC unroll 5
+    for (int k = 0; k < N; ++k) {
+        if (factor(k) == 1) sum += value(k);
+        else if (factor(k) == -1) sum -= value(k);
+        else if (factor(k) != 0) sum += factor(k) * value(k);
+    }
+    return sum;
+}
+
 struct Place {
-    int image, row, column;  // of the first of the 2 x 2 outputs
+    int image, row, column;  // of the first output of a tile
 };
 
 // Factors of a sum of matrix products.
@@ -38,7 +78,10 @@ struct Factors {
     const float* B[DEEPEST];
     int count = 0;
 
-    void add(const float* a, const float* b) { A[count] = a, B[count++] = b; }
+    void add(const float* a, const float* b) {
+        A[count] = a, B[count] = b;
+        ++count;
+    }
 };
 
 // C[r][v] (+)= sum over factors and k of A[r][k] B[k][v], for R rows and N vectors of columns.
@@ -76,137 +119,185 @@ void multiply(const Factors& f, long row_step, long k_step, float* C, int rows, 
             product<L, ROWS, 1, ADD, COUNT>(f, r * row_step, row_step, k_step, c, columns, C + long(r) * columns + c, columns, K);
 }
 
-// U = G g G^T of every pair of channels: [depth][16][in][out] from weights out, in, depth, 3, 3.
+// For each of L neighbouring pairs of channels in U, [in][out] or mirrored [out][in], the place of its
+// weights in (out, in, depth, 3, 3).
+template <int L>
+inline void places_of_weights(const Shape& s, long pair, int z, bool mirrored, long* places) {
+    for (int l = 0; l < L; ++l) {
+        const long first = (pair + l) / (mirrored ? s.channels_in : s.channels_out);
+        const long second = (pair + l) % (mirrored ? s.channels_in : s.channels_out);
+        const long out = mirrored ? first : second, in = mirrored ? second : first;
+        places[l] = ((out * s.channels_in + in) * s.kernel_depth + z) * 9;
+    }
+}
+
+// U = G g G^T of every pair of channels: [depth][SIDE x SIDE][in][out] from weights out, in, depth, 3, 3.
 // For the gradient of the input: mirrored, in and out exchanged.
+template <int M>
 void transform_weights(const float* weights, float* U, const Shape& s, bool mirrored) {
-    for (int out = 0; out < s.channels_out; ++out)
-        for (int in = 0; in < s.channels_in; ++in)
-            for (int z = 0; z < s.kernel_depth; ++z) {
-                const int from = mirrored ? s.kernel_depth - 1 - z : z;
-                const float* g = weights + ((long(out) * s.channels_in + in) * s.kernel_depth + from) * 9;
-                const long pair = mirrored ? long(out) * s.channels_in + in : long(in) * s.channels_out + out;
-                float rows[4][3];
-                for (int j = 0; j < 3; ++j) {
-                    const float a = g[mirrored ? 8 - j : j], b = g[mirrored ? 5 - j : 3 + j], c = g[mirrored ? 2 - j : 6 + j];
-                    rows[0][j] = a, rows[1][j] = 0.5f * (a + b + c), rows[2][j] = 0.5f * (a - b + c), rows[3][j] = c;
-                }
-                for (int i = 0; i < 4; ++i) {
-                    const float a = rows[i][0], b = rows[i][1], c = rows[i][2];
-                    float* u = U + (long(z) * AREA + i * 4) * s.pairs() + pair;
-                    u[0] = a, u[s.pairs()] = 0.5f * (a + b + c), u[2 * s.pairs()] = 0.5f * (a - b + c), u[3 * s.pairs()] = c;
-                }
-            }
+    using W = Winograd<M>;
+    constexpr int SIDE = W::SIDE, L = 8;
+    for (int z = 0; z < s.kernel_depth; ++z, U += SIDE * SIDE * s.pairs())
+        for (long pair = 0; pair < s.pairs(); pair += L) {
+            long places[L];
+            places_of_weights<L>(s, pair, mirrored ? s.kernel_depth - 1 - z : z, mirrored, places);
+            Vec<L> g[9], rows[SIDE][3];
+            for (int k = 0; k < 9; ++k)
+                for (int l = 0; l < L; ++l) g[k][l] = weights[places[l] + (mirrored ? 8 - k : k)];
+#pragma GCC unroll 5
+            for (int i = 0; i < SIDE; ++i)
+#pragma GCC unroll 3
+                for (int j = 0; j < 3; ++j)
+                    rows[i][j] = combine<3>([&](int k) { return W::G[i][k]; }, [&](int k) { return g[3 * k + j]; });
+            float* to = U + pair;
+#pragma GCC unroll 5
+            for (int i = 0; i < SIDE; ++i)
+#pragma GCC unroll 5
+                for (int j = 0; j < SIDE; ++j, to += s.pairs())
+                    store<L>(to, combine<3>([&](int k) { return W::G[j][k]; }, [&](int k) { return rows[i][k]; }));
+        }
 }
 
 // dg = G^T dU G: gradients of weights from those of transformed weights.
+template <int M>
 void weights_from_transformed(const float* U, float* gradient, const Shape& s) {
-    for (int out = 0; out < s.channels_out; ++out)
-        for (int in = 0; in < s.channels_in; ++in)
-            for (int z = 0; z < s.kernel_depth; ++z) {
-                const float* u = U + long(z) * AREA * s.pairs() + long(in) * s.channels_out + out;
-                float rows[3][4];
-                for (int j = 0; j < 4; ++j) {
-                    const float a = u[j * s.pairs()], b = u[(4 + j) * s.pairs()], c = u[(8 + j) * s.pairs()];
-                    rows[0][j] = a + 0.5f * (b + c), rows[1][j] = 0.5f * (b - c);
-                    rows[2][j] = 0.5f * (b + c) + u[(12 + j) * s.pairs()];
+    using W = Winograd<M>;
+    constexpr int SIDE = W::SIDE, L = 8;
+    for (int z = 0; z < s.kernel_depth; ++z, U += SIDE * SIDE * s.pairs())
+        for (long pair = 0; pair < s.pairs(); pair += L) {
+            long places[L];
+            places_of_weights<L>(s, pair, z, false, places);
+            Vec<L> rows[3][SIDE];
+#pragma GCC unroll 5
+            for (int j = 0; j < SIDE; ++j)
+#pragma GCC unroll 3
+                for (int i = 0; i < 3; ++i)
+                    rows[i][j] = combine<SIDE>([&](int k) { return W::G[k][i]; },
+                                               [&](int k) { return load<L>(U + (k * SIDE + j) * s.pairs() + pair); });
+#pragma GCC unroll 3
+            for (int i = 0; i < 3; ++i)
+#pragma GCC unroll 3
+                for (int j = 0; j < 3; ++j) {
+                    const Vec<L> g = combine<SIDE>([&](int k) { return W::G[k][j]; }, [&](int k) { return rows[i][k]; });
+                    for (int l = 0; l < L; ++l) gradient[places[l] + 3 * i + j] = g[l];
                 }
-                float* g = gradient + ((long(out) * s.channels_in + in) * s.kernel_depth + z) * 9;
-                for (int i = 0; i < 3; ++i) {
-                    const float b = rows[i][1], c = rows[i][2];
-                    g[i * 3] = rows[i][0] + 0.5f * (b + c), g[i * 3 + 1] = 0.5f * (b - c);
-                    g[i * 3 + 2] = 0.5f * (b + c) + rows[i][3];
-                }
-            }
+        }
 }
 
-// B^T d for one column of four rows: the half of the transform that two tiles side by side share.
-template <int L>
-inline void transform_column(const float* const rows[4], const bool there[4], bool inside, long at, Vec<L> t[4]) {
-    Vec<L> d[4];
-    for (int i = 0; i < 4; ++i) d[i] = inside && there[i] ? load<L>(rows[i] + at) : Vec<L>{};
-    t[0] = d[0] - d[2], t[1] = d[1] + d[2], t[2] = d[2] - d[1], t[3] = d[1] - d[3];
+// B^T d for one column of SIDE rows: the half of the transform that two tiles side by side share.
+template <int L, int M>
+__attribute__((always_inline)) inline void transform_column(const float* const* rows, const bool* there, bool inside,
+                                                            long at, Vec<L>* t) {
+    using W = Winograd<M>;
+    Vec<L> d[W::SIDE];
+    for (int i = 0; i < W::SIDE; ++i) d[i] = inside && there[i] ? load<L>(rows[i] + at) : Vec<L>{};
+#pragma GCC unroll 5
+    for (int i = 0; i < W::SIDE; ++i)
+        t[i] = combine<W::SIDE>([&](int k) { return W::BT[i][k]; }, [&](int k) { return d[k]; });
 }
 
-// V = B^T d B of the 4 x 4 pixels of tiles side by side, the first at (row, column) of a slice;
-// outside of it are zeros.
-template <int L>
+// V = B^T d B of the pixels of tiles side by side, the first at (row, column) of a slice; outside of
+// it are zeros.
+template <int L, int M>
 inline void transform_pixels(const float* slice, float* V, long step, int height, int width, int channels, int row,
                              int column, int tiles) {
-    const float* rows[4];
-    bool there[4];
-    for (int i = 0; i < 4; ++i) rows[i] = slice + long(row + i) * width * channels, there[i] = row + i >= 0 && row + i < height;
+    using W = Winograd<M>;
+    constexpr int SIDE = W::SIDE, SHARED = SIDE - M;
+    const float* rows[SIDE];
+    bool there[SIDE];
+    for (int i = 0; i < SIDE; ++i) {
+        there[i] = row + i >= 0 && row + i < height;
+        rows[i] = there[i] ? slice + long(row + i) * width * channels : slice;
+    }
     for (int c = 0; c < channels; c += L) {
-        Vec<L> t[4][4];
-        for (int j = 0; j < 2; ++j)
-            transform_column<L>(rows, there, column + j >= 0 && column + j < width, long(column + j) * channels + c, t[j]);
+        Vec<L> t[SIDE][SIDE];
+        for (int j = 0; j < SHARED; ++j)
+            transform_column<L, M>(rows, there, column + j >= 0 && column + j < width, long(column + j) * channels + c, t[j]);
         for (int tile = 0; tile < tiles; ++tile) {
-            const int x = column + 2 * tile + 2;
-            for (int j = 0; j < 2; ++j) transform_column<L>(rows, there, x + j < width, long(x + j) * channels + c, t[2 + j]);
+            const int x = column + M * tile;
+            for (int j = SHARED; j < SIDE; ++j)
+                transform_column<L, M>(rows, there, x + j >= 0 && x + j < width, long(x + j) * channels + c, t[j]);
             float* to = V + long(tile) * channels + c;
-            for (int i = 0; i < 4; ++i, to += 4 * step) {
-                store<L>(to, t[0][i] - t[2][i]), store<L>(to + step, t[1][i] + t[2][i]);
-                store<L>(to + 2 * step, t[2][i] - t[1][i]), store<L>(to + 3 * step, t[1][i] - t[3][i]);
-                t[0][i] = t[2][i], t[1][i] = t[3][i];
-            }
+#pragma GCC unroll 5
+            for (int i = 0; i < SIDE; ++i)
+#pragma GCC unroll 5
+                for (int j = 0; j < SIDE; ++j, to += step)
+                    store<L>(to, combine<SIDE>([&](int k) { return W::BT[j][k]; }, [&](int k) { return t[k][i]; }));
+            for (int j = 0; j < SHARED; ++j)
+                for (int i = 0; i < SIDE; ++i) t[j][i] = t[M + j][i];
         }
     }
 }
 
-// A^T M A + bias: the 2 x 2 outputs of a tile, as far as they lie in the slice.
-template <int L>
-inline void transform_outputs(const float* M, long step, const float* bias, float* slice, int height, int width,
+// A^T M A + bias: the outputs of a tile, as far as they lie in the slice.
+template <int L, int M>
+inline void transform_outputs(const float* products, long step, const float* bias, float* slice, int height, int width,
                               int channels, int row, int column) {
+    using W = Winograd<M>;
+    constexpr int SIDE = W::SIDE;
     for (int c = 0; c < channels; c += L) {
-        Vec<L> t[2][4];
-        for (int j = 0; j < 4; ++j) {
-            const Vec<L> q = load<L>(M + (4 + j) * step + c), r = load<L>(M + (8 + j) * step + c);
-            t[0][j] = load<L>(M + j * step + c) + q + r, t[1][j] = q - r - load<L>(M + (12 + j) * step + c);
-        }
+        Vec<L> t[M][SIDE];
+#pragma GCC unroll 5
+        for (int j = 0; j < SIDE; ++j)
+#pragma GCC unroll 3
+            for (int i = 0; i < M; ++i)
+                t[i][j] = combine<SIDE>([&](int k) { return W::AT[i][k]; },
+                                        [&](int k) { return load<L>(products + (k * SIDE + j) * step + c); });
         const Vec<L> b = bias ? load<L>(bias + c) : Vec<L>{};
-        for (int i = 0; i < 2 && row + i < height; ++i) {
+#pragma GCC unroll 3
+        for (int i = 0; i < M; ++i) {
+            if (row + i >= height) break;
             float* to = slice + (long(row + i) * width + column) * channels + c;
-            store<L>(to, t[i][0] + t[i][1] + t[i][2] + b);
-            if (column + 1 < width) store<L>(to + channels, t[i][1] - t[i][2] - t[i][3] + b);
+#pragma GCC unroll 3
+            for (int j = 0; j < M; ++j)
+                if (column + j < width)
+                    store<L>(to + j * channels,
+                             combine<SIDE>([&](int k) { return W::AT[j][k]; }, [&](int k) { return t[i][k]; }) + b);
         }
     }
 }
 
-// Z = A dy A^T: the gradients of 2 x 2 outputs.
-template <int L>
+// Z = A dy A^T: the gradients of the outputs of a tile.
+template <int L, int M>
 inline void transform_gradients(const float* slice, const float* zeros, float* Z, long step, int height, int width,
                                 int channels, int row, int column) {
-    const float* at[2][2];
-    for (int i = 0; i < 2; ++i)
-        for (int j = 0; j < 2; ++j) {
+    using W = Winograd<M>;
+    constexpr int SIDE = W::SIDE;
+    const float* at[M][M];
+    for (int i = 0; i < M; ++i)
+        for (int j = 0; j < M; ++j) {
             const bool inside = row + i < height && column + j < width;
             at[i][j] = inside ? slice + (long(row + i) * width + column + j) * channels : zeros;
         }
     for (int c = 0; c < channels; c += L) {
-        Vec<L> t[4][2];
-        for (int j = 0; j < 2; ++j) {
-            const Vec<L> p = load<L>(at[0][j] + c), q = load<L>(at[1][j] + c);
-            t[0][j] = p, t[1][j] = p + q, t[2][j] = p - q, t[3][j] = -q;
-        }
-        for (int i = 0; i < 4; ++i) {
-            float* to = Z + i * 4 * step + c;
-            store<L>(to, t[i][0]), store<L>(to + step, t[i][0] + t[i][1]);
-            store<L>(to + 2 * step, t[i][0] - t[i][1]), store<L>(to + 3 * step, -t[i][1]);
-        }
+        Vec<L> t[SIDE][M];
+#pragma GCC unroll 3
+        for (int j = 0; j < M; ++j)
+#pragma GCC unroll 5
+            for (int i = 0; i < SIDE; ++i)
+                t[i][j] = combine<M>([&](int k) { return W::AT[k][i]; }, [&](int k) { return load<L>(at[k][j] + c); });
+        float* to = Z + c;
+#pragma GCC unroll 5
+        for (int i = 0; i < SIDE; ++i)
+#pragma GCC unroll 5
+            for (int j = 0; j < SIDE; ++j, to += step)
+                store<L>(to, combine<M>([&](int k) { return W::AT[k][j]; }, [&](int k) { return t[i][k]; }));
     }
 }
 
 // Runs through all tiles in groups, and for each group through the slices along the first axis.
 // Transformed pixels V of as many slices are kept as the kernel is deep.
-template <int LI, typename EachSlice>
+template <int LI, int M, typename EachSlice>
 void over_tiles(const float* x, const Shape& s, float* V, long V_step, EachSlice each) {
-    const int across = (s.width_out() + 1) / 2, down = (s.height_out() + 1) / 2;
+    constexpr int AREA = Winograd<M>::SIDE * Winograd<M>::SIDE;
+    const int across = (s.width_out() + M - 1) / M, down = (s.height_out() + M - 1) / M;
     const long tiles = long(s.images) * down * across, plane = long(s.height) * s.width * s.channels_in;
     for (long first = 0; first < tiles; first += TILES) {
         Place places[TILES];
         const int count = tiles - first < TILES ? int(tiles - first) : TILES;
         for (int t = 0; t < count; ++t) {
             const long tile = first + t;
-            places[t] = {int(tile / (down * across)), int(tile / across % down) * 2, int(tile % across) * 2};
+            places[t] = {int(tile / (down * across)), int(tile / across % down) * M, int(tile % across) * M};
         }
         int next = 0;  // slice of the input that has not been transformed
         for (int z = 0; z < s.depth_out(); ++z) {
@@ -214,9 +305,9 @@ void over_tiles(const float* x, const Shape& s, float* V, long V_step, EachSlice
             for (; next < s.depth && next < start + s.kernel_depth; ++next)
                 for (int t = 0, side; t < count; t += side) {
                     const Place& p = places[t];
-                    side = (s.width_out() - p.column + 1) / 2;
+                    side = (s.width_out() - p.column + M - 1) / M;
                     if (side > count - t) side = count - t;
-                    transform_pixels<LI>(x + (long(p.image) * s.depth + next) * plane,
+                    transform_pixels<LI, M>(x + (long(p.image) * s.depth + next) * plane,
                                          V + next % s.kernel_depth * AREA * V_step + t * s.channels_in, V_step, s.height,
                                          s.width, s.channels_in, p.row - s.padding, p.column - s.padding, side);
                 }
@@ -225,13 +316,14 @@ void over_tiles(const float* x, const Shape& s, float* V, long V_step, EachSlice
     }
 }
 
-template <int LI, int LO>
+template <int LI, int LO, int M>
 void convolve(const float* x, const float* U, const float* bias, float* y, const Shape& s, float* V) {
-    const long V_step = TILES * s.channels_in + GAP, M_step = TILES * s.channels_out + GAP;
-    float* M = V + s.kernel_depth * AREA * V_step;
+    constexpr int AREA = Winograd<M>::SIDE * Winograd<M>::SIDE;
+    const long V_step = TILES * s.channels_in + GAP, P_step = TILES * s.channels_out + GAP;
+    float* products = V + s.kernel_depth * AREA * V_step;
     memset(V, 0, 4 * s.kernel_depth * AREA * V_step);  // rows of the last group that no tile fills
     const long plane = long(s.height_out()) * s.width_out() * s.channels_out;
-    over_tiles<LI>(x, s, V, V_step, [&](const Place* places, int count, int z, int start) {
+    over_tiles<LI, M>(x, s, V, V_step, [&](const Place* places, int count, int z, int start) {
         const int rows = (count + ROWS - 1) / ROWS * ROWS;
         for (int p = 0; p < AREA; ++p) {
             Factors f;
@@ -239,25 +331,26 @@ void convolve(const float* x, const float* U, const float* bias, float* y, const
                 if (start + k >= 0 && start + k < s.depth)
                     f.add(V + ((start + k) % s.kernel_depth * AREA + p) * V_step, U + (long(k) * AREA + p) * s.pairs());
             const auto run = f.count == 1 ? multiply<LO, false, 1> : multiply<LO, false>;
-            run(f, s.channels_in, 1, M + p * M_step, rows, s.channels_out, s.channels_in);
+            run(f, s.channels_in, 1, products + p * P_step, rows, s.channels_out, s.channels_in);
         }
         for (int t = 0; t < count; ++t)
-            transform_outputs<LO>(M + t * s.channels_out, M_step, bias,
+            transform_outputs<LO, M>(products + t * s.channels_out, P_step, bias,
                                   y + (long(places[t].image) * s.depth_out() + z) * plane, s.height_out(),
                                   s.width_out(), s.channels_out, places[t].row, places[t].column);
     });
 }
 
-template <int LI, int LO>
+template <int LI, int LO, int M>
 void correlate(const float* x, const float* dy, float* U, const Shape& s, float* V) {
+    constexpr int AREA = Winograd<M>::SIDE * Winograd<M>::SIDE;
     const long V_step = TILES * s.channels_in + GAP, Z_step = TILES * s.channels_out + GAP;
     float *Z = V + s.kernel_depth * AREA * V_step, *zeros = Z + AREA * Z_step;
     memset(U, 0, 4 * s.kernel_depth * AREA * s.pairs());
     memset(zeros, 0, 4 * s.channels_out);
     const long plane = long(s.height_out()) * s.width_out() * s.channels_out;
-    over_tiles<LI>(x, s, V, V_step, [&](const Place* places, int count, int z, int start) {
+    over_tiles<LI, M>(x, s, V, V_step, [&](const Place* places, int count, int z, int start) {
         for (int t = 0; t < count; ++t)
-            transform_gradients<LO>(dy + (long(places[t].image) * s.depth_out() + z) * plane, zeros,
+            transform_gradients<LO, M>(dy + (long(places[t].image) * s.depth_out() + z) * plane, zeros,
                                     Z + t * s.channels_out, Z_step, s.height_out(), s.width_out(), s.channels_out,
                                     places[t].row, places[t].column);
         for (int k = 0; k < s.kernel_depth; ++k) {
@@ -271,17 +364,49 @@ void correlate(const float* x, const float* dy, float* U, const Shape& s, float*
     });
 }
 
+// How many numbers of working memory, the first of them transformed weights.
+template <int M>
+long transformed(const Shape& s) {
+    return s.kernel_depth * Winograd<M>::SIDE * Winograd<M>::SIDE * s.pairs();
+}
+
+template <int M>
 long working_memory(const Shape& s) {
+    constexpr int AREA = Winograd<M>::SIDE * Winograd<M>::SIDE;
     const long of_tiles = AREA * (s.kernel_depth * (TILES * s.channels_in + GAP) + TILES * s.channels_out + GAP);
-    return s.kernel_depth * AREA * s.pairs() + of_tiles + s.channels_out + GAP;
+    return transformed<M>(s) + of_tiles + s.channels_out + GAP;
+}
+
+// Tiles of three for the maps that tiles of two cover badly; elsewhere these are the more exact ones.
+int side_of_tiles(const Shape& s) {
+    auto products = [&](int m) { return long(m + 2) * (m + 2) * ((s.height_out() + m - 1) / m) * ((s.width_out() + m - 1) / m); };
+    return products(2) > 1.4 * products(3) ? 3 : 2;
 }
 
 // Vectors of 16 where the channels fill them.
-#define FOR_LANES(function, in, out, ...)                               \
-    if (in % 16 == 0 && out % 16 == 0) function<16, 16>(__VA_ARGS__);   \
-    else if (in % 16 == 0) function<16, 8>(__VA_ARGS__);                \
-    else if (out % 16 == 0) function<8, 16>(__VA_ARGS__);               \
-    else function<8, 8>(__VA_ARGS__)
+#define FOR_LANES(function, M, in, out, ...)                               \
+    if (in % 16 == 0 && out % 16 == 0) function<16, 16, M>(__VA_ARGS__);   \
+    else if (in % 16 == 0) function<16, 8, M>(__VA_ARGS__);                \
+    else if (out % 16 == 0) function<8, 16, M>(__VA_ARGS__);               \
+    else function<8, 8, M>(__VA_ARGS__)
+
+template <int M>
+int outputs(const float* x, const float* weights, const float* bias, float* y, const Shape& s, const Shape& weighted) {
+    float* U = scratch(working_memory<M>(s));
+    if (!U) return NO_MEMORY;
+    transform_weights<M>(weights, U, weighted, &s != &weighted);
+    FOR_LANES(convolve, M, s.channels_in, s.channels_out, x, U, bias, y, s, U + transformed<M>(s));
+    return DONE;
+}
+
+template <int M>
+int weight_gradients(const float* x, const float* dy, float* gradient, const Shape& s) {
+    float* U = scratch(working_memory<M>(s));
+    if (!U) return NO_MEMORY;
+    FOR_LANES(correlate, M, s.channels_in, s.channels_out, x, dy, U, s, U + transformed<M>(s));
+    weights_from_transformed<M>(U, gradient, s);
+    return DONE;
+}
 
 }  // namespace
 
@@ -289,30 +414,23 @@ extern "C" {
 
 // y (images, depth, height, width of the output, out) of x (images, depth, height, width, in), weights
 // (out, in, kernel depth, 3, 3) and bias (out) or null. Of images depth and kernel depth are 1.
-void convolution_forward(const float* x, const float* weights, const float* bias, float* y, int images, int depth,
-                         int height, int width, int in, int out, int kernel_depth, int padding) {
+int convolution_forward(const float* x, const float* weights, const float* bias, float* y, int images, int depth,
+                        int height, int width, int in, int out, int kernel_depth, int padding) {
     const Shape s{images, depth, height, width, in, out, kernel_depth, padding};
-    float* U = scratch(working_memory(s));
-    transform_weights(weights, U, s, false);
-    FOR_LANES(convolve, in, out, x, U, bias, y, s, U + kernel_depth * AREA * s.pairs());
+    return (side_of_tiles(s) == 3 ? outputs<3> : outputs<2>)(x, weights, bias, y, s, s);
 }
 
 // The gradient of x; sizes as in convolution_forward.
-void convolution_backward_input(const float* dy, const float* weights, float* dx, int images, int depth, int height,
-                                int width, int in, int out, int kernel_depth, int padding) {
-    const Shape s{images, depth, height, width, in, out, kernel_depth, padding};
-    const Shape t = s.backward();
-    float* U = scratch(working_memory(t));
-    transform_weights(weights, U, s, true);
-    FOR_LANES(convolve, out, in, dy, U, nullptr, dx, t, U + kernel_depth * AREA * s.pairs());
+int convolution_backward_input(const float* dy, const float* weights, float* dx, int images, int depth, int height,
+                               int width, int in, int out, int kernel_depth, int padding) {
+    const Shape s{images, depth, height, width, in, out, kernel_depth, padding}, back = s.backward();
+    return (side_of_tiles(back) == 3 ? outputs<3> : outputs<2>)(dy, weights, nullptr, dx, back, s);
 }
 
 // The gradient of weights; sizes as in convolution_forward.
-void convolution_backward_weights(const float* x, const float* dy, float* gradient, int images, int depth, int height,
-                                  int width, int in, int out, int kernel_depth, int padding) {
+int convolution_backward_weights(const float* x, const float* dy, float* gradient, int images, int depth, int height,
+                                 int width, int in, int out, int kernel_depth, int padding) {
     const Shape s{images, depth, height, width, in, out, kernel_depth, padding};
-    float* U = scratch(working_memory(s));
-    FOR_LANES(correlate, in, out, x, dy, U, s, U + kernel_depth * AREA * s.pairs());
-    weights_from_transformed(U, gradient, s);
+    return (side_of_tiles(s) == 3 ? weight_gradients<3> : weight_gradients<2>)(x, dy, gradient, s);
 }
 }

@@ -98,12 +98,19 @@ inline void row_of_gradients(const float* padded, const float* dy, float* taps, 
 
 template <int L>
 void backward(const float* x, const float* dy, float* taps, double* total, const Shape& s, float* padded) {
-    const long row = long(s.width_out()) * s.out, slice = 9L * s.in * s.out;
+    constexpr int ROWS = 64;  // that are summed in float32
+    const long row = long(s.width_out()) * s.out, slice = 9L * s.in * s.out, size = long(s.taps()) * s.out;
+    memset(taps, 0, 4 * size);
+    int summed = 0;
+    auto add = [&] {
+        for (long t = 0; t < size; ++t) total[t] += taps[t];
+        memset(taps, 0, 4 * size);
+        summed = 0;
+    };
     for (int image = 0; image < s.images; ++image) {
         pad(x + long(image) * s.depth * s.height * s.width * s.in, padded, s);
-        memset(taps, 0, 4L * s.taps() * s.out);
         for (int z = 0; z < s.depth_out(); ++z)
-            for (int i = 0; i < s.height_out(); ++i, dy += row)
+            for (int i = 0; i < s.height_out(); ++i, dy += row) {
                 for (int k = 0; k < s.kernel_depth; ++k)
                     for (int c = 0; c < s.out; c += L) {
                         const float* from = padded + (long(z + k) * s.padded_height() + i) * s.padded_row();
@@ -111,8 +118,10 @@ void backward(const float* x, const float* dy, float* taps, double* total, const
                         if (s.in == 2) row_of_gradients<L, 6>(from, dy + c, taps + k * slice + c, 2, s);
                         if (s.in == 3) row_of_gradients<L, 9>(from, dy + c, taps + k * slice + c, 3, s);
                     }
-        for (long t = 0; t < long(s.taps()) * s.out; ++t) total[t] += taps[t];  // of images in float64
+                if (++summed == ROWS) add();
+            }
     }
+    add();
 }
 
 }  // namespace
@@ -121,31 +130,35 @@ extern "C" {
 
 // y (images, depth, height, width of the output, out) of x (images, depth, height, width, in), weights (out, in,
 // kernel depth, 3, 3) and bias (out) or null. Of images depth and kernel depth are 1.
-void first_layer_forward(const float* x, const float* weights, const float* bias, float* y, int images, int depth,
+int first_layer_forward(const float* x, const float* weights, const float* bias, float* y, int images, int depth,
                          int height, int width, int in, int out, int kernel_depth, int padding) {
     const Shape s{images, depth, height, width, in, out, kernel_depth, padding};
     float *taps = scratch(long(s.taps()) * out + s.padded()), *padded = taps + long(s.taps()) * out;
+    if (!taps) return NO_MEMORY;
     memset(padded, 0, 4 * s.padded());
     over_weights(s, [&](long theirs, long ours) { taps[ours] = weights[theirs]; });
     if (out % 16 == 0) forward<16>(x, taps, bias, y, s, padded);
     else forward<8>(x, taps, bias, y, s, padded);
+    return DONE;
 }
 
 // The gradient of weights; sizes as above.
-void first_layer_backward(const float* x, const float* dy, float* gradient, int images, int depth, int height, int width,
+int first_layer_backward(const float* x, const float* dy, float* gradient, int images, int depth, int height, int width,
                           int in, int out, int kernel_depth, int padding) {
     const Shape s{images, depth, height, width, in, out, kernel_depth, padding};
     const long size = long(s.taps()) * out;
     float *taps = scratch(3 * size + s.padded()), *padded = taps + 3 * size;
+    if (!taps) return NO_MEMORY;
     double* total = reinterpret_cast<double*>(taps + size);
     memset(total, 0, 8 * size), memset(padded, 0, 4 * s.padded());
     if (out % 16 == 0) backward<16>(x, dy, taps, total, s, padded);
     else backward<8>(x, dy, taps, total, s, padded);
     over_weights(s, [&](long theirs, long ours) { gradient[theirs] = float(total[ours]); });
+    return DONE;
 }
 
 // Sums over rows (rows, channels): the gradient of a bias.
-void sum_of_rows(const float* x, float* sums, long rows, int channels) {
+int sum_of_rows(const float* x, float* sums, long rows, int channels) {
     constexpr int L = 8, BLOCK = 256;  // rows that are summed in float32
     for (int c = 0; c < channels; c += L) {
         double total[L] = {};
@@ -157,5 +170,6 @@ void sum_of_rows(const float* x, float* sums, long rows, int channels) {
         }
         for (int l = 0; l < L; ++l) sums[c + l] = float(total[l]);
     }
+    return DONE;
 }
 }

@@ -1,4 +1,8 @@
-"""The kernels as functions with gradients, on tensors with channels last in memory."""
+"""The kernels as functions with gradients, on float32 tensors with channels last in memory.
+
+Whoever calls them sees to it that they suit: see :mod:`ddcnn.models.layers`. There are gradients of
+first order, backwards.
+"""
 
 from typing import Any
 
@@ -18,7 +22,9 @@ def _at(*tensors: torch.Tensor | None) -> list[int | None]:
 
 
 def _like(x: torch.Tensor, channels: int, *spatial: int) -> torch.Tensor:
-    return torch.empty(len(x), channels, *spatial, memory_format=CHANNELS_LAST[x.ndim])
+    shape, order = (len(x), channels, *spatial), CHANNELS_LAST[x.ndim]
+    # Whatever the default type and device are.
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=order)
 
 
 def _sizes(x: torch.Tensor) -> tuple[int, ...]:
@@ -33,7 +39,10 @@ class Convolve(Function):
     def forward(
         ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: int
     ) -> torch.Tensor:
-        """Outputs of images or volumes ``N, C, *spatial``; weight ``out, in, *kernel``."""
+        """Outputs of images or volumes ``N, C, *spatial``; weight ``out, in, *kernel``.
+
+        There is no gradient of the input of a first layer.
+        """
         depth = 3 if x.ndim == 5 else 1
         ctx.numbers = (*_sizes(x), x.shape[1], len(weight), depth, padding)
         ctx.save_for_backward(x, weight)
@@ -58,7 +67,7 @@ class Convolve(Function):
             run = library.first_layer_backward if of_first else library.convolution_backward_weights
             run(*_at(x, dy, d_weight), *ctx.numbers)
         if ctx.needs_input_grad[2]:
-            d_bias = torch.empty(len(weight))
+            d_bias = weight.new_empty(len(weight))
             rows = dy.numel() // len(weight)
             library.sum_of_rows(*_at(dy, d_bias), rows, len(weight))
         return dx, d_weight, d_bias, None
@@ -77,7 +86,7 @@ class Normalise(Function):
         with_relu: bool,
     ) -> torch.Tensor:
         """Outputs like ``x``; ``running``: see :func:`running_statistics`."""
-        y, saved = torch.empty_like(x), torch.empty(2, x.shape[1])
+        y, saved = torch.empty_like(x), x.new_empty(2, x.shape[1])
         ctx.numbers = (x.numel() // x.shape[1], x.shape[1])
         ctx.with_relu = with_relu
         *statistics, momentum, epsilon, training = running
@@ -95,7 +104,7 @@ class Normalise(Function):
     def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, y, weight, saved = ctx.saved_tensors
         dy = dy.contiguous(memory_format=CHANNELS_LAST[dy.ndim])
-        dx, d_weight, d_bias = torch.empty_like(x), *torch.empty(2, len(weight))
+        dx, d_weight, d_bias = torch.empty_like(x), *weight.new_empty(2, len(weight))
         kernels().norm_backward(
             *_at(x, y, dy, weight, saved),
             ctx.with_relu,
@@ -117,8 +126,9 @@ class NormalisePool(Function):
         running: Running,
     ) -> torch.Tensor:
         """Outputs with half of the pixels along every axis of ``x``, rounded down."""
-        y, which, ctx.numbers = _pooled(x)
-        saved, largest = torch.empty(2, x.shape[1]), torch.empty_like(y)
+        y, which, ctx.numbers = _pooled(x, any(ctx.needs_input_grad))
+        saved = x.new_empty(2, x.shape[1])
+        largest = None if which is None else torch.empty_like(y)
         *statistics, momentum, epsilon, training = running
         kernels().norm_pool_forward(
             *_at(x, weight, bias, *statistics),
@@ -134,7 +144,7 @@ class NormalisePool(Function):
     def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, y, which, largest, weight, saved = ctx.saved_tensors
         dy = dy.contiguous(memory_format=CHANNELS_LAST[dy.ndim])
-        dx, d_weight, d_bias = torch.empty_like(x), *torch.empty(2, len(weight))
+        dx, d_weight, d_bias = torch.empty_like(x), *weight.new_empty(2, len(weight))
         kernels().norm_pool_backward(
             *_at(x, y, dy, which, largest, weight, saved, dx, d_weight, d_bias), *ctx.numbers
         )
@@ -147,7 +157,7 @@ class Pool(Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
         """Outputs with half of the pixels along every axis of ``x``, rounded down."""
-        y, which, ctx.numbers = _pooled(x)
+        y, which, ctx.numbers = _pooled(x, any(ctx.needs_input_grad))
         kernels().pool_forward(*_at(x, y, which), *ctx.numbers)
         ctx.save_for_backward(y, which)
         ctx.shape = x.shape
@@ -158,7 +168,7 @@ class Pool(Function):
     def backward(ctx: Any, dy: torch.Tensor) -> torch.Tensor:
         y, which = ctx.saved_tensors
         dy = dy.contiguous(memory_format=CHANNELS_LAST[dy.ndim])
-        dx = torch.empty(ctx.shape, memory_format=CHANNELS_LAST[dy.ndim])
+        dx = _like(dy, *ctx.shape[1:])
         kernels().pool_backward(*_at(y, dy, which, dx), *ctx.numbers)
         return dx
 
@@ -167,13 +177,15 @@ def running_statistics(
     norm: torch.nn.modules.batchnorm._BatchNorm,
 ) -> Running:
     """What the kernels need of a batch norm beside its weights; in training they update it."""
-    if norm.training:
+    if norm.training and norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
     return norm.running_mean, norm.running_var, norm.momentum, norm.eps, norm.training
 
 
-def _pooled(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, tuple[int, ...]]:
+def _pooled(
+    x: torch.Tensor, with_gradient: bool
+) -> tuple[torch.Tensor, torch.Tensor | None, tuple[int, ...]]:
     """Memory for outputs and for which pixel is the largest; the kernels' numbers."""
     y = _like(x, x.shape[1], *(size // 2 for size in x.shape[2:]))
-    which = torch.empty_like(y, dtype=torch.uint8)
+    which = torch.empty_like(y, dtype=torch.uint8) if with_gradient else None
     return y, which, (*_sizes(x), x.shape[1], 2 if x.ndim == 5 else 1)

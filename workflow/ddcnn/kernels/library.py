@@ -9,7 +9,9 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -47,6 +49,7 @@ ARGUMENTS = {
     "pool_forward": "ppp iiiiii",
     "pool_backward": "pppp iiiiii",
 }
+DONE = 0  # what a function returns that had the memory it needs
 TYPES = {"p": ctypes.c_void_p, "i": ctypes.c_int, "l": ctypes.c_long, "f": ctypes.c_float}
 
 
@@ -56,55 +59,81 @@ def kernels() -> ctypes.CDLL | None:
     if os.environ.get(SWITCH) == "torch":
         return None
     try:
-        library = ctypes.CDLL(str(compiled()))
-    except (OSError, subprocess.SubprocessError) as error:
+        return library()
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         log.info("computing with torch's kernels alone: %s", reason(error))
         return None
-    for name, arguments in ARGUMENTS.items():
-        function = getattr(library, name)
-        function.restype = None
-        function.argtypes = [TYPES[kind] for kind in arguments if kind in TYPES]
-    return library
 
 
-def compiled() -> Path:
-    """The library's file; compiled beside the source or, if that is read-only, in the user's cache.
+def library() -> ctypes.CDLL:
+    """The library; compiled beside the source or, if that is read-only, in the user's cache.
 
     Raises:
         OSError: no compiler, another kind of processor, or no place to write.
         subprocess.SubprocessError: the compiler fails.
     """
     kind = torch.backends.cpu.get_cpu_capability()
-    if kind not in PROCESSORS or platform.machine() not in ("x86_64", "AMD64"):
+    if kind not in PROCESSORS or platform.machine() != "x86_64":
         raise OSError(f"they are for processors with {' or '.join(PROCESSORS)}, this is {kind}")
     command = [*FLAGS, *PROCESSORS[kind]]
     name = f"kernels-{_digest(command)}.so"
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "ddcnn")
-    for folder in (FOLDER, cache):
-        if (folder / name).exists():
-            return folder / name
+    for folder in _folders():
+        # One that cannot be read or is cut off is made again.
+        with suppress(OSError, AttributeError):
+            return _load(folder / name)
     compilers = (os.environ.get("CXX"), "c++", "g++", "clang++")
     compiler = next((name for name in compilers if name and shutil.which(name)), None)
     if compiler is None:
         raise OSError("there is no C++ compiler (c++, g++, clang++, or what CXX names)")
-    folder = FOLDER if os.access(FOLDER, os.W_OK) else cache
-    folder.mkdir(parents=True, exist_ok=True)
-    return _compile([compiler, *command], folder / name)
+    folder = next((folder for folder in _folders() if _is_writable(folder)), None)
+    if folder is None:
+        raise OSError(f"neither {FOLDER} nor a cache of the user can be written")
+    return _load(_compile([compiler, *command], folder / name))
 
 
-def reason(error: OSError | subprocess.SubprocessError) -> str:
+def reason(error: Exception) -> str:
     """Why there are no kernels, in one line."""
     said = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip().splitlines()
     return f"{error}: {said[0]}" if said else str(error)
 
 
+def _folders() -> list[Path]:
+    """Where a library may be: beside the source, and in the user's cache where there is one."""
+    folders = [FOLDER]
+    with suppress(RuntimeError):  # a user without a home
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+        folders += [cache / "ddcnn"] if cache.is_absolute() else []
+    return folders
+
+
+def _is_writable(folder: Path) -> bool:
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    return os.access(folder, os.W_OK)
+
+
+def _load(path: Path) -> ctypes.CDLL:
+    found = ctypes.CDLL(str(path))
+    for name, arguments in ARGUMENTS.items():
+        function = getattr(found, name)
+        function.argtypes = [TYPES[kind] for kind in arguments if kind in TYPES]
+        function.restype, function.errcheck = ctypes.c_int, _check
+    return found
+
+
+def _check(status: int, function: Any, arguments: tuple) -> None:
+    if status != DONE:
+        raise MemoryError(f"{function.__name__} of {arguments[-8:]}: no working memory is left")
+
+
 def _compile(command: list[str], path: Path) -> Path:
-    with tempfile.TemporaryDirectory(dir=path.parent) as aside:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".compiling-") as aside:
         out = Path(aside, path.name)
         sources = [str(FOLDER / name) for name in SOURCES]
         subprocess.run(
             [*command, *sources, "-o", str(out)], check=True, capture_output=True, timeout=SECONDS
         )
+        out.chmod(0o755)  # whatever the umask: others may use the same installation
         # Several jobs may compile at once: each puts the same file into place.
         os.replace(out, path)
     log.info("compiled %s", path.name)

@@ -27,14 +27,23 @@ template <int L> inline void store_bytes(uint8_t* to, Int<L> v) {
 // A negative number is 0, and what is no number stays what it is.
 template <int L> inline Vec<L> relu(Vec<L> v) { return v < 0.0f ? Vec<L>{} : v; }
 
-// Working memory of a thread, kept from call to call. Lives until the process ends.
+// Working memory of a thread, kept from call to call; null where there is no more.
+namespace {
+struct Memory {
+    float* start = nullptr;
+    long held = 0;
+    ~Memory() { free(start); }
+};
+
 inline float* scratch(long floats) {
-    static thread_local float* memory = nullptr;
-    static thread_local long held = 0;
-    if (floats > held) {
-        free(memory);
-        memory = static_cast<float*>(aligned_alloc(64, (floats * 4 + 63) / 64 * 64));
-        held = floats;
+    static thread_local Memory memory;
+    if (floats > memory.held) {
+        free(memory.start);
+        memory.start = static_cast<float*>(aligned_alloc(64, (floats * 4 + 63) / 64 * 64));
+        memory.held = memory.start ? floats : 0;
     }
-    return memory;
+    return memory.start;
 }
+}  // namespace
+
+constexpr int DONE = 0, NO_MEMORY = 1;  // what every function returns
