@@ -19,6 +19,11 @@ from workers import Worker
 EPOCHS = 8  # as the quickstart
 CASES = {
     "2D": (replace(nets.GLOBAL_GREY, name="1x1", images=2048), ("2x2", "3x3", "4x4")),
+    # Half as many steps, whose fixed cost is a larger part of the local net's time.
+    "2D, large batch": (
+        replace(nets.GLOBAL_GREY, name="1x1", images=2048, batch=256),
+        ("2x2",),
+    ),
     "3D": (replace(nets.GLOBAL_3D, name="1x1x1", images=64), ("2x2x2",)),
     # Local nets of 16 channels, which fill a vector register of 512 bits.
     "3D, wide": (
