@@ -1,11 +1,14 @@
 """Our kernels against torch's in float64, and where there are none."""
 
 import copy
+import ctypes
 import math
 import os
+import pickle
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from unittest import mock
 
@@ -16,7 +19,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ddcnn import models
-from ddcnn.kernels import library
+from ddcnn.kernels import chain, library
 from ddcnn.models import layers
 from ddcnn.models.layers import BATCH_NORM, CONVOLUTION, MAX_POOL, Layers
 
@@ -44,11 +47,15 @@ def watched(used: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
     used.clear()
 
     class Watched:
-        def __getattr__(self, name: str) -> Callable[..., None]:
-            used.append(name)
-            return getattr(library.kernels(), name)
+        def __getattr__(self, name: str) -> Callable[..., int]:
+            def call(links: ctypes.Array, *others: object) -> int:
+                way = name.removeprefix("chain_")
+                used.extend(f"{chain.KINDS[link.kind]}_{way}" for link in links)
+                return getattr(library.kernels(), name)(links, *others)
 
-    monkeypatch.setattr("ddcnn.kernels.functions.kernels", Watched)
+            return call
+
+    monkeypatch.setattr(chain, "kernels", Watched)
     return used
 
 
@@ -111,11 +118,8 @@ def test_convolutions_run_in_our_kernels(
     watched: list[str], spatial: tuple[int, ...], channels: tuple[int, int]
 ) -> None:
     check(CONVOLUTION[len(spatial)](*channels, 3, padding=1), images(4, channels[0], *spatial))
-    of_first = {"first_layer_forward", "first_layer_backward"}
-    of_others = {
-        f"convolution_{kind}" for kind in ("forward", "backward_input", "backward_weights")
-    }
-    assert set(watched) - {"sum_of_rows"} == (of_first if channels[0] <= 3 else of_others)
+    kind = "first_layer" if channels[0] <= 3 else "convolution"
+    assert watched == [f"{kind}_forward", f"{kind}_backward"]
 
 
 @settings(max_examples=60, deadline=None)
@@ -264,6 +268,162 @@ def test_an_empty_batch_is_torch_s() -> None:
     assert layers.Conv2d(8, 8, 3)(images(0, 8, 6, 6)).shape == (0, 8, 4, 4)
 
 
+def net_of_layers() -> Layers:
+    """Something of everything; the last layer has no kernel."""
+    torch.manual_seed(0)
+    return Layers(
+        Layers(layers.Conv2d(8, 16, 3, padding=1), nn.MaxPool2d(2), nn.ReLU()),
+        Layers(nn.BatchNorm2d(16), layers.Conv2d(16, 8, 3, padding=1, bias=False)),
+        Layers(nn.BatchNorm2d(8), nn.ReLU(inplace=True), layers.Conv2d(8, 24, 3, bias=False)),
+        Layers(nn.BatchNorm2d(24), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(24, 8, 1)),
+    )
+
+
+def same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> bool:
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in theirs)
+
+
+def test_a_chain_gives_the_bits_of_its_kernels_alone(
+    watched: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever in memory things lie that others have used before."""
+    net, x = net_of_layers(), images(6, 8, 14, 15)
+    check(net, x)
+    dy = torch.randn(net(x).shape)
+    together = results(net, x, dy)
+
+    def first_alone(of: Sequence[nn.Module], x: torch.Tensor) -> chain.Chain | None:
+        kernel = layers._kernel(of, tuple(x.shape), x.requires_grad)
+        return kernel and chain.Chain([kernel], x.shape, torch.is_grad_enabled())
+
+    monkeypatch.setattr(layers, "_chain", first_alone)
+    watched.clear()
+    assert same(results(net, x, dy), together)
+    kinds = ["convolution", "pool", "norm", "convolution", "norm", "convolution", "norm_pool"]
+    assert watched == [
+        *(f"{kind}_forward" for kind in kinds),
+        *(f"{kind}_backward" for kind in reversed(kinds)),
+    ]
+
+
+@pytest.mark.parametrize("frozen", [r"^0\.", r"^[012]\.", r"weight$", r"^3\.0", r"1\.0\.bias"])
+@pytest.mark.parametrize("of_x", [True, False])
+def test_frozen_weights_have_no_gradient_and_the_others_keep_theirs(
+    frozen: str, of_x: bool
+) -> None:
+    net, x = net_of_layers(), images(6, 8, 14, 15).requires_grad_()
+    net(x).square().sum().backward()
+    expected = {name: weight.grad for name, weight in net.named_parameters()} | {"x": x.grad}
+    net.zero_grad()
+    for name, weight in net.named_parameters():
+        weight.requires_grad_(not re.search(frozen, name))
+    x = x.detach().requires_grad_(of_x)
+    net(x).square().sum().backward()
+    for name, weight in (*net.named_parameters(), ("x", x)):
+        if weight.requires_grad:
+            assert torch.equal(weight.grad, expected[name]), name
+        else:
+            assert weight.grad is None, name
+
+
+def test_without_a_gradient_less_memory_gives_the_same_outputs() -> None:
+    net, x = net_of_layers(), images(6, 8, 14, 15)
+    expected = net(x)
+    with torch.no_grad():
+        assert torch.equal(net(x), expected)
+    with torch.inference_mode():
+        assert torch.equal(net(x), expected)
+
+
+def test_a_graph_can_be_kept_for_a_second_backward_pass() -> None:
+    net, x = net_of_layers(), images(6, 8, 14, 15).requires_grad_()
+    loss = net(x).square().sum()
+    loss.backward(retain_graph=True)
+    expected = {name: weight.grad for name, weight in net.named_parameters()} | {"x": x.grad}
+    net.zero_grad()
+    x.grad = None
+    net(x + 1)  # somebody else uses the memory in between
+    loss.backward()
+    found = {name: weight.grad for name, weight in net.named_parameters()} | {"x": x.grad}
+    assert same(found, expected)
+
+
+def test_two_passes_at_once_keep_apart() -> None:
+    net = net_of_layers()
+    xs = [images(6, 8, 14, 15, seed=seed).requires_grad_() for seed in (0, 1)]
+    losses = [net(x).square().sum() for x in xs]
+    for loss in losses:
+        loss.backward()
+    alone = [x.detach().requires_grad_() for x in xs]
+    for x in alone:
+        net(x).square().sum().backward()
+    assert all(torch.equal(x.grad, y.grad) for x, y in zip(xs, alone, strict=True))
+
+
+def test_second_derivatives_are_refused() -> None:
+    net, x = net_of_layers(), images(2, 8, 14, 15).requires_grad_()
+    (gradient,) = torch.autograd.grad(net(x).square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+
+
+def test_an_input_changed_before_the_backward_pass_is_noticed() -> None:
+    net, x = net_of_layers(), images(2, 8, 14, 15)
+    loss = net(x).sum()
+    x += 1
+    with pytest.raises(RuntimeError, match="inplace operation"):
+        loss.backward()
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_a_copy_of_a_used_net_has_its_own_weights(
+    copied: Callable[[nn.Module], nn.Module],
+) -> None:
+    net, x = net_of_layers(), images(2, 8, 14, 15)
+    net(x)
+    other = copied(net)
+    with torch.no_grad():
+        before = net(x)
+        for weight in other.parameters():
+            weight.zero_()
+        assert other(x).abs().max() == 0
+        assert torch.equal(net(x), before)
+
+
+def test_what_happens_to_a_net_in_use_is_seen(watched: list[str]) -> None:
+    net, x = net_of_layers(), images(6, 8, 14, 15)
+    net(x)
+    net.double().float()  # other tensors in place of the old ones
+    net(x)
+    assert net[1][0].num_batches_tracked == 2
+    net[1][0].momentum = 0.5
+    net(x)
+    check(net, x)
+    seen: list[nn.Module] = []
+    handle = net[1][1].register_forward_hook(lambda layer, *_: seen.append(layer))
+    net(x)
+    handle.remove()
+    net(x)
+    assert seen == [net[1][1]]
+    net[1][1].weight.data = net[1][1].weight.to(memory_format=torch.channels_last)
+    watched.clear()
+    check(net, x)
+    assert watched.count("convolution_forward") == 2  # the others
+    net[2] = Layers(layers.Conv2d(8, 24, 3, bias=False))
+    check(net, x)
+    net.eval()
+    with torch.no_grad():
+        expected = copy.deepcopy(net).double()(x.double())
+        torch.testing.assert_close(net(x).double(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_inputs_of_many_shapes_do_not_pile_up() -> None:
+    net = net_of_layers()
+    for height in range(10, 60):
+        net(images(1, 8, height, 12))
+    assert len(net._chains) <= layers.MOST_CHAINS
+
+
 def test_hooks_are_called() -> None:
     net, seen = models.build("vgg", (14, 14, 1), 10, 8), []
     for name, layer in net.named_modules():
@@ -388,7 +548,7 @@ def in_a_process(code: str, folder: Path, **environment: str) -> str:
 FRESH = """
 import logging, os, pathlib, shutil, sys, tempfile
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
-from ddcnn.kernels import library
+from ddcnn.kernels import chain, library
 copy = pathlib.Path(tempfile.mkdtemp())
 for path in library.FOLDER.glob("*.[ch]*"):
     shutil.copy(path, copy)

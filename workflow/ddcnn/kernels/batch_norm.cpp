@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "kernels.h"
 #include "vector.h"
 
 namespace {
@@ -226,9 +227,6 @@ float* memory_of(int channels) { return scratch(8L * channels); }
 
 }  // namespace
 
-extern "C" {
-
-// y of x (rows, channels), both with channels last. saved (2, channels) is written.
 int norm_forward(const float* x, const float* weight, const float* bias, float* running_mean, float* running_var,
                   float momentum, float epsilon, int training, int with_relu, float* y, float* saved, long rows,
                   int channels) {
@@ -238,7 +236,6 @@ int norm_forward(const float* x, const float* weight, const float* bias, float* 
                            with_relu))
 }
 
-// Gradients of x, weight and bias of norm_forward in training.
 int norm_backward(const float* x, const float* y, const float* dy, const float* weight, const float* saved,
                    int with_relu, float* dx, float* d_weight, float* d_bias, long rows, int channels) {
     float* memory = memory_of(channels);
@@ -249,7 +246,6 @@ int norm_backward(const float* x, const float* y, const float* dy, const float* 
               gradients<L>(x, y, dy, saved, dx, rows, channels, with_relu, b))
 }
 
-// Batch norm of x (images, depth, height, width, channels), then pool_forward.
 int norm_pool_forward(const float* x, const float* weight, const float* bias, float* running_mean, float* running_var,
                        float momentum, float epsilon, int training, float* y, uint8_t* which, float* largest,
                        float* saved, int images, int depth, int height, int width, int channels, int slices) {
@@ -276,8 +272,6 @@ int norm_pool_backward(const float* x, const float* y, const float* dy, const ui
               pool_gradients<L>(x, y, dy, which, saved, dx, w, &b))
 }
 
-// ReLU of the maximum over windows of `slices` x 2 x 2 of x (images, depth, height, width, channels);
-// which: number of the pixel in its window, or null where no gradient will be asked for.
 int pool_forward(const float* x, float* y, uint8_t* which, int images, int depth, int height, int width, int channels,
                   int slices) {
     const Windows w{images, depth, height, width, channels, slices};
@@ -288,5 +282,4 @@ int pool_backward(const float* y, const float* dy, const uint8_t* which, float* 
                    int width, int channels, int slices) {
     const Windows w{images, depth, height, width, channels, slices};
     FOR_LANES(pool_gradients<L>(nullptr, y, dy, which, nullptr, dx, w, nullptr))
-}
 }

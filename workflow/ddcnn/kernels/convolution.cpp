@@ -5,6 +5,7 @@
 // multiples of 8. Where an input is infinite, sums of its neighbours may be no number where the definition gives
 // infinity.
 
+#include "kernels.h"
 #include "vector.h"
 
 namespace {
@@ -410,27 +411,20 @@ int weight_gradients(const float* x, const float* dy, float* gradient, const Sha
 
 }  // namespace
 
-extern "C" {
-
-// y (images, depth, height, width of the output, out) of x (images, depth, height, width, in), weights
-// (out, in, kernel depth, 3, 3) and bias (out) or null. Of images depth and kernel depth are 1.
 int convolution_forward(const float* x, const float* weights, const float* bias, float* y, int images, int depth,
                         int height, int width, int in, int out, int kernel_depth, int padding) {
     const Shape s{images, depth, height, width, in, out, kernel_depth, padding};
     return (side_of_tiles(s) == 3 ? outputs<3> : outputs<2>)(x, weights, bias, y, s, s);
 }
 
-// The gradient of x; sizes as in convolution_forward.
 int convolution_backward_input(const float* dy, const float* weights, float* dx, int images, int depth, int height,
                                int width, int in, int out, int kernel_depth, int padding) {
     const Shape s{images, depth, height, width, in, out, kernel_depth, padding}, back = s.backward();
     return (side_of_tiles(back) == 3 ? outputs<3> : outputs<2>)(dy, weights, nullptr, dx, back, s);
 }
 
-// The gradient of weights; sizes as in convolution_forward.
 int convolution_backward_weights(const float* x, const float* dy, float* gradient, int images, int depth, int height,
                                  int width, int in, int out, int kernel_depth, int padding) {
     const Shape s{images, depth, height, width, in, out, kernel_depth, padding};
     return (side_of_tiles(s) == 3 ? weight_gradients<3> : weight_gradients<2>)(x, dy, gradient, s);
-}
 }

@@ -2,6 +2,7 @@
 // definition: every pixel of a padded copy is multiplied with a vector of weights. Images and
 // volumes have channels last; the channels of the output are a multiple of 8.
 
+#include "kernels.h"
 #include "vector.h"
 
 namespace {
@@ -126,10 +127,6 @@ void backward(const float* x, const float* dy, float* taps, double* total, const
 
 }  // namespace
 
-extern "C" {
-
-// y (images, depth, height, width of the output, out) of x (images, depth, height, width, in), weights (out, in,
-// kernel depth, 3, 3) and bias (out) or null. Of images depth and kernel depth are 1.
 int first_layer_forward(const float* x, const float* weights, const float* bias, float* y, int images, int depth,
                          int height, int width, int in, int out, int kernel_depth, int padding) {
     const Shape s{images, depth, height, width, in, out, kernel_depth, padding};
@@ -142,7 +139,6 @@ int first_layer_forward(const float* x, const float* weights, const float* bias,
     return DONE;
 }
 
-// The gradient of weights; sizes as above.
 int first_layer_backward(const float* x, const float* dy, float* gradient, int images, int depth, int height, int width,
                           int in, int out, int kernel_depth, int padding) {
     const Shape s{images, depth, height, width, in, out, kernel_depth, padding};
@@ -157,7 +153,6 @@ int first_layer_backward(const float* x, const float* dy, float* gradient, int i
     return DONE;
 }
 
-// Sums over rows (rows, channels): the gradient of a bias.
 int sum_of_rows(const float* x, float* sums, long rows, int channels) {
     constexpr int L = 8, BLOCK = 256;  // rows that are summed in float32
     for (int c = 0; c < channels; c += L) {
@@ -171,5 +166,4 @@ int sum_of_rows(const float* x, float* sums, long rows, int channels) {
         for (int l = 0; l < L; ++l) sums[c + l] = float(total[l]);
     }
     return DONE;
-}
 }

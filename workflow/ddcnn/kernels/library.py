@@ -18,7 +18,7 @@ import torch
 log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parent
-SOURCES = ("convolution.cpp", "batch_norm.cpp", "first_layer.cpp")
+SOURCES = ("chain.cpp", "convolution.cpp", "batch_norm.cpp", "first_layer.cpp")
 # Off: DDCNN_KERNELS=torch.
 SWITCH = "DDCNN_KERNELS"
 # Kinds of processors that the kernels were measured on, by torch's names for them.
@@ -34,23 +34,10 @@ FLAGS = (
 SECONDS = 120  # that a compiler may take
 
 
-# Arguments of the functions in their order: p pointer, i int, l long, f float.
-ARGUMENTS = {
-    "convolution_forward": "pppp iiiiiiii",
-    "convolution_backward_input": "ppp iiiiiiii",
-    "convolution_backward_weights": "ppp iiiiiiii",
-    "first_layer_forward": "pppp iiiiiiii",
-    "first_layer_backward": "ppp iiiiiiii",
-    "sum_of_rows": "pp li",
-    "norm_forward": "ppppp ffii pp li",
-    "norm_backward": "ppppp i ppp li",
-    "norm_pool_forward": "ppppp ffi pppp iiiiii",
-    "norm_pool_backward": "ppppppp ppp iiiiii",
-    "pool_forward": "ppp iiiiii",
-    "pool_backward": "pppp iiiiii",
-}
+# Arguments of the functions in their order: p pointer, i int, l long.
+ARGUMENTS = {"chain_forward": "p i p ppp", "chain_backward": "p ii p ppppp l pp"}
 DONE = 0  # what a function returns that had the memory it needs
-TYPES = {"p": ctypes.c_void_p, "i": ctypes.c_int, "l": ctypes.c_long, "f": ctypes.c_float}
+TYPES = {"p": ctypes.c_void_p, "i": ctypes.c_int, "l": ctypes.c_long}
 
 
 @functools.cache
@@ -123,7 +110,7 @@ def _load(path: Path) -> ctypes.CDLL:
 
 def _check(status: int, function: Any, arguments: tuple) -> None:
     if status != DONE:
-        raise MemoryError(f"{function.__name__} of {arguments[-8:]}: no working memory is left")
+        raise MemoryError(f"{function.__name__}: no working memory is left")
 
 
 def _compile(command: list[str], path: Path) -> Path:

@@ -45,5 +45,3 @@ inline float* scratch(long floats) {
     return memory.start;
 }
 }  // namespace
-
-constexpr int DONE = 0, NO_MEMORY = 1;  // what every function returns

@@ -1,50 +1,74 @@
 """Layers by their number of spatial axes: signals, images, volumes.
 
 They are torch's layers, with torch's names, parameters and numbers (up to rounding). On a CPU with
-one thread per job those that local nets are made of compute with :mod:`ddcnn.kernels`, which see
-to it that a batch norm, the pooling and the ReLU behind it are one pass over memory. Whatever the
-kernels are not made for goes to torch: other types, orders in memory, layers and hooks, tracing,
-transforms of functions. Of what they compute there are first derivatives, backwards.
+one thread per job those that local nets are made of compute with :mod:`ddcnn.kernels`: as many as
+follow each other in one call; a batch norm, the pooling and the ReLU behind it in one pass over
+memory. Whatever the kernels are not made for goes to torch: other types, orders in memory, layers
+and hooks, tracing, transforms of functions. Of what they compute there are first derivatives,
+backwards.
 """
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
+from typing import Any
 
 import torch
 from torch import nn
 
-from ddcnn.kernels.functions import (
-    CHANNELS_LAST,
-    FIRST_CHANNELS,
-    Convolve,
-    Normalise,
-    NormalisePool,
-    Pool,
-    running_statistics,
-)
+from ddcnn.kernels.chain import CHANNELS_LAST, Chain, Kernel
 from ddcnn.kernels.library import kernels
 
 LANES = 8  # channels come in multiples of it
+FIRST_CHANNELS = 3  # most channels of an input that count as a first layer's
 # Products per output and pair of channels that the kernels may take. The definition takes 9, and
 # torch fewer, which leaves out zeros at the edges: maps of one pixel are torch's.
 MOST_PRODUCTS = 7.0
+MOST_CHAINS = 16  # that a module keeps, for inputs of several shapes
 
 
-class _Convolution:
-    """Mixed into torch's convolution."""
+class _Chained(nn.Module):
+    """Keeps the chains of kernels that its layers are computed with."""
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if _suits_kernels(x) and _is_3x3(self) and _channels_suit(self, x):
-            return Convolve.apply(x, self.weight, self.bias, self.padding[0])
-        return super().forward(x)
+    def _first_of(
+        self, layers: Sequence[nn.Module], x: torch.Tensor
+    ) -> tuple[torch.Tensor | None, int]:
+        """Outputs of the first layers, as many as there are kernels for, and their number.
+
+        Nobody may watch the layers.
+        """
+        if not _suits_kernels(x):  # each time: torch's layers choose the order in memory themselves
+            return None, 0
+        chains = self.__dict__.setdefault("_chains", {})
+        key = (len(layers), x.shape, x.requires_grad, torch.is_grad_enabled())
+        state = [_state(layer) for layer in layers]
+        made_for, chain = chains.get(key, (None, None))
+        if made_for != state:
+            if len(chains) == MOST_CHAINS:
+                chains.clear()
+            chain = _chain(layers, x)
+            chains[key] = state, chain
+        y = chain(x) if chain else None
+        return y, 0 if y is None else chain.covers
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_chains"}
 
 
-class Conv2d(_Convolution, nn.Conv2d):
+class Conv2d(nn.Conv2d, _Chained):
     """``torch.nn.Conv2d``."""
 
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y, done = self._first_of((self,), x)
+        return y if done else super().forward(x)
 
-class Conv3d(_Convolution, nn.Conv3d):
+
+class Conv3d(nn.Conv3d, _Chained):
     """``torch.nn.Conv3d``."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y, done = self._first_of((self,), x)
+        return y if done else super().forward(x)
 
 
 CONVOLUTION = {1: nn.Conv1d, 2: Conv2d, 3: Conv3d}
@@ -52,37 +76,37 @@ BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 
 
-class Layers(nn.Sequential):
-    """``torch.nn.Sequential`` in which a batch norm or pooling and what follows it are one step."""
+class Layers(nn.Sequential, _Chained):
+    """``torch.nn.Sequential`` in which consecutive layers with kernels of ours are one call."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        layers = list(_flat(self))
+        layers = tuple(_flat(self))
         while layers:
-            x, done = _step(layers, x)
-            del layers[:done]
+            y, done = self._first_of(tuple(takewhile(_is_unwatched, layers)), x)
+            x = y if done else layers[0](x)
+            layers = layers[max(done, 1) :]
         return x
 
 
 def _flat(layers: nn.Sequential) -> Iterator[nn.Module]:
-    for layer in layers:
-        inside = type(layer) in (nn.Sequential, Layers) and not _is_watched(layer)
+    for layer in layers._modules.values():
+        inside = type(layer) in (nn.Sequential, Layers) and _is_unwatched(layer)
         yield from _flat(layer) if inside else (layer,)
 
 
-def _step(layers: Sequence[nn.Module], x: torch.Tensor) -> tuple[torch.Tensor, int]:
-    """Outputs of the first layers, as many as go together, and their number."""
-    first, second, third = (*layers[:3], None, None)[:3]
-    if not _suits_kernels(x):  # each time: torch's layers choose the order in memory themselves
-        return first(x), 1
-    if _is_norm(first, x):
-        running, weights = running_statistics(first), (first.weight, first.bias)
-        if _is_pool(second, x) and _is_relu(third):
-            return NormalisePool.apply(x, *weights, running), 3
-        relu = _is_relu(second)
-        return Normalise.apply(x, *weights, running, relu), 1 + relu
-    if _is_pool(first, x) and _is_relu(second):
-        return Pool.apply(x), 2
-    return first(x), 1
+def _is_unwatched(layer: nn.Module) -> bool:
+    """Whether nobody waits for the layer to be called."""
+    return not (
+        layer._forward_hooks
+        or layer._forward_pre_hooks
+        or layer._backward_hooks
+        or layer._backward_pre_hooks
+    )
+
+
+def _state(layer: nn.Module) -> tuple:
+    """What may change while a net is in use, of what a chain is made for."""
+    return layer, layer.training, getattr(layer, "momentum", None)
 
 
 def _suits_kernels(x: torch.Tensor) -> bool:
@@ -91,7 +115,8 @@ def _suits_kernels(x: torch.Tensor) -> bool:
         not torch.compiler.is_compiling()
         and type(x) is torch.Tensor  # neither traced nor of another kind
         and x.ndim in CHANNELS_LAST
-        and _is_float32(x)
+        and x.dtype == torch.float32
+        and x.is_cpu
         and torch.get_num_threads() == 1
         # Nobody counts, records or transforms what torch is asked to do.
         and torch._C._functorch.peek_interpreter_stack() is None
@@ -105,43 +130,54 @@ def _suits_kernels(x: torch.Tensor) -> bool:
     )
 
 
-def _is_float32(x: torch.Tensor) -> bool:
-    return x.dtype == torch.float32 and x.device.type == "cpu"
+def _chain(layers: Sequence[nn.Module], x: torch.Tensor) -> Chain | None:
+    """Of the first layers, as many as there are kernels for; None if the first has none."""
+    found: list[Kernel] = []
+    shape, differentiable = tuple(x.shape), x.requires_grad
+    while layers and (kernel := _kernel(layers, shape, differentiable)):
+        found.append(kernel)
+        shape, differentiable = kernel.shape_after(shape), True
+        layers = layers[kernel.covers :]
+    return Chain(found, x.shape, torch.is_grad_enabled()) if found else None
 
 
-def _are_plain(*weights: torch.Tensor | None) -> bool:
-    """Whether weights lie in memory as the kernels read them."""
-    return all(w is None or (_is_float32(w) and w.is_contiguous()) for w in weights)
+def _kernel(
+    layers: Sequence[nn.Module], shape: tuple[int, ...], differentiable: bool
+) -> Kernel | None:
+    """For the first of the layers, or the first few, with inputs ``N, C, *spatial``."""
+    first, second, third = (*layers[:3], None, None)[:3]
+    if _is_convolution(first, shape, differentiable):
+        of_first = first.in_channels <= FIRST_CHANNELS
+        return Kernel("first_layer" if of_first else "convolution", first)
+    if _is_norm(first, shape):
+        if _is_pool(second, shape) and type(third) is nn.ReLU:
+            return Kernel("norm_pool", first, covers=3)
+        relu = type(second) is nn.ReLU
+        return Kernel("norm", first, covers=1 + relu, with_relu=relu)
+    if _is_pool(first, shape) and type(second) is nn.ReLU:
+        return Kernel("pool", first, covers=2)
+    return None
 
 
-def _is_watched(layer: nn.Module) -> bool:
-    """Whether somebody waits for the layer to be called."""
-    return bool(
-        layer._forward_hooks
-        or layer._forward_pre_hooks
-        or layer._backward_hooks
-        or layer._backward_pre_hooks
-    )
-
-
-def _is_3x3(layer: nn.Conv2d | nn.Conv3d) -> bool:
+def _is_convolution(layer: nn.Module, shape: tuple[int, ...], differentiable: bool) -> bool:
+    """A kernel of 3 along every axis, stride 1, on as many channels as there are kernels for."""
     return (
-        set(layer.kernel_size) == {3}
+        type(layer) is CONVOLUTION[len(shape) - 2]
+        and shape[1] == layer.in_channels
+        and set(layer.kernel_size) == {3}
         and set(layer.stride) == set(layer.dilation) == {layer.groups} == {1}
         and layer.padding_mode == "zeros"
         and set(layer.padding) in ({0}, {1})
-        and _are_plain(layer.weight, layer.bias)
+        and _sizes_suit(layer, shape, differentiable)
     )
 
 
-def _channels_suit(layer: nn.Conv2d | nn.Conv3d, x: torch.Tensor) -> bool:
-    if x.ndim != layer.weight.ndim or x.shape[1] != layer.in_channels:
-        return False  # torch says what is wrong
-    outputs = [size + 2 * layer.padding[0] - 2 for size in x.shape[2:]]
+def _sizes_suit(layer: nn.Conv2d | nn.Conv3d, shape: tuple[int, ...], differentiable: bool) -> bool:
+    outputs = [size + 2 * layer.padding[0] - 2 for size in shape[2:]]
     if layer.out_channels % LANES or min(outputs) < 1:
         return False
     if layer.in_channels <= FIRST_CHANNELS:
-        return not x.requires_grad
+        return not differentiable
     return layer.in_channels % LANES == 0 and _products(*outputs[-2:]) <= MOST_PRODUCTS
 
 
@@ -151,33 +187,26 @@ def _products(rows: int, columns: int) -> float:
     return min((m + 2) ** 2 * number for m, number in tiles.items()) / (rows * columns)
 
 
-def _is_norm(layer: nn.Module, x: torch.Tensor) -> bool:
+def _is_norm(layer: nn.Module, shape: tuple[int, ...]) -> bool:
     """A batch norm with weights and running statistics, used in training or without gradients."""
     return (
-        type(layer) is BATCH_NORM[x.ndim - 2]
-        and not _is_watched(layer)
+        type(layer) is BATCH_NORM[len(shape) - 2]
         and layer.affine
         and layer.track_running_stats
         and layer.momentum is not None
-        and layer.num_features == x.shape[1]
+        and layer.num_features == shape[1]
         and layer.num_features % LANES == 0
-        and (x.numel() > x.shape[1] if layer.training else not torch.is_grad_enabled())
-        and _are_plain(layer.weight, layer.bias, layer.running_mean, layer.running_var)
+        and (math.prod(shape) > shape[1] if layer.training else not torch.is_grad_enabled())
     )
 
 
-def _is_pool(layer: nn.Module | None, x: torch.Tensor) -> bool:
+def _is_pool(layer: nn.Module | None, shape: tuple[int, ...]) -> bool:
     """Windows of two pixels along every axis, side by side."""
     return (
-        type(layer) is MAX_POOL[x.ndim - 2]
-        and not _is_watched(layer)
+        type(layer) is MAX_POOL[len(shape) - 2]
         and (layer.kernel_size, layer.stride, layer.padding, layer.dilation) == (2, 2, 0, 1)
         and not layer.ceil_mode
         and not layer.return_indices
-        and x.shape[1] % LANES == 0
-        and min(x.shape[2:]) > 1
+        and shape[1] % LANES == 0
+        and min(shape[2:]) > 1
     )
-
-
-def _is_relu(layer: nn.Module | None) -> bool:
-    return type(layer) is nn.ReLU and not _is_watched(layer)

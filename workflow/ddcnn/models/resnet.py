@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ddcnn.models.layers import BATCH_NORM, CONVOLUTION
+from ddcnn.models.layers import BATCH_NORM, CONVOLUTION, Layers
 
 
 class ResNet(nn.Module):
@@ -41,7 +41,7 @@ class ResNet(nn.Module):
             for _ in range(blocks):
                 layers.append(_Block(axes, before, after, projection))
                 before = after
-        self.stages = nn.Sequential(*layers)
+        self.stages = Layers(*layers)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(4 * width, classes)
         for layer in self.modules():
@@ -60,7 +60,7 @@ class _Block(nn.Module):
     def __init__(self, axes: int, before: int, after: int, projection: bool):
         super().__init__()
         stride = 1 if before == after else 2
-        self.residual = nn.Sequential(
+        self.residual = Layers(
             *_convolution(axes, before, after, stride=stride),
             nn.ReLU(inplace=True),
             *_convolution(axes, after, after),

@@ -1,0 +1,118 @@
+// Kernels one after the other in one call: in between, Python would take as long as the smaller ones.
+
+#include "kernels.h"
+
+namespace {
+
+enum Kind : long { CONVOLUTION, FIRST_LAYER, NORM, NORM_POOL, POOL };
+constexpr long NOWHERE = -1;
+
+// A kernel with the sizes of its input, as ddcnn.kernels.chain.Link has them.
+struct Link {
+    long kind, images, depth, height, width, channels, channels_out, window_depth, padding, with_relu, training;
+    // Where they begin in the memory of the chain, in bytes, or NOWHERE. Of most outputs the gradient has no place
+    // there: they are read after it was written.
+    long output, gradient, saved, which, largest;
+    double momentum, epsilon;
+
+    long rows() const { return images * depth * height * width; }
+    bool convolves() const { return kind == CONVOLUTION || kind == FIRST_LAYER; }
+};
+
+struct Weights {
+    float *weight, *bias, *running_mean, *running_var;
+};
+
+// Tensors of all kernels: weights, then biases, and so on.
+Weights of(float* const* tensors, int count, int i) {
+    return {tensors[i], tensors[count + i], tensors[2 * count + i], tensors[3 * count + i]};
+}
+
+struct Gradients {
+    float *weight, *bias;
+};
+
+template <typename T>
+T* at(char* memory, long offset) { return offset == NOWHERE ? nullptr : reinterpret_cast<T*>(memory + offset); }
+
+#define SIZES(k) int(k.images), int(k.depth), int(k.height), int(k.width), int(k.channels)
+#define KERNEL(k) SIZES(k), int(k.channels_out), int(k.window_depth), int(k.padding)
+
+int forward(const Link& k, const Weights& w, const float* x, char* memory, float* y) {
+    const float momentum = float(k.momentum), epsilon = float(k.epsilon);
+    float* saved = at<float>(memory, k.saved);
+    uint8_t* which = at<uint8_t>(memory, k.which);
+    switch (k.kind) {
+        case CONVOLUTION: return convolution_forward(x, w.weight, w.bias, y, KERNEL(k));
+        case FIRST_LAYER: return first_layer_forward(x, w.weight, w.bias, y, KERNEL(k));
+        case NORM:
+            return norm_forward(x, w.weight, w.bias, w.running_mean, w.running_var, momentum, epsilon, k.training,
+                                k.with_relu, y, saved, k.rows(), int(k.channels));
+        case NORM_POOL:
+            return norm_pool_forward(x, w.weight, w.bias, w.running_mean, w.running_var, momentum, epsilon, k.training,
+                                     y, which, at<float>(memory, k.largest), saved, SIZES(k), int(k.window_depth));
+        default: return pool_forward(x, y, which, SIZES(k), int(k.window_depth));
+    }
+}
+
+int convolution_backward(const Link& k, const float* weight, const float* x, const float* dy, const Gradients& g,
+                         float* dx) {
+    const bool of_first = k.kind == FIRST_LAYER;
+    const int across = int(k.padding) * 2 - 2, down = k.window_depth == 3 ? across : 0;
+    const long rows_out = k.images * (k.depth + down) * (k.height + across) * (k.width + across);
+    int status = DONE;
+    if (dx) status = convolution_backward_input(dy, weight, dx, KERNEL(k));
+    if (status == DONE && g.weight)
+        status = (of_first ? first_layer_backward : convolution_backward_weights)(x, dy, g.weight, KERNEL(k));
+    if (status == DONE && g.bias) status = sum_of_rows(dy, g.bias, rows_out, int(k.channels_out));
+    return status;
+}
+
+int backward(const Link& k, const float* weight, const float* x, char* memory, const float* y, const float* dy,
+             const Gradients& g, float* dx) {
+    const float* saved = at<float>(memory, k.saved);
+    const uint8_t* which = at<uint8_t>(memory, k.which);
+    switch (k.kind) {
+        case NORM:
+            return norm_backward(x, y, dy, weight, saved, k.with_relu, dx, g.weight, g.bias, k.rows(),
+                                 int(k.channels));
+        case NORM_POOL:
+            return norm_pool_backward(x, y, dy, which, at<float>(memory, k.largest), weight, saved, dx, g.weight,
+                                      g.bias, SIZES(k), int(k.window_depth));
+        case POOL: return pool_backward(y, dy, which, dx, SIZES(k), int(k.window_depth));
+        default: return convolution_backward(k, weight, x, dy, g, dx);
+    }
+}
+
+}  // namespace
+
+extern "C" {
+
+// y of x; tensors: weights, biases, running means and running variances of all kernels. What lies between them, and
+// what the backward pass needs, is left in the memory.
+int chain_forward(const Link* links, int count, float* const* tensors, const float* x, char* memory, float* y) {
+    for (int i = 0; i < count; ++i) {
+        float* out = i + 1 < count ? at<float>(memory, links[i].output) : y;
+        if (const int status = forward(links[i], of(tensors, count, i), x, memory, out)) return status;
+        x = out;
+    }
+    return DONE;
+}
+
+// Gradients of weights and biases, and of x where dx is not null. Kernels before the first one need none, and of a
+// convolution those that are null. spare: for two gradients of what lies between, `size` floats each.
+int chain_backward(const Link* links, int count, int first, const float* const* weights, const float* x, char* memory,
+                   const float* y, const float* dy, float* spare, long size, float* const* gradients, float* dx) {
+    for (int i = count; i-- > first;) {
+        const float* in = i ? at<float>(memory, links[i - 1].output) : x;
+        const float* out = i + 1 < count ? at<float>(memory, links[i].output) : y;
+        float* d_in = i ? at<float>(memory, links[i - 1].gradient) : nullptr;
+        if (!d_in) d_in = spare + (i & 1) * size;
+        if (i == first && (dx || links[i].convolves())) d_in = dx;
+        const Gradients g{gradients[i], gradients[count + i]};
+        if (const int status = backward(links[i], weights[i], in, memory, out, dy, g, d_in)) return status;
+        dy = d_in;
+    }
+    return DONE;
+}
+}

@@ -1,0 +1,231 @@
+"""Chains of kernels as one function with gradients, on float32 tensors with channels last.
+
+A step of a small net takes so little time that Python between its layers would be a good part of
+it. So consecutive layers are one call forwards and one backwards (``chain.cpp``), and what lies
+between them has one piece of memory, whose places are known beforehand. Which layers suit is the
+business of :mod:`ddcnn.models.layers`. There are gradients of first order, backwards.
+"""
+
+import ctypes
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from ddcnn.kernels.library import kernels
+
+CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+KINDS = ("convolution", "first_layer", "norm", "norm_pool", "pool")  # numbered as in chain.cpp
+NOWHERE = -1
+LINE = 64  # bytes of the cache; every place begins with one
+FLOAT = 4  # bytes
+NAMES = ("weight", "bias", "running_mean", "running_var")  # what a layer may have
+
+
+class Link(ctypes.Structure):
+    """A kernel with the sizes of its input and its places in memory, as ``chain.cpp`` has it."""
+
+    _fields_ = (
+        *((name, ctypes.c_long) for name in ("kind", "images", "depth", "height", "width")),
+        *((name, ctypes.c_long) for name in ("channels", "channels_out", "window_depth")),
+        *((name, ctypes.c_long) for name in ("padding", "with_relu", "training")),
+        *((name, ctypes.c_long) for name in ("output", "gradient", "saved", "which", "largest")),
+        *((name, ctypes.c_double) for name in ("momentum", "epsilon")),
+    )
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """What a kernel is to compute.
+
+    Args:
+        kind: convolution (kernel of 3, stride 1), the same of a first layer, batch norm, batch norm
+            and maximum of two pixels along every axis, or that maximum alone; both with ReLU.
+        layer: whose weights it uses.
+        covers: number of layers that it stands for.
+        with_relu: after a batch norm alone.
+    """
+
+    kind: Literal["convolution", "first_layer", "norm", "norm_pool", "pool"]
+    layer: nn.Module
+    covers: int = 1
+    with_relu: bool = False
+
+    @property
+    def convolves(self) -> bool:
+        return self.kind in ("convolution", "first_layer")
+
+    @property
+    def reads_input(self) -> bool:
+        """In the backward pass."""
+        return self.kind != "pool"
+
+    @property
+    def reads_output(self) -> bool:
+        """In the backward pass, for the sign of what a ReLU has seen."""
+        return self.with_relu or "pool" in self.kind
+
+    def shape_after(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Shape ``N, C, *spatial`` of outputs for inputs of a shape."""
+        batch, channels, *spatial = shape
+        if self.convolves:
+            padding = self.layer.padding[0]
+            return batch, self.layer.out_channels, *(size + 2 * padding - 2 for size in spatial)
+        if self.kind in ("norm_pool", "pool"):
+            return batch, channels, *(size // 2 for size in spatial)
+        return tuple(shape)
+
+    def link(self, shape: Sequence[int]) -> Link:
+        """For inputs of a shape, without places in memory."""
+        batch, channels, *spatial = shape
+        link = Link(KINDS.index(self.kind), batch, *(1,) * (3 - len(spatial)), *spatial, channels)
+        window = 3 if self.convolves else 2
+        link.window_depth = window if len(spatial) == 3 else 1
+        link.with_relu = self.with_relu
+        if self.convolves:
+            link.channels_out, link.padding = self.layer.out_channels, self.layer.padding[0]
+        elif self.kind != "pool":
+            link.training, link.epsilon = self.layer.training, self.layer.eps
+            link.momentum = self.layer.momentum
+        return link
+
+
+class _Places:
+    """Hands out the memory between kernels."""
+
+    def __init__(self) -> None:
+        self.end = 0
+
+    def take(self, num_bytes: int) -> int:
+        start = self.end
+        self.end += math.ceil(num_bytes / LINE) * LINE
+        return start
+
+
+class Chain:
+    """Kernels one after the other, for inputs of one shape.
+
+    Args:
+        kernels: at least one.
+        shape: ``N, C, *spatial`` of the inputs.
+        with_gradient: whether a backward pass may follow, for which all outputs are kept.
+    """
+
+    def __init__(
+        self, kernels: Sequence[Kernel], shape: Sequence[int], with_gradient: bool
+    ) -> None:
+        self.kernels = tuple(kernels)
+        self.covers = sum(kernel.covers for kernel in kernels)
+        shapes = [tuple(shape)]
+        for kernel in kernels:
+            shapes.append(kernel.shape_after(shapes[-1]))
+        self.shape_in, self.shape_out, self.with_gradient = shapes[0], shapes[-1], with_gradient
+        self.links = (Link * len(kernels))(*map(Kernel.link, kernels, shapes))
+        sizes = [math.prod(shape) for shape in shapes]
+        self.num_bytes = self._place(sizes[1:])
+        # Of gradients between two kernels there are two at a time.
+        self.spare = max(sizes[kernels[0].convolves : -1], default=0)
+        self.keeps_input = kernels[0].reads_input
+        self.keeps_output = kernels[-1].reads_output
+        self.norms = {i for i, kernel in enumerate(kernels) if "norm" in kernel.kind}
+        self.counting = [kernels[i].layer for i in self.norms if kernels[i].layer.training]
+
+    def _place(self, outputs: list[int]) -> int:
+        """Choose where things are; outputs in floats. Returns the bytes that they take together."""
+        places, last = _Places(), len(outputs) - 1
+        # Without a gradient an output is read once, and two places take turns.
+        turns = [FLOAT * max(outputs[start:last:2], default=0) for start in (0, 1)]
+        turns = [] if self.with_gradient else [places.take(size) for size in turns]
+        for i, (kernel, link) in enumerate(zip(self.kernels, self.links, strict=True)):
+            size = outputs[i]
+            link.output = link.gradient = link.saved = link.which = link.largest = NOWHERE
+            if i < last:
+                link.output = turns[i % 2] if turns else places.take(FLOAT * size)
+                if not (kernel.reads_output or self.kernels[i + 1].reads_input):
+                    link.gradient = link.output
+            if "norm" in kernel.kind:
+                link.saved = places.take(2 * FLOAT * link.channels)
+            if self.with_gradient and "pool" in kernel.kind:
+                link.which = places.take(size)
+            if self.with_gradient and kernel.kind == "norm_pool":
+                link.largest = places.take(FLOAT * size)
+        return places.end
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor | None:
+        """Outputs of ``x``; None if weights do not lie in memory as the kernels read them."""
+        weights, biases, *statistics = (
+            [getattr(kernel.layer, name, None) for kernel in self.kernels] for name in NAMES
+        )
+        if not all(map(_is_plain, (*weights, *biases, *statistics[0], *statistics[1]))):
+            return None
+        counters = [layer.num_batches_tracked for layer in self.counting]
+        if counters:
+            torch._foreach_add_(counters, 1)
+        return _Apply.apply(x, self, statistics, *weights, *biases)
+
+    def empty(self, shape: Sequence[int], like: torch.Tensor) -> torch.Tensor:
+        """Memory for an input or an output, whatever torch's default type and device are."""
+        order = CHANNELS_LAST[len(shape)]
+        return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=order)
+
+
+def _is_plain(tensor: torch.Tensor | None) -> bool:
+    return tensor is None or (
+        tensor.dtype == torch.float32 and tensor.is_cpu and tensor.is_contiguous()
+    )
+
+
+def _at(*tensors: torch.Tensor | None) -> ctypes.Array:
+    addresses = [None if tensor is None else tensor.data_ptr() for tensor in tensors]
+    return (ctypes.c_void_p * len(addresses))(*addresses)
+
+
+class _Apply(Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        chain: Chain,
+        statistics: Sequence[Sequence[torch.Tensor | None]],
+        *weights: torch.Tensor | None,
+    ) -> torch.Tensor:
+        y, memory = chain.empty(chain.shape_out, x), x.new_empty(chain.num_bytes // FLOAT)
+        tensors = _at(*weights, *statistics[0], *statistics[1])
+        at = (x.data_ptr(), memory.data_ptr(), y.data_ptr())
+        kernels().chain_forward(chain.links, len(chain.links), tensors, *at)
+        ctx.chain = chain
+        if chain.with_gradient:
+            ctx.save_for_backward(
+                x if chain.keeps_input else None,
+                y if chain.keeps_output else None,
+                *(memory, *weights),
+            )
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        chain, (x, y, memory, *weights) = ctx.chain, ctx.saved_tensors
+        of_x, _, _, *needed = ctx.needs_input_grad
+        dy = dy.contiguous(memory_format=CHANNELS_LAST[dy.ndim])
+        dx = chain.empty(chain.shape_in, dy) if of_x else None
+        count = len(chain.links)
+        first = 0 if of_x else min(i % count for i, need in enumerate(needed) if need)
+        gradients = [
+            torch.empty_like(weight)
+            if need or (weight is not None and i % count in chain.norms)
+            else None
+            for i, (weight, need) in enumerate(zip(weights, needed, strict=True))
+        ]
+        spare = dy.new_empty(2 * chain.spare)
+        kernels().chain_backward(
+            *(chain.links, count, first, _at(*weights[:count])),
+            *_at(x, memory, y, dy, spare),
+            *(chain.spare, _at(*gradients), *_at(dx)),
+        )
+        return dx, None, None, *gradients
