@@ -11,7 +11,16 @@ from typing import Any
 import torch
 
 
-class Sgd:
+class _Optimizer:
+    parameters: list[torch.nn.Parameter]
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of the last step."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+
+class Sgd(_Optimizer):
     """Stochastic gradient descent with Nesterov momentum and weight decay.
 
     Args:
@@ -51,7 +60,7 @@ class Sgd:
         _copy(state["buffers"], self.buffers)
 
 
-class AdamW:
+class AdamW(_Optimizer):
     """Adam with decoupled weight decay (arXiv 1711.05101).
 
     Args:

@@ -67,7 +67,7 @@ class Step:
         with self._autocast():
             outputs = self.net(inputs)
             loss = self.task.loss(outputs, labels, self.label_smoothing)
-        self.net.zero_grad()
+        self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step(learning_rate)
         return loss.detach(), self.task.merits(outputs.detach().float(), labels).sum()

@@ -20,12 +20,15 @@ struct Link {
 };
 
 struct Weights {
-    float *weight, *bias, *running_mean, *running_var;
+    const float *weight, *bias;
+    float *running_mean, *running_var;
+    int64_t* batches;  // seen so far; null where they are not counted
 };
 
 // Tensors of all kernels: weights, then biases, and so on.
-Weights of(float* const* tensors, int count, int i) {
-    return {tensors[i], tensors[count + i], tensors[2 * count + i], tensors[3 * count + i]};
+Weights of(void* const* tensors, int count, int i) {
+    auto floats = [&](int kind) { return static_cast<float*>(tensors[kind * count + i]); };
+    return {floats(0), floats(1), floats(2), floats(3), static_cast<int64_t*>(tensors[4 * count + i])};
 }
 
 struct Gradients {
@@ -42,6 +45,7 @@ int forward(const Link& k, const Weights& w, const float* x, char* memory, float
     const float momentum = float(k.momentum), epsilon = float(k.epsilon);
     float* saved = at<float>(memory, k.saved);
     uint8_t* which = at<uint8_t>(memory, k.which);
+    if (w.batches) ++*w.batches;
     switch (k.kind) {
         case CONVOLUTION: return convolution_forward(x, w.weight, w.bias, y, KERNEL(k));
         case FIRST_LAYER: return first_layer_forward(x, w.weight, w.bias, y, KERNEL(k));
@@ -88,9 +92,9 @@ int backward(const Link& k, const float* weight, const float* x, char* memory, c
 
 extern "C" {
 
-// y of x; tensors: weights, biases, running means and running variances of all kernels. What lies between them, and
-// what the backward pass needs, is left in the memory.
-int chain_forward(const Link* links, int count, float* const* tensors, const float* x, char* memory, float* y) {
+// y of x; tensors: weights, biases, running means, running variances and numbers of batches of all kernels. What lies
+// between them, and what the backward pass needs, is left in the memory.
+int chain_forward(const Link* links, int count, void* const* tensors, const float* x, char* memory, float* y) {
     for (int i = 0; i < count; ++i) {
         float* out = i + 1 < count ? at<float>(memory, links[i].output) : y;
         if (const int status = forward(links[i], of(tensors, count, i), x, memory, out)) return status;

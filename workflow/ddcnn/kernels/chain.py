@@ -24,7 +24,8 @@ KINDS = ("convolution", "first_layer", "norm", "norm_pool", "pool")  # numbered 
 NOWHERE = -1
 LINE = 64  # bytes of the cache; every place begins with one
 FLOAT = 4  # bytes
-NAMES = ("weight", "bias", "running_mean", "running_var")  # what a layer may have
+PARAMETERS = ("weight", "bias")  # of a layer, in this order in chain.cpp; then
+BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 class Link(ctypes.Structure):
@@ -132,8 +133,22 @@ class Chain:
         self.spare = max(sizes[kernels[0].convolves : -1], default=0)
         self.keeps_input = kernels[0].reads_input
         self.keeps_output = kernels[-1].reads_output
+        # Each with its place in the tables of addresses, where a kind of tensor follows another.
+        count = len(kernels)
+        self._parameters = [
+            (kind * count + i, kernel.layer._parameters, name)
+            for kind, name in enumerate(PARAMETERS)
+            for i, kernel in enumerate(kernels)
+            if kernel.layer._parameters.get(name) is not None
+        ]
+        self._buffers = [
+            ((len(PARAMETERS) + kind) * count + i, kernel.layer._buffers, name)
+            for kind, name in enumerate(BUFFERS)
+            for i, kernel in enumerate(kernels)
+            if "norm" in kernel.kind and (kernel.layer.training or name != BUFFERS[-1])
+        ]
         self.norms = {i for i, kernel in enumerate(kernels) if "norm" in kernel.kind}
-        self.counting = [kernels[i].layer for i in self.norms if kernels[i].layer.training]
+        self.slots = [slot for slot, _, _ in self._parameters]
 
     def _place(self, outputs: list[int]) -> int:
         """Choose where things are; outputs in floats. Returns the bytes that they take together."""
@@ -158,15 +173,17 @@ class Chain:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor | None:
         """Outputs of ``x``; None if weights do not lie in memory as the kernels read them."""
-        weights, biases, *statistics = (
-            [getattr(kernel.layer, name, None) for kernel in self.kernels] for name in NAMES
-        )
-        if not all(map(_is_plain, (*weights, *biases, *statistics[0], *statistics[1]))):
-            return None
-        counters = [layer.num_batches_tracked for layer in self.counting]
-        if counters:
-            torch._foreach_add_(counters, 1)
-        return _Apply.apply(x, self, statistics, *weights, *biases)
+        parameters = [held[name] for _, held, name in self._parameters]
+        addresses: list[int | None] = [None] * (len(PARAMETERS + BUFFERS) * len(self.links))
+        for slot, tensor in zip(self.slots, parameters, strict=True):
+            if not _is_plain(tensor):
+                return None
+            addresses[slot] = tensor.data_ptr()
+        for slot, held, name in self._buffers:
+            if name != BUFFERS[-1] and not _is_plain(held[name]):
+                return None
+            addresses[slot] = held[name].data_ptr()
+        return _Apply.apply(x, self, addresses, *parameters)
 
     def empty(self, shape: Sequence[int], like: torch.Tensor) -> torch.Tensor:
         """Memory for an input or an output, whatever torch's default type and device are."""
@@ -175,14 +192,20 @@ class Chain:
 
 
 def _is_plain(tensor: torch.Tensor | None) -> bool:
-    return tensor is None or (
-        tensor.dtype == torch.float32 and tensor.is_cpu and tensor.is_contiguous()
+    return (
+        tensor is not None
+        and tensor.dtype == torch.float32
+        and tensor.is_cpu
+        and tensor.is_contiguous()
     )
 
 
-def _at(*tensors: torch.Tensor | None) -> ctypes.Array:
-    addresses = [None if tensor is None else tensor.data_ptr() for tensor in tensors]
+def _table(addresses: Sequence[int | None]) -> ctypes.Array:
     return (ctypes.c_void_p * len(addresses))(*addresses)
+
+
+def _at(*tensors: torch.Tensor | None) -> list[int | None]:
+    return [None if tensor is None else tensor.data_ptr() for tensor in tensors]
 
 
 class _Apply(Function):
@@ -191,41 +214,43 @@ class _Apply(Function):
         ctx: Any,
         x: torch.Tensor,
         chain: Chain,
-        statistics: Sequence[Sequence[torch.Tensor | None]],
-        *weights: torch.Tensor | None,
+        addresses: Sequence[int | None],
+        *parameters: torch.Tensor,
     ) -> torch.Tensor:
         y, memory = chain.empty(chain.shape_out, x), x.new_empty(chain.num_bytes // FLOAT)
-        tensors = _at(*weights, *statistics[0], *statistics[1])
-        at = (x.data_ptr(), memory.data_ptr(), y.data_ptr())
-        kernels().chain_forward(chain.links, len(chain.links), tensors, *at)
-        ctx.chain = chain
+        count = len(chain.links)
+        kernels().chain_forward(chain.links, count, _table(addresses), *_at(x, memory, y))
         if chain.with_gradient:
+            ctx.chain = chain
             ctx.save_for_backward(
                 x if chain.keeps_input else None,
                 y if chain.keeps_output else None,
-                *(memory, *weights),
+                *(memory, *parameters),
             )
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        chain, (x, y, memory, *weights) = ctx.chain, ctx.saved_tensors
-        of_x, _, _, *needed = ctx.needs_input_grad
+        chain, (x, y, memory, *parameters) = ctx.chain, ctx.saved_tensors
+        count, (of_x, _, _, *needed) = len(chain.links), ctx.needs_input_grad
         dy = dy.contiguous(memory_format=CHANNELS_LAST[dy.ndim])
         dx = chain.empty(chain.shape_in, dy) if of_x else None
-        count = len(chain.links)
-        first = 0 if of_x else min(i % count for i, need in enumerate(needed) if need)
-        gradients = [
-            torch.empty_like(weight)
-            if need or (weight is not None and i % count in chain.norms)
-            else None
-            for i, (weight, need) in enumerate(zip(weights, needed, strict=True))
-        ]
+        gradients = torch._C._nn.unflatten_dense_tensors(
+            dy.new_empty(sum(map(torch.Tensor.numel, parameters))), parameters
+        )
+        weights, of_weights = [None] * count * len(PARAMETERS), [None] * count * len(PARAMETERS)
+        rows = zip(chain.slots, parameters, gradients, needed, strict=True)
+        for slot, parameter, gradient, need in rows:
+            weights[slot] = parameter.data_ptr()
+            if need or slot % count in chain.norms:
+                of_weights[slot] = gradient.data_ptr()
+        needing = (slot % count for slot, need in zip(chain.slots, needed, strict=True) if need)
+        first = 0 if of_x else min(needing)
         spare = dy.new_empty(2 * chain.spare)
         kernels().chain_backward(
-            *(chain.links, count, first, _at(*weights[:count])),
+            *(chain.links, count, first, _table(weights)),
             *_at(x, memory, y, dy, spare),
-            *(chain.spare, _at(*gradients), *_at(dx)),
+            *(chain.spare, _table(of_weights), *_at(dx)),
         )
         return dx, None, None, *gradients

@@ -106,7 +106,7 @@ def _is_unwatched(layer: nn.Module) -> bool:
 
 def _state(layer: nn.Module) -> tuple:
     """What may change while a net is in use, of what a chain is made for."""
-    return layer, layer.training, getattr(layer, "momentum", None)
+    return layer, layer.training, layer.__dict__.get("momentum")
 
 
 def _suits_kernels(x: torch.Tensor) -> bool:
