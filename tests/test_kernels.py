@@ -360,6 +360,24 @@ def test_two_passes_at_once_keep_apart() -> None:
     assert all(torch.equal(x.grad, y.grad) for x, y in zip(xs, alone, strict=True))
 
 
+def test_steps_use_the_same_memory_again_and_graphs_in_use_have_their_own() -> None:
+    net, x = net_of_layers(), images(6, 8, 14, 15)
+    free = chain._Memory._free
+    free.clear()
+    for _ in range(3):
+        net(x).sum().backward()
+        with torch.no_grad():
+            net(x[:2])
+    (block,) = free
+    held = [net(x).sum() for _ in range(3)]
+    assert not free
+    del held
+    assert len(free) == 3
+    assert any(each is block for each in free)
+    net(torch.cat([x, x]))
+    assert [len(each) > len(block) for each in free] == [True]
+
+
 def test_second_derivatives_are_refused() -> None:
     net, x = net_of_layers(), images(2, 8, 14, 15).requires_grad_()
     (gradient,) = torch.autograd.grad(net(x).square().sum(), x, create_graph=True)

@@ -4,18 +4,19 @@
 
 namespace {
 
-enum Kind : long { CONVOLUTION, FIRST_LAYER, NORM, NORM_POOL, POOL };
+enum Kind : long { CONVOLUTION, FIRST_LAYER, NORM, NORM_POOL, POOL, AVERAGE };
 constexpr long NOWHERE = -1;
 
 // A kernel with the sizes of its input, as ddcnn.kernels.chain.Link has them.
 struct Link {
     long kind, images, depth, height, width, channels, channels_out, window_depth, padding, with_relu, training;
-    // Where they begin in the memory of the chain, in bytes, or NOWHERE. Of most outputs the gradient has no place
-    // there: they are read after it was written.
-    long output, gradient, saved, which, largest;
+    // Where they begin in the memory of the chain, in bytes, or NOWHERE. The gradient of an input may lie where the
+    // input was, if nobody reads that again.
+    long output, d_input, saved, which, largest;
     double momentum, epsilon;
 
-    long rows() const { return images * depth * height * width; }
+    long pixels() const { return depth * height * width; }
+    long rows() const { return images * pixels(); }
     bool convolves() const { return kind == CONVOLUTION || kind == FIRST_LAYER; }
 };
 
@@ -55,7 +56,8 @@ int forward(const Link& k, const Weights& w, const float* x, char* memory, float
         case NORM_POOL:
             return norm_pool_forward(x, w.weight, w.bias, w.running_mean, w.running_var, momentum, epsilon, k.training,
                                      y, which, at<float>(memory, k.largest), saved, SIZES(k), int(k.window_depth));
-        default: return pool_forward(x, y, which, SIZES(k), int(k.window_depth));
+        case POOL: return pool_forward(x, y, which, SIZES(k), int(k.window_depth));
+        default: return average_forward(x, y, int(k.images), k.pixels(), int(k.channels));
     }
 }
 
@@ -84,6 +86,7 @@ int backward(const Link& k, const float* weight, const float* x, char* memory, c
             return norm_pool_backward(x, y, dy, which, at<float>(memory, k.largest), weight, saved, dx, g.weight,
                                       g.bias, SIZES(k), int(k.window_depth));
         case POOL: return pool_backward(y, dy, which, dx, SIZES(k), int(k.window_depth));
+        case AVERAGE: return average_backward(dy, dx, int(k.images), k.pixels(), int(k.channels));
         default: return convolution_backward(k, weight, x, dy, g, dx);
     }
 }
@@ -104,15 +107,14 @@ int chain_forward(const Link* links, int count, void* const* tensors, const floa
 }
 
 // Gradients of weights and biases, and of x where dx is not null. Kernels before the first one need none, and of a
-// convolution those that are null. spare: for two gradients of what lies between, `size` floats each.
+// convolution those that are null.
 int chain_backward(const Link* links, int count, int first, const float* const* weights, const float* x, char* memory,
-                   const float* y, const float* dy, float* spare, long size, float* const* gradients, float* dx) {
+                   const float* y, const float* dy, float* const* gradients, float* dx) {
     for (int i = count; i-- > first;) {
         const float* in = i ? at<float>(memory, links[i - 1].output) : x;
         const float* out = i + 1 < count ? at<float>(memory, links[i].output) : y;
-        float* d_in = i ? at<float>(memory, links[i - 1].gradient) : nullptr;
-        if (!d_in) d_in = spare + (i & 1) * size;
-        if (i == first && (dx || links[i].convolves())) d_in = dx;
+        float* d_in = i == 0 && dx ? dx : at<float>(memory, links[i].d_input);
+        if (i == first && !dx && links[i].convolves()) d_in = nullptr;
         const Gradients g{gradients[i], gradients[count + i]};
         if (const int status = backward(links[i], weights[i], in, memory, out, dy, g, d_in)) return status;
         dy = d_in;

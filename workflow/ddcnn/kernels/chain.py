@@ -8,9 +8,10 @@ business of :mod:`ddcnn.models.layers`. There are gradients of first order, back
 
 import ctypes
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import nn
@@ -19,8 +20,8 @@ from torch.autograd.function import once_differentiable
 
 from ddcnn.kernels.library import kernels
 
-CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
-KINDS = ("convolution", "first_layer", "norm", "norm_pool", "pool")  # numbered as in chain.cpp
+CHANNELS_LAST = {2: torch.contiguous_format, 4: torch.channels_last, 5: torch.channels_last_3d}
+KINDS = ("convolution", "first_layer", "norm", "norm_pool", "pool", "average")  # as in chain.cpp
 NOWHERE = -1
 LINE = 64  # bytes of the cache; every place begins with one
 FLOAT = 4  # bytes
@@ -35,7 +36,7 @@ class Link(ctypes.Structure):
         *((name, ctypes.c_long) for name in ("kind", "images", "depth", "height", "width")),
         *((name, ctypes.c_long) for name in ("channels", "channels_out", "window_depth")),
         *((name, ctypes.c_long) for name in ("padding", "with_relu", "training")),
-        *((name, ctypes.c_long) for name in ("output", "gradient", "saved", "which", "largest")),
+        *((name, ctypes.c_long) for name in ("output", "d_input", "saved", "which", "largest")),
         *((name, ctypes.c_double) for name in ("momentum", "epsilon")),
     )
 
@@ -46,13 +47,14 @@ class Kernel:
 
     Args:
         kind: convolution (kernel of 3, stride 1), the same of a first layer, batch norm, batch norm
-            and maximum of two pixels along every axis, or that maximum alone; both with ReLU.
+            and maximum of two pixels along every axis, or that maximum alone, both with ReLU;
+            average over all pixels.
         layer: whose weights it uses.
         covers: number of layers that it stands for.
         with_relu: after a batch norm alone.
     """
 
-    kind: Literal["convolution", "first_layer", "norm", "norm_pool", "pool"]
+    kind: Literal["convolution", "first_layer", "norm", "norm_pool", "pool", "average"]
     layer: nn.Module
     covers: int = 1
     with_relu: bool = False
@@ -64,7 +66,7 @@ class Kernel:
     @property
     def reads_input(self) -> bool:
         """In the backward pass."""
-        return self.kind != "pool"
+        return self.kind not in ("pool", "average")
 
     @property
     def reads_output(self) -> bool:
@@ -72,13 +74,15 @@ class Kernel:
         return self.with_relu or "pool" in self.kind
 
     def shape_after(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """Shape ``N, C, *spatial`` of outputs for inputs of a shape."""
+        """Shape ``N, C, *spatial`` of outputs for inputs of a shape, of an average ``N, C``."""
         batch, channels, *spatial = shape
         if self.convolves:
             padding = self.layer.padding[0]
             return batch, self.layer.out_channels, *(size + 2 * padding - 2 for size in spatial)
         if self.kind in ("norm_pool", "pool"):
             return batch, channels, *(size // 2 for size in spatial)
+        if self.kind == "average":
+            return batch, channels
         return tuple(shape)
 
     def link(self, shape: Sequence[int]) -> Link:
@@ -90,7 +94,7 @@ class Kernel:
         link.with_relu = self.with_relu
         if self.convolves:
             link.channels_out, link.padding = self.layer.out_channels, self.layer.padding[0]
-        elif self.kind != "pool":
+        elif "norm" in self.kind:
             link.training, link.epsilon = self.layer.training, self.layer.eps
             link.momentum = self.layer.momentum
         return link
@@ -127,10 +131,7 @@ class Chain:
             shapes.append(kernel.shape_after(shapes[-1]))
         self.shape_in, self.shape_out, self.with_gradient = shapes[0], shapes[-1], with_gradient
         self.links = (Link * len(kernels))(*map(Kernel.link, kernels, shapes))
-        sizes = [math.prod(shape) for shape in shapes]
-        self.num_bytes = self._place(sizes[1:])
-        # Of gradients between two kernels there are two at a time.
-        self.spare = max(sizes[kernels[0].convolves : -1], default=0)
+        self.num_bytes = self._place([math.prod(shape) for shape in shapes])
         self.keeps_input = kernels[0].reads_input
         self.keeps_output = kernels[-1].reads_output
         # Each with its place in the tables of addresses, where a kind of tensor follows another.
@@ -150,25 +151,38 @@ class Chain:
         self.norms = {i for i, kernel in enumerate(kernels) if "norm" in kernel.kind}
         self.slots = [slot for slot, _, _ in self._parameters]
 
-    def _place(self, outputs: list[int]) -> int:
-        """Choose where things are; outputs in floats. Returns the bytes that they take together."""
-        places, last = _Places(), len(outputs) - 1
-        # Without a gradient an output is read once, and two places take turns.
-        turns = [FLOAT * max(outputs[start:last:2], default=0) for start in (0, 1)]
-        turns = [] if self.with_gradient else [places.take(size) for size in turns]
+    def _place(self, sizes: list[int]) -> int:
+        """Choose where things are; sizes in floats of the input, then of each output.
+
+        Returns the bytes that they take together.
+        """
+        places, last = _Places(), len(self.links) - 1
+        # Whatever is read by the next kernel alone takes turns in two places: gradients, and
+        # outputs where there are none.
+        turns: list[tuple[Link, str, int]] = []
         for i, (kernel, link) in enumerate(zip(self.kernels, self.links, strict=True)):
-            size = outputs[i]
-            link.output = link.gradient = link.saved = link.which = link.largest = NOWHERE
-            if i < last:
-                link.output = turns[i % 2] if turns else places.take(FLOAT * size)
-                if not (kernel.reads_output or self.kernels[i + 1].reads_input):
-                    link.gradient = link.output
+            size = FLOAT * sizes[i + 1]
+            link.output = link.d_input = link.saved = link.which = link.largest = NOWHERE
+            if i < last and self.with_gradient:
+                link.output = places.take(size)
+            elif i < last:
+                turns.append((link, "output", size))
+            if self.with_gradient and (i > 0 or not kernel.convolves):
+                before = self.kernels[i - 1] if i else None
+                if before is None or before.reads_output or kernel.reads_input:
+                    turns.append((link, "d_input", FLOAT * sizes[i]))
+                else:  # the input is not read again
+                    link.d_input = self.links[i - 1].output
             if "norm" in kernel.kind:
                 link.saved = places.take(2 * FLOAT * link.channels)
             if self.with_gradient and "pool" in kernel.kind:
-                link.which = places.take(size)
+                link.which = places.take(sizes[i + 1])
             if self.with_gradient and kernel.kind == "norm_pool":
-                link.largest = places.take(FLOAT * size)
+                link.largest = places.take(size)
+        for half in (turns[::2], turns[1::2]):
+            place = places.take(max((size for _, _, size in half), default=0))
+            for link, name, _ in half:
+                setattr(link, name, place)
         return places.end
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor | None:
@@ -189,6 +203,33 @@ class Chain:
         """Memory for an input or an output, whatever torch's default type and device are."""
         order = CHANNELS_LAST[len(shape)]
         return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=order)
+
+
+class _Memory:
+    """Working memory, from where others have left it; it goes back when nobody holds it.
+
+    Blocks of this size that come and go would leave holes in the memory of the process, and new
+    pages have to be zeroed by the operating system.
+
+    Args:
+        num_bytes: at least.
+    """
+
+    _free: ClassVar[list[torch.Tensor]] = []
+    _lock: ClassVar = threading.Lock()
+
+    def __init__(self, num_bytes: int) -> None:
+        with self._lock:
+            enough = [block for block in self._free if len(block) >= num_bytes]
+            self.block = min(enough, key=len, default=None)
+            # Those that are too small would pile up.
+            self._free[:] = [block for block in enough if block is not self.block]
+        if self.block is None:
+            self.block = torch.empty(num_bytes, dtype=torch.uint8, device="cpu")
+
+    def __del__(self) -> None:
+        if self.block is not None:
+            self._free.append(self.block)
 
 
 def _is_plain(tensor: torch.Tensor | None) -> bool:
@@ -217,22 +258,22 @@ class _Apply(Function):
         addresses: Sequence[int | None],
         *parameters: torch.Tensor,
     ) -> torch.Tensor:
-        y, memory = chain.empty(chain.shape_out, x), x.new_empty(chain.num_bytes // FLOAT)
-        count = len(chain.links)
-        kernels().chain_forward(chain.links, count, _table(addresses), *_at(x, memory, y))
+        y, memory, count = (
+            chain.empty(chain.shape_out, x),
+            _Memory(chain.num_bytes),
+            len(chain.links),
+        )
+        kernels().chain_forward(chain.links, count, _table(addresses), *_at(x, memory.block, y))
         if chain.with_gradient:
-            ctx.chain = chain
-            ctx.save_for_backward(
-                x if chain.keeps_input else None,
-                y if chain.keeps_output else None,
-                *(memory, *parameters),
-            )
+            ctx.chain, ctx.memory = chain, memory
+            kept = x if chain.keeps_input else None, y if chain.keeps_output else None
+            ctx.save_for_backward(*kept, *parameters)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        chain, (x, y, memory, *parameters) = ctx.chain, ctx.saved_tensors
+        chain, (x, y, *parameters) = ctx.chain, ctx.saved_tensors
         count, (of_x, _, _, *needed) = len(chain.links), ctx.needs_input_grad
         dy = dy.contiguous(memory_format=CHANNELS_LAST[dy.ndim])
         dx = chain.empty(chain.shape_in, dy) if of_x else None
@@ -247,10 +288,8 @@ class _Apply(Function):
                 of_weights[slot] = gradient.data_ptr()
         needing = (slot % count for slot, need in zip(chain.slots, needed, strict=True) if need)
         first = 0 if of_x else min(needing)
-        spare = dy.new_empty(2 * chain.spare)
         kernels().chain_backward(
-            *(chain.links, count, first, _table(weights)),
-            *_at(x, memory, y, dy, spare),
-            *(chain.spare, _table(of_weights), *_at(dx)),
+            *(chain.links, count, first, _table(weights), *_at(x, ctx.memory.block, y, dy)),
+            *(_table(of_weights), *_at(dx)),
         )
         return dx, None, None, *gradients

@@ -152,18 +152,3 @@ int first_layer_backward(const float* x, const float* dy, float* gradient, int i
     over_weights(s, [&](long theirs, long ours) { gradient[theirs] = float(total[ours]); });
     return DONE;
 }
-
-int sum_of_rows(const float* x, float* sums, long rows, int channels) {
-    constexpr int L = 8, BLOCK = 256;  // rows that are summed in float32
-    for (int c = 0; c < channels; c += L) {
-        double total[L] = {};
-        for (long first = 0; first < rows; first += BLOCK) {
-            const int count = rows - first < BLOCK ? int(rows - first) : BLOCK;
-            Vec<L> sum[4] = {};
-            for (int r = 0; r < count; ++r) sum[r & 3] += load<L>(x + (first + r) * channels + c);
-            for (int l = 0; l < L; ++l) total[l] += sum[0][l] + sum[1][l] + sum[2][l] + sum[3][l];
-        }
-        for (int l = 0; l < L; ++l) sums[c + l] = float(total[l]);
-    }
-    return DONE;
-}

@@ -45,3 +45,7 @@ int pool_forward(const float* x, float* y, uint8_t* which, int images, int depth
                  int slices);
 int pool_backward(const float* y, const float* dy, const uint8_t* which, float* dx, int images, int depth, int height,
                   int width, int channels, int slices);
+
+// Mean over all pixels of an image (images, pixels, channels); channels are a multiple of 8.
+int average_forward(const float* x, float* y, int images, long pixels, int channels);
+int average_backward(const float* dy, float* dx, int images, long pixels, int channels);

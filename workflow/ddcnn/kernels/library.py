@@ -18,7 +18,7 @@ import torch
 log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parent
-SOURCES = ("chain.cpp", "convolution.cpp", "batch_norm.cpp", "first_layer.cpp")
+SOURCES = ("chain.cpp", "convolution.cpp", "first_layer.cpp", "batch_norm.cpp", "sums.cpp")
 # Off: DDCNN_KERNELS=torch.
 SWITCH = "DDCNN_KERNELS"
 # Kinds of processors that the kernels were measured on, by torch's names for them.
@@ -34,10 +34,10 @@ FLAGS = (
 SECONDS = 120  # that a compiler may take
 
 
-# Arguments of the functions in their order: p pointer, i int, l long.
-ARGUMENTS = {"chain_forward": "p i p ppp", "chain_backward": "p ii p ppppp l pp"}
+# Arguments of the functions in their order: p pointer, i int.
+ARGUMENTS = {"chain_forward": "p i p ppp", "chain_backward": "p ii p pppp pp"}
 DONE = 0  # what a function returns that had the memory it needs
-TYPES = {"p": ctypes.c_void_p, "i": ctypes.c_int, "l": ctypes.c_long}
+TYPES = {"p": ctypes.c_void_p, "i": ctypes.c_int}
 
 
 @functools.cache

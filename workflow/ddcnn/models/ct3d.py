@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ddcnn.models.layers import BATCH_NORM, CONVOLUTION, MAX_POOL, Layers
+from ddcnn.models.layers import BATCH_NORM, CONVOLUTION, MAX_POOL, GlobalAverage, Layers
 
 
 class Ct3d(nn.Module):
@@ -43,7 +43,7 @@ class Ct3d(nn.Module):
                 BATCH_NORM[axes](filters),
             ]
             channels = filters
-        self.stages = Layers(*layers)
+        self.stages = Layers(*layers, GlobalAverage())
         self.dense = nn.Sequential(
             nn.Linear(4 * width, 8 * width), nn.ReLU(inplace=True), nn.Dropout(dropout)
         )
@@ -51,5 +51,5 @@ class Ct3d(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits ``N, K`` of images ``N, C, *spatial``."""
-        features = self.stages(x).flatten(start_dim=2).mean(dim=2)
+        features = self.stages(x)
         return self.classifier(self.dense(features))

@@ -71,6 +71,14 @@ class Conv3d(nn.Conv3d, _Chained):
         return y if done else super().forward(x)
 
 
+class GlobalAverage(_Chained):
+    """Mean over all pixels or voxels: ``N, C`` of ``N, C, *spatial``."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y, done = self._first_of((self,), x)
+        return y if done else x.flatten(start_dim=2).mean(dim=2)
+
+
 CONVOLUTION = {1: nn.Conv1d, 2: Conv2d, 3: Conv3d}
 BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
@@ -134,7 +142,7 @@ def _chain(layers: Sequence[nn.Module], x: torch.Tensor) -> Chain | None:
     """Of the first layers, as many as there are kernels for; None if the first has none."""
     found: list[Kernel] = []
     shape, differentiable = tuple(x.shape), x.requires_grad
-    while layers and (kernel := _kernel(layers, shape, differentiable)):
+    while layers and len(shape) > 2 and (kernel := _kernel(layers, shape, differentiable)):
         found.append(kernel)
         shape, differentiable = kernel.shape_after(shape), True
         layers = layers[kernel.covers :]
@@ -156,6 +164,8 @@ def _kernel(
         return Kernel("norm", first, covers=1 + relu, with_relu=relu)
     if _is_pool(first, shape) and type(second) is nn.ReLU:
         return Kernel("pool", first, covers=2)
+    if type(first) is GlobalAverage and shape[1] % LANES == 0:
+        return Kernel("average", first)
     return None
 
 

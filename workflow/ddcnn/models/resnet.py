@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ddcnn.models.layers import BATCH_NORM, CONVOLUTION, Layers
+from ddcnn.models.layers import BATCH_NORM, CONVOLUTION, GlobalAverage, Layers
 
 
 class ResNet(nn.Module):
@@ -41,7 +41,7 @@ class ResNet(nn.Module):
             for _ in range(blocks):
                 layers.append(_Block(axes, before, after, projection))
                 before = after
-        self.stages = Layers(*layers)
+        self.stages = Layers(*layers, GlobalAverage())
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(4 * width, classes)
         for layer in self.modules():
@@ -50,7 +50,7 @@ class ResNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits ``N, K`` of images ``N, C, *spatial``."""
-        features = self.stages(x).flatten(start_dim=2).mean(dim=2)
+        features = self.stages(x)
         return self.classifier(self.dropout(features))
 
 

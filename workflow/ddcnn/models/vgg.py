@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ddcnn.models.layers import BATCH_NORM, CONVOLUTION, MAX_POOL, Layers
+from ddcnn.models.layers import BATCH_NORM, CONVOLUTION, MAX_POOL, GlobalAverage, Layers
 
 
 class Vgg(nn.Module):
@@ -30,13 +30,14 @@ class Vgg(nn.Module):
             _pool(axes),
             _stage(axes, 2 * width, 4 * width),
             nn.ReLU(inplace=True),
+            GlobalAverage(),
         )
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(4 * width, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits ``N, K`` of images ``N, C, *spatial``."""
-        features = self.stages(x).flatten(start_dim=2).mean(dim=2)
+        features = self.stages(x)
         return self.classifier(self.dropout(features))
 
 
