@@ -21,7 +21,7 @@ from torch import nn
 from ddcnn import models
 from ddcnn.kernels import chain, library
 from ddcnn.models import layers
-from ddcnn.models.layers import BATCH_NORM, CONVOLUTION, MAX_POOL, Layers
+from ddcnn.models.layers import BATCH_NORM, CONVOLUTION, MAX_POOL, GlobalAverage, Layers
 
 SOURCE = Path(library.__file__).parent
 FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
@@ -124,6 +124,32 @@ def test_convolutions_run_in_our_kernels(
 
 @settings(max_examples=60, deadline=None)
 @given(
+    channels=st.tuples(st.sampled_from([1, 2, 3]), CHANNELS),
+    spatial=st.lists(st.integers(2, 9), min_size=2, max_size=3),
+    batch=st.integers(1, 5),
+    padding=st.sampled_from([0, 1]),
+    bias=st.booleans(),
+)
+def test_first_layers_with_pooling(
+    channels: tuple[int, int], spatial: list[int], batch: int, padding: int, bias: bool
+) -> None:
+    spatial = [max(size, 4 - 2 * padding) for size in spatial]
+    layer = CONVOLUTION[len(spatial)](*channels, 3, padding=padding, bias=bias)
+    net = Layers(layer, MAX_POOL[len(spatial)](2), nn.ReLU())
+    check(net, images(batch, channels[0], *spatial))
+
+
+def test_first_layers_and_their_pooling_are_one_kernel(watched: list[str]) -> None:
+    net = Layers(layers.Conv2d(1, 8, 3), nn.MaxPool2d(2), nn.ReLU(), nn.BatchNorm2d(8))
+    check(net, images(3, 1, 9, 8))
+    ways = [
+        f"{kind}_{way}" for way in ("forward", "backward") for kind in ("first_layer_pool", "norm")
+    ]
+    assert watched == ways
+
+
+@settings(max_examples=60, deadline=None)
+@given(
     channels=CHANNELS,
     spatial=st.lists(st.integers(2, 9), min_size=2, max_size=3),
     batch=st.integers(2, 70),
@@ -173,6 +199,17 @@ def test_a_large_mean_costs_no_accuracy() -> None:
     check(Layers(nn.BatchNorm2d(8), nn.ReLU()), images(16, 8, 9, 9) + 3000, tolerance=2e-3)
 
 
+@pytest.mark.parametrize("spatial", [(3, 3), (17, 19), (1, 1, 1), (3, 4, 5)])
+def test_averages(watched: list[str], spatial: tuple[int, ...]) -> None:
+    check(Layers(GlobalAverage()), images(5, 24, *spatial) + 3)
+    assert watched == ["average_forward", "average_backward"]
+
+
+def test_averages_of_other_channels_are_torch_s(watched: list[str]) -> None:
+    check(Layers(GlobalAverage()), images(5, 12, 4, 4))
+    assert watched == []
+
+
 @pytest.mark.parametrize("position", [(0, 0, 0, 0), (1, 5, 3, 2), (3, 7, 5, 5)])
 @pytest.mark.parametrize(
     "net",
@@ -181,11 +218,20 @@ def test_a_large_mean_costs_no_accuracy() -> None:
         Layers(nn.BatchNorm2d(8), nn.ReLU()),
         Layers(nn.BatchNorm2d(8), nn.MaxPool2d(2), nn.ReLU()),
         Layers(nn.MaxPool2d(2), nn.ReLU()),
+        Layers(GlobalAverage()),
     ],
 )
 def test_what_is_no_number_stays_so(net: nn.Module, position: tuple[int, ...]) -> None:
     """A training that diverges must be noticed."""
     x = images(4, 8, 6, 6)
+    x[position] = torch.nan
+    assert net(x).isnan().any()
+
+
+@pytest.mark.parametrize("position", [(0, 0, 0, 0), (1, 0, 3, 2), (3, 0, 5, 5)])
+def test_what_is_no_number_in_an_image_stays_so(position: tuple[int, ...]) -> None:
+    net = Layers(layers.Conv2d(1, 8, 3, padding=1), nn.MaxPool2d(2), nn.ReLU())
+    x = images(4, 1, 6, 6)
     x[position] = torch.nan
     assert net(x).isnan().any()
 
@@ -198,11 +244,15 @@ def test_a_variance_beyond_float32_is_noticed() -> None:
 def test_first_layers_of_large_volumes_lose_no_accuracy() -> None:
     """One sum in float32 over all voxels of a volume would be wrong in the fourth digit."""
     x = torch.rand(1, 96, 96, 96, 1, generator=torch.Generator().manual_seed(0)).movedim(-1, 1)
-    layer = layers.Conv3d(1, 8, 3, padding=1, bias=False)
-    dy = torch.rand(1, 96, 96, 96, 8, generator=torch.Generator().manual_seed(1)).movedim(-1, 1)
-    ours = results(layer, x, dy)["weight"].double()
-    theirs = results(copy.deepcopy(layer).double(), x.double(), dy)["weight"]
-    assert ((ours - theirs) / theirs).abs().max() < 1e-5
+    layer = layers.Conv3d(1, 8, 3, padding=1)
+    for net, side in ((nn.Sequential(layer), 96), (Layers(layer, nn.MaxPool3d(2), nn.ReLU()), 48)):
+        dy = torch.rand(1, *3 * [side], 8, generator=torch.Generator().manual_seed(1)).movedim(
+            -1, 1
+        )
+        ours, theirs = results(net, x, dy), results(copy.deepcopy(net).double(), x.double(), dy)
+        for name in ("0.weight", "0.bias"):
+            error = (ours[name].double() - theirs[name]) / theirs[name]
+            assert error.abs().max() < 1e-5, name
 
 
 class Doubling(nn.ReLU):
@@ -635,6 +685,4 @@ def test_code_digests_hold_the_sources(tmp_path: Path, monkeypatch: pytest.Monke
     from ddcnn import provenance
 
     files = provenance._imported_files(["ddcnn.models.vgg"], {"ddcnn": provenance.PACKAGE.parent})
-    assert {"convolution.cpp", "batch_norm.cpp", "first_layer.cpp", "vector.h"} <= {
-        path.name for path in files
-    }
+    assert {*library.SOURCES, "kernels.h", "pooling.h", "vector.h"} <= {path.name for path in files}

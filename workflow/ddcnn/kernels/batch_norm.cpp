@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "kernels.h"
-#include "vector.h"
+#include "pooling.h"
 
 namespace {
 
@@ -53,10 +53,6 @@ void normalise(const float* x, float* y, long rows, int channels, const Affine& 
         }
 }
 
-// The gradient before a ReLU with outputs y; where they are no numbers it is not hidden.
-template <int L>
-inline Vec<L> passed(Vec<L> y, Vec<L> dy) { return y <= 0.0f ? Vec<L>{} : dy; }
-
 // Sums of dz and of dz (x - mean), where dz is dy after the ReLU's mask.
 template <int L>
 void sums_of_gradients(const float* x, const float* y, const float* dy, const float* mean, long rows, int channels,
@@ -101,30 +97,6 @@ void gradients(const float* x, const float* y, const float* dy, const float* mea
         }
 }
 
-// Windows of 1 or 2 slices, 2 rows and 2 columns; what is left over at the ends is in no window.
-struct Windows {
-    int images, depth, height, width, channels, slices;
-
-    int down() const { return height / 2; }
-    int across() const { return width / 2; }
-    int count() const { return depth / slices; }
-    long pixel(int image, int z, int y, int x) const {
-        return (((long(image) * depth + z) * height + y) * width + x) * channels;
-    }
-    long window(int image, int z, int y, int x) const {
-        return (((long(image) * count() + z) * down() + y) * across() + x) * channels;
-    }
-};
-
-template <typename Each>
-void over_windows(const Windows& w, Each each) {
-    for (int image = 0; image < w.images; ++image)
-        for (int z = 0; z < w.count(); ++z)
-            for (int y = 0; y < w.down(); ++y)
-                for (int x = 0; x < w.across(); ++x)
-                    each(w.pixel(image, z * w.slices, 2 * y, 2 * x), w.window(image, z, y, x));
-}
-
 // y = ReLU of the largest of a window; which: the first that is as large; largest: it before the
 // affine map. which and largest are null where no gradient will be asked for.
 template <int L>
@@ -132,17 +104,15 @@ void pool(const float* x, float* y, uint8_t* which, float* largest, const Window
     const long row = long(w.width) * w.channels, slice = row * w.height;
     over_windows(w, [&](long pixel, long window) {
         for (int c = 0; c < w.channels; c += L) {
-            Vec<L> best{}, before{};
-            Int<L> at{};
+            Largest<L> found;
+            Vec<L> before{};
             for (int k = 0; k < 4 * w.slices; ++k) {
                 const Vec<L> v = load<L>(x + pixel + (k >> 2) * slice + (k >> 1 & 1) * row + (k & 1) * w.channels + c);
                 const Vec<L> z = a ? v * load<L>(a->scale + c) + load<L>(a->shift + c) : v;
-                // What is no number wins, as in torch: nobody shall miss it.
-                const Int<L> larger = k ? (z > best) | (z != z) : Int<L>{} - 1;
-                best = larger ? z : best, before = larger ? v : before, at = larger ? Int<L>{} + k : at;
+                before = found.offer(k, z) ? v : before;
             }
-            store<L>(y + window + c, relu<L>(best));
-            if (which) store_bytes<L>(which + window + c, at);
+            store<L>(y + window + c, relu<L>(found.value));
+            if (which) store_bytes<L>(which + window + c, found.at);
             if (largest) store<L>(largest + window + c, before);
         }
     });

@@ -4,7 +4,7 @@
 
 namespace {
 
-enum Kind : long { CONVOLUTION, FIRST_LAYER, NORM, NORM_POOL, POOL, AVERAGE };
+enum Kind : long { CONVOLUTION, FIRST_LAYER, FIRST_LAYER_POOL, NORM, NORM_POOL, POOL, AVERAGE };
 constexpr long NOWHERE = -1;
 
 // A kernel with the sizes of its input, as ddcnn.kernels.chain.Link has them.
@@ -17,7 +17,7 @@ struct Link {
 
     long pixels() const { return depth * height * width; }
     long rows() const { return images * pixels(); }
-    bool convolves() const { return kind == CONVOLUTION || kind == FIRST_LAYER; }
+    bool convolves() const { return kind <= FIRST_LAYER_POOL; }
 };
 
 struct Weights {
@@ -50,6 +50,7 @@ int forward(const Link& k, const Weights& w, const float* x, char* memory, float
     switch (k.kind) {
         case CONVOLUTION: return convolution_forward(x, w.weight, w.bias, y, KERNEL(k));
         case FIRST_LAYER: return first_layer_forward(x, w.weight, w.bias, y, KERNEL(k));
+        case FIRST_LAYER_POOL: return first_layer_pool_forward(x, w.weight, w.bias, y, which, KERNEL(k));
         case NORM:
             return norm_forward(x, w.weight, w.bias, w.running_mean, w.running_var, momentum, epsilon, k.training,
                                 k.with_relu, y, saved, k.rows(), int(k.channels));
@@ -79,6 +80,8 @@ int backward(const Link& k, const float* weight, const float* x, char* memory, c
     const float* saved = at<float>(memory, k.saved);
     const uint8_t* which = at<uint8_t>(memory, k.which);
     switch (k.kind) {
+        case FIRST_LAYER_POOL:
+            return first_layer_pool_backward(x, y, dy, which, g.weight, g.bias, KERNEL(k));
         case NORM:
             return norm_backward(x, y, dy, weight, saved, k.with_relu, dx, g.weight, g.bias, k.rows(),
                                  int(k.channels));

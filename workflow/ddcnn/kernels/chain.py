@@ -11,7 +11,7 @@ import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import nn
@@ -21,7 +21,11 @@ from torch.autograd.function import once_differentiable
 from ddcnn.kernels.library import kernels
 
 CHANNELS_LAST = {2: torch.contiguous_format, 4: torch.channels_last, 5: torch.channels_last_3d}
-KINDS = ("convolution", "first_layer", "norm", "norm_pool", "pool", "average")  # as in chain.cpp
+# Numbered as in chain.cpp.
+Kind = Literal[
+    "convolution", "first_layer", "first_layer_pool", "norm", "norm_pool", "pool", "average"
+]
+KINDS = get_args(Kind)
 NOWHERE = -1
 LINE = 64  # bytes of the cache; every place begins with one
 FLOAT = 4  # bytes
@@ -46,22 +50,21 @@ class Kernel:
     """What a kernel is to compute.
 
     Args:
-        kind: convolution (kernel of 3, stride 1), the same of a first layer, batch norm, batch norm
-            and maximum of two pixels along every axis, or that maximum alone, both with ReLU;
-            average over all pixels.
+        kind: convolution (kernel of 3, stride 1), the same of a first layer, batch norm; pool: the
+            maximum of two pixels along every axis and ReLU; average over all pixels.
         layer: whose weights it uses.
         covers: number of layers that it stands for.
         with_relu: after a batch norm alone.
     """
 
-    kind: Literal["convolution", "first_layer", "norm", "norm_pool", "pool", "average"]
+    kind: Kind
     layer: nn.Module
     covers: int = 1
     with_relu: bool = False
 
     @property
     def convolves(self) -> bool:
-        return self.kind in ("convolution", "first_layer")
+        return self.kind in ("convolution", "first_layer", "first_layer_pool")
 
     @property
     def reads_input(self) -> bool:
@@ -77,13 +80,13 @@ class Kernel:
         """Shape ``N, C, *spatial`` of outputs for inputs of a shape, of an average ``N, C``."""
         batch, channels, *spatial = shape
         if self.convolves:
-            padding = self.layer.padding[0]
-            return batch, self.layer.out_channels, *(size + 2 * padding - 2 for size in spatial)
-        if self.kind in ("norm_pool", "pool"):
-            return batch, channels, *(size // 2 for size in spatial)
+            margin = 2 * self.layer.padding[0] - 2
+            channels, spatial = self.layer.out_channels, [size + margin for size in spatial]
+        if "pool" in self.kind:
+            spatial = [size // 2 for size in spatial]
         if self.kind == "average":
             return batch, channels
-        return tuple(shape)
+        return batch, channels, *spatial
 
     def link(self, shape: Sequence[int]) -> Link:
         """For inputs of a shape, without places in memory."""

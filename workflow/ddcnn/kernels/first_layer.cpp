@@ -3,7 +3,7 @@
 // volumes have channels last; the channels of the output are a multiple of 8.
 
 #include "kernels.h"
-#include "vector.h"
+#include "pooling.h"
 
 namespace {
 
@@ -125,6 +125,113 @@ void backward(const float* x, const float* dy, float* taps, double* total, const
     add();
 }
 
+// Calls each(number of the tap, of L channels, first of a row; where the rows of a window's pixels begin there).
+template <int ROWS, typename Each>
+inline void over_rows_of_taps(const float* padded, const Shape& s, Each each) {
+    long tap = 0;
+    for (int z = 0; z < s.kernel_depth; ++z)
+        for (int i = 0; i < 3; ++i, tap += 3L * s.in * s.out) {
+            const float* rows[ROWS];
+            for (int r = 0; r < ROWS; ++r)
+                rows[r] = padded + (long(z + (r >> 1)) * s.padded_height() + i + (r & 1)) * s.padded_row();
+            each(tap, rows);
+        }
+}
+
+// For the two pixels of each row of a window: calls each(number of the pixel, tap of the row, value it meets).
+template <int IN, int ROWS, typename Each>
+__attribute__((always_inline)) inline void over_pixels(const float* const (&rows)[ROWS], Each each) {
+#pragma GCC unroll 4
+    for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 12
+        for (int k = 0; k < 4 * IN; ++k) {
+            const float value = rows[r][k];
+            if (k < 3 * IN) each(2 * r, k, value);
+            if (k >= IN) each(2 * r + 1, k - IN, value);
+        }
+}
+
+// Calls each(padded copy at the window, number of the window's first output) row by row, and after_row.
+template <typename Each, typename AfterRow>
+void over_padded(const float* x, const Shape& s, const Windows& w, float* padded, Each each, AfterRow after_row) {
+    long window = 0;
+    for (int image = 0; image < s.images; ++image) {
+        pad(x + long(image) * s.depth * s.height * s.width * s.in, padded, s);
+        for (int z = 0; z < w.count(); ++z)
+            for (int i = 0; i < w.down(); ++i) {
+                const float* row = padded + (long(z) * w.slices * s.padded_height() + 2 * i) * s.padded_row();
+                for (int j = 0; j < w.across(); ++j, window += s.out) each(row + 2L * j * s.in, window);
+                after_row();
+            }
+    }
+}
+
+// ROWS: of pixels in a window, two in each; IN: channels of the input.
+template <int L, int ROWS, int IN>
+void pooled(const float* x, const float* taps, const float* bias, float* y, uint8_t* which, const Shape& s,
+            const Windows& w, float* padded) {
+    over_padded(x, s, w, padded, [&](const float* from, long window) {
+        for (int c = 0; c < s.out; c += L) {
+            Vec<L> sum[2 * ROWS];
+            for (Vec<L>& each : sum) each = bias ? load<L>(bias + c) : Vec<L>{};
+            over_rows_of_taps<ROWS>(from, s, [&](long tap, const float* const (&rows)[ROWS]) {
+                Vec<L> weights[3 * IN];
+                for (int k = 0; k < 3 * IN; ++k) weights[k] = load<L>(taps + tap + k * s.out + c);
+                over_pixels<IN, ROWS>(rows, [&](int pixel, int k, float value) { sum[pixel] += value * weights[k]; });
+            });
+            Largest<L> found;
+            for (int pixel = 0; pixel < 2 * ROWS; ++pixel) found.offer(pixel, sum[pixel]);
+            store<L>(y + window + c, relu<L>(found.value));
+            if (which) store_bytes<L>(which + window + c, found.at);
+        }
+    }, [] {});
+}
+
+// Adds to total: gradients of all taps, then of the bias.
+template <int L, int ROWS, int IN>
+void pooled_gradients(const float* x, const float* y, const float* dy, const uint8_t* which, float* sums, double* total,
+                      const Shape& s, const Windows& w, float* padded) {
+    constexpr int ROWS_OF_WINDOWS = 32;  // that are summed in float32
+    const long taps = long(s.taps()) * s.out, size = taps + s.out;
+    memset(sums, 0, 4 * size);
+    int summed = 0;
+    auto add = [&] {
+        for (long t = 0; t < size; ++t) total[t] += sums[t];
+        memset(sums, 0, 4 * size);
+        summed = 0;
+    };
+    over_padded(x, s, w, padded, [&](const float* from, long window) {
+        for (int c = 0; c < s.out; c += L) {
+            const Vec<L> dz = passed<L>(load<L>(y + window + c), load<L>(dy + window + c));
+            const Int<L> at = load_bytes<L>(which + window + c);
+            Vec<L> mine[2 * ROWS];
+            for (int pixel = 0; pixel < 2 * ROWS; ++pixel) mine[pixel] = at == pixel ? dz : Vec<L>{};
+            over_rows_of_taps<ROWS>(from, s, [&](long tap, const float* const (&rows)[ROWS]) {
+                Vec<L> sum[3 * IN];
+                for (int k = 0; k < 3 * IN; ++k) sum[k] = load<L>(sums + tap + k * s.out + c);
+                over_pixels<IN, ROWS>(rows, [&](int pixel, int k, float value) { sum[k] += value * mine[pixel]; });
+                for (int k = 0; k < 3 * IN; ++k) store<L>(sums + tap + k * s.out + c, sum[k]);
+            });
+            store<L>(sums + taps + c, load<L>(sums + taps + c) + dz);
+        }
+    }, [&] { if (++summed == ROWS_OF_WINDOWS) add(); });
+    add();
+}
+
+Windows windows_of(const Shape& s) {
+    return {s.images, s.depth_out(), s.height_out(), s.width_out(), s.out, s.kernel_depth == 3 ? 2 : 1};
+}
+
+#define FOR_CHANNELS(function, L, ROWS, ...)                      \
+    (s.in == 1   ? function<L, ROWS, 1>                            \
+     : s.in == 2 ? function<L, ROWS, 2>                            \
+                 : function<L, ROWS, 3>)(__VA_ARGS__)
+#define FOR_SIZES(function, ...)                                                \
+    if (s.out % 16 == 0 && w.slices == 2) FOR_CHANNELS(function, 16, 4, __VA_ARGS__); \
+    else if (s.out % 16 == 0) FOR_CHANNELS(function, 16, 2, __VA_ARGS__);        \
+    else if (w.slices == 2) FOR_CHANNELS(function, 8, 4, __VA_ARGS__);           \
+    else FOR_CHANNELS(function, 8, 2, __VA_ARGS__)
+
 }  // namespace
 
 int first_layer_forward(const float* x, const float* weights, const float* bias, float* y, int images, int depth,
@@ -150,5 +257,35 @@ int first_layer_backward(const float* x, const float* dy, float* gradient, int i
     if (out % 16 == 0) backward<16>(x, dy, taps, total, s, padded);
     else backward<8>(x, dy, taps, total, s, padded);
     over_weights(s, [&](long theirs, long ours) { gradient[theirs] = float(total[ours]); });
+    return DONE;
+}
+
+int first_layer_pool_forward(const float* x, const float* weights, const float* bias, float* y, uint8_t* which,
+                             int images, int depth, int height, int width, int in, int out, int kernel_depth,
+                             int padding) {
+    const Shape s{images, depth, height, width, in, out, kernel_depth, padding};
+    float *taps = scratch(long(s.taps()) * out + s.padded()), *padded = taps + long(s.taps()) * out;
+    if (!taps) return NO_MEMORY;
+    memset(padded, 0, 4 * s.padded());
+    over_weights(s, [&](long theirs, long ours) { taps[ours] = weights[theirs]; });
+    const Windows w = windows_of(s);
+    FOR_SIZES(pooled, x, taps, bias, y, which, s, w, padded);
+    return DONE;
+}
+
+int first_layer_pool_backward(const float* x, const float* y, const float* dy, const uint8_t* which, float* d_weights,
+                              float* d_bias, int images, int depth, int height, int width, int in, int out,
+                              int kernel_depth, int padding) {
+    const Shape s{images, depth, height, width, in, out, kernel_depth, padding};
+    const long size = long(s.taps()) * out + out;
+    float *sums = scratch(3 * size + s.padded()), *padded = sums + 3 * size;
+    if (!sums) return NO_MEMORY;
+    double* total = reinterpret_cast<double*>(sums + size);
+    memset(total, 0, 8 * size), memset(padded, 0, 4 * s.padded());
+    const Windows w = windows_of(s);
+    FOR_SIZES(pooled_gradients, x, y, dy, which, sums, total, s, w, padded);
+    if (d_weights) over_weights(s, [&](long theirs, long ours) { d_weights[theirs] = float(total[ours]); });
+    if (d_bias)
+        for (int c = 0; c < out; ++c) d_bias[c] = float(total[size - out + c]);
     return DONE;
 }

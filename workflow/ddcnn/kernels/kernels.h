@@ -21,6 +21,14 @@ int first_layer_forward(const float* x, const float* weights, const float* bias,
 int first_layer_backward(const float* x, const float* dy, float* gradient, int images, int depth, int height, int width,
                          int in, int out, int kernel_depth, int padding);
 
+// Then the ReLU of the maximum over windows of two pixels along every axis, see pool_forward.
+int first_layer_pool_forward(const float* x, const float* weights, const float* bias, float* y, uint8_t* which,
+                             int images, int depth, int height, int width, int in, int out, int kernel_depth,
+                             int padding);
+int first_layer_pool_backward(const float* x, const float* y, const float* dy, const uint8_t* which, float* d_weights,
+                              float* d_bias, int images, int depth, int height, int width, int in, int out,
+                              int kernel_depth, int padding);
+
 // Sums over rows (rows, channels): the gradient of a bias.
 int sum_of_rows(const float* x, float* sums, long rows, int channels);
 

@@ -155,8 +155,12 @@ def _kernel(
     """For the first of the layers, or the first few, with inputs ``N, C, *spatial``."""
     first, second, third = (*layers[:3], None, None)[:3]
     if _is_convolution(first, shape, differentiable):
-        of_first = first.in_channels <= FIRST_CHANNELS
-        return Kernel("first_layer" if of_first else "convolution", first)
+        if first.in_channels > FIRST_CHANNELS:
+            return Kernel("convolution", first)
+        kernel = Kernel("first_layer", first)
+        if _is_pool(second, kernel.shape_after(shape)) and type(third) is nn.ReLU:
+            return Kernel("first_layer_pool", first, covers=3)
+        return kernel
     if _is_norm(first, shape):
         if _is_pool(second, shape) and type(third) is nn.ReLU:
             return Kernel("norm_pool", first, covers=3)
