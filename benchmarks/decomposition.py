@@ -24,7 +24,7 @@ CASES = {
         replace(nets.GLOBAL_GREY, name="1x1", images=2048, batch=256),
         ("2x2",),
     ),
-    "3D": (replace(nets.GLOBAL_3D, name="1x1x1", images=64), ("2x2x2",)),
+    "3D": (replace(nets.GLOBAL_3D, name="1x1x1", images=256), ("2x2x2",)),
     # Local nets of 16 channels, which fill a vector register of 512 bits.
     "3D, wide": (
         replace(nets.GLOBAL_3D, name="1x1x1", model="vgg", width=44, images=16, batch=4),
