@@ -1,6 +1,6 @@
 // Batch norm (Ioffe and Szegedy, arXiv 1502.03167) over the channels of rows, with what follows it: ReLU,
 // or a maximum over windows of two pixels along every axis and ReLU. So what a layer computes is
-// written once, and what lies before the maximum not at all. Channels are a multiple of 8.
+// written once, and what lies before the maximum not at all. Channels are a multiple of 4.
 
 #include <cmath>
 
@@ -190,11 +190,6 @@ Backward coefficients(const double* plain, const double* weighted, const float* 
 
 float* memory_of(int channels) { return scratch(8L * channels); }
 
-#define FOR_LANES(statement)                                         \
-    if (channels % 16 == 0) { constexpr int L = 16; statement; }     \
-    else { constexpr int L = 8; statement; }                         \
-    return DONE;
-
 }  // namespace
 
 int norm_forward(const float* x, const float* weight, const float* bias, float* running_mean, float* running_var,
@@ -202,8 +197,9 @@ int norm_forward(const float* x, const float* weight, const float* bias, float* 
                   int channels) {
     const Norm n{weight, bias, running_mean, running_var, momentum, epsilon};
     if (!memory_of(channels)) return NO_MEMORY;
-    FOR_LANES(normalise<L>(x, y, rows, channels, affine<L>(x, n, rows, channels, training, saved, memory_of(channels)),
+    WITH_LANES(channels, normalise<L>(x, y, rows, channels, affine<L>(x, n, rows, channels, training, saved, memory_of(channels)),
                            with_relu))
+    return DONE;
 }
 
 int norm_backward(const float* x, const float* y, const float* dy, const float* weight, const float* saved,
@@ -211,9 +207,10 @@ int norm_backward(const float* x, const float* y, const float* dy, const float* 
     float* memory = memory_of(channels);
     if (!memory) return NO_MEMORY;
     double *plain = reinterpret_cast<double*>(memory + 4 * channels), *weighted = plain + channels;
-    FOR_LANES(sums_of_gradients<L>(x, y, dy, saved, rows, channels, with_relu, plain, weighted);
+    WITH_LANES(channels, sums_of_gradients<L>(x, y, dy, saved, rows, channels, with_relu, plain, weighted);
               const Backward b = coefficients(plain, weighted, weight, saved, rows, channels, d_weight, d_bias, memory);
               gradients<L>(x, y, dy, saved, dx, rows, channels, with_relu, b))
+    return DONE;
 }
 
 int norm_pool_forward(const float* x, const float* weight, const float* bias, float* running_mean, float* running_var,
@@ -223,8 +220,9 @@ int norm_pool_forward(const float* x, const float* weight, const float* bias, fl
     const Windows w{images, depth, height, width, channels, slices};
     const long rows = long(images) * depth * height * width;
     if (!memory_of(channels)) return NO_MEMORY;
-    FOR_LANES(const Affine a = affine<L>(x, n, rows, channels, training, saved, memory_of(channels));
+    WITH_LANES(channels, const Affine a = affine<L>(x, n, rows, channels, training, saved, memory_of(channels));
               pool<L>(x, y, which, largest, w, &a))
+    return DONE;
 }
 
 int norm_pool_backward(const float* x, const float* y, const float* dy, const uint8_t* which, const float* largest,
@@ -237,19 +235,22 @@ int norm_pool_backward(const float* x, const float* y, const float* dy, const ui
     if (!memory) return NO_MEMORY;
     double *plain = reinterpret_cast<double*>(memory + 4 * channels), *weighted = plain + channels;
     // Only the largest of a window has a gradient before the norm, so the sums are over windows.
-    FOR_LANES(sums_of_gradients<L>(largest, y, dy, saved, windows, channels, true, plain, weighted);
+    WITH_LANES(channels, sums_of_gradients<L>(largest, y, dy, saved, windows, channels, true, plain, weighted);
               const Backward b = coefficients(plain, weighted, weight, saved, rows, channels, d_weight, d_bias, memory);
               pool_gradients<L>(x, y, dy, which, saved, dx, w, &b))
+    return DONE;
 }
 
 int pool_forward(const float* x, float* y, uint8_t* which, int images, int depth, int height, int width, int channels,
                   int slices) {
     const Windows w{images, depth, height, width, channels, slices};
-    FOR_LANES(pool<L>(x, y, which, nullptr, w, nullptr))
+    WITH_LANES(channels, pool<L>(x, y, which, nullptr, w, nullptr))
+    return DONE;
 }
 
 int pool_backward(const float* y, const float* dy, const uint8_t* which, float* dx, int images, int depth, int height,
                    int width, int channels, int slices) {
     const Windows w{images, depth, height, width, channels, slices};
-    FOR_LANES(pool_gradients<L>(nullptr, y, dy, which, nullptr, dx, w, nullptr))
+    WITH_LANES(channels, pool_gradients<L>(nullptr, y, dy, which, nullptr, dx, w, nullptr))
+    return DONE;
 }

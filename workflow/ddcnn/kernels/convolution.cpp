@@ -2,7 +2,7 @@
 // 1509.09308): F(2x2, 3x3) takes 16 products per pair of channels for 2 x 2 outputs where the definition takes
 // 36, F(3x3, 3x3) 25 for 3 x 3 outputs where it takes 81. Of volumes the last two axes are transformed, and the
 // slices of the first one are summed. Tensors have channels last in memory; the numbers of channels are
-// multiples of 8. Where an input is infinite, sums of its neighbours may be no number where the definition gives
+// multiples of 4. Where an input is infinite, sums of its neighbours may be no number where the definition gives
 // infinity.
 
 #include "kernels.h"
@@ -108,16 +108,16 @@ __attribute__((always_inline)) inline void product(const Factors& f, long A_at, 
         for (int v = 0; v < N; ++v) store<L>(C + r * C_step + v * L, sum[r][v]);
 }
 
-// The same for any number of columns that L divides, and of rows that ROWS divides.
-template <int L, bool ADD, int COUNT = 0>
+// The same for any number of columns that L divides, and of rows that R divides.
+template <int L, int R, bool ADD, int COUNT = 0>
 void multiply(const Factors& f, long row_step, long k_step, float* C, int rows, int columns, int K) {
     int c = 0;
     for (; c + 2 * L <= columns; c += 2 * L)
-        for (int r = 0; r < rows; r += ROWS)
-            product<L, ROWS, 2, ADD, COUNT>(f, r * row_step, row_step, k_step, c, columns, C + long(r) * columns + c, columns, K);
+        for (int r = 0; r < rows; r += R)
+            product<L, R, 2, ADD, COUNT>(f, r * row_step, row_step, k_step, c, columns, C + long(r) * columns + c, columns, K);
     for (; c < columns; c += L)
-        for (int r = 0; r < rows; r += ROWS)
-            product<L, ROWS, 1, ADD, COUNT>(f, r * row_step, row_step, k_step, c, columns, C + long(r) * columns + c, columns, K);
+        for (int r = 0; r < rows; r += R)
+            product<L, R, 1, ADD, COUNT>(f, r * row_step, row_step, k_step, c, columns, C + long(r) * columns + c, columns, K);
 }
 
 // For each of L neighbouring pairs of channels in U, [in][out] or mirrored [out][in], the place of its
@@ -288,7 +288,7 @@ inline void transform_gradients(const float* slice, const float* zeros, float* Z
 
 // Runs through all tiles in groups, and for each group through the slices along the first axis.
 // Transformed pixels V of as many slices are kept as the kernel is deep.
-template <int LI, int M, typename EachSlice>
+template <int L, int M, typename EachSlice>
 void over_tiles(const float* x, const Shape& s, float* V, long V_step, EachSlice each) {
     constexpr int AREA = Winograd<M>::SIDE * Winograd<M>::SIDE;
     const int across = (s.width_out() + M - 1) / M, down = (s.height_out() + M - 1) / M;
@@ -308,7 +308,7 @@ void over_tiles(const float* x, const Shape& s, float* V, long V_step, EachSlice
                     const Place& p = places[t];
                     side = (s.width_out() - p.column + M - 1) / M;
                     if (side > count - t) side = count - t;
-                    transform_pixels<LI, M>(x + (long(p.image) * s.depth + next) * plane,
+                    transform_pixels<L, M>(x + (long(p.image) * s.depth + next) * plane,
                                          V + next % s.kernel_depth * AREA * V_step + t * s.channels_in, V_step, s.height,
                                          s.width, s.channels_in, p.row - s.padding, p.column - s.padding, side);
                 }
@@ -331,7 +331,7 @@ void convolve(const float* x, const float* U, const float* bias, float* y, const
             for (int k = 0; k < s.kernel_depth; ++k)
                 if (start + k >= 0 && start + k < s.depth)
                     f.add(V + ((start + k) % s.kernel_depth * AREA + p) * V_step, U + (long(k) * AREA + p) * s.pairs());
-            const auto run = f.count == 1 ? multiply<LO, false, 1> : multiply<LO, false>;
+            const auto run = f.count == 1 ? multiply<LO, ROWS, false, 1> : multiply<LO, ROWS, false>;
             run(f, s.channels_in, 1, products + p * P_step, rows, s.channels_out, s.channels_in);
         }
         for (int t = 0; t < count; ++t)
@@ -359,7 +359,7 @@ void correlate(const float* x, const float* dy, float* U, const Shape& s, float*
             for (int p = 0; p < AREA; ++p) {
                 Factors f;
                 f.add(V + ((start + k) % s.kernel_depth * AREA + p) * V_step, Z + p * Z_step);
-                multiply<LO, true, 1>(f, 1, s.channels_in, U + (long(k) * AREA + p) * s.pairs(), s.channels_in, s.channels_out, count);
+                multiply<LO, LI == 4 ? 4 : ROWS, true, 1>(f, 1, s.channels_in, U + (long(k) * AREA + p) * s.pairs(), s.channels_in, s.channels_out, count);
             }
         }
     });
@@ -384,11 +384,12 @@ int side_of_tiles(const Shape& s) {
     return products(2) > 1.4 * products(3) ? 3 : 2;
 }
 
-// Vectors of 16 where the channels fill them.
-#define FOR_LANES(function, M, in, out, ...)                               \
-    if (in % 16 == 0 && out % 16 == 0) function<16, 16, M>(__VA_ARGS__);   \
-    else if (in % 16 == 0) function<16, 8, M>(__VA_ARGS__);                \
-    else if (out % 16 == 0) function<8, 16, M>(__VA_ARGS__);               \
+// The longest vectors that channels fill; if those of one side fill but 4, of the other side too.
+#define FOR_LANES(function, M, in, out, ...)                                  \
+    if (in % 8 || out % 8) function<4, 4, M>(__VA_ARGS__);                     \
+    else if (in % 16 == 0 && out % 16 == 0) function<16, 16, M>(__VA_ARGS__);  \
+    else if (in % 16 == 0) function<16, 8, M>(__VA_ARGS__);                    \
+    else if (out % 16 == 0) function<8, 16, M>(__VA_ARGS__);                   \
     else function<8, 8, M>(__VA_ARGS__)
 
 template <int M>

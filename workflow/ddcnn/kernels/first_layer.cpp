@@ -1,6 +1,6 @@
 // The convolution of the first layer, 3 x 3 or 3 x 3 x 3 with one to three channels of input, by its
 // definition: every pixel of a padded copy is multiplied with a vector of weights. Images and
-// volumes have channels last; the channels of the output are a multiple of 8.
+// volumes have channels last; the channels of the output are a multiple of 4.
 
 #include "kernels.h"
 #include "pooling.h"
@@ -222,15 +222,14 @@ Windows windows_of(const Shape& s) {
     return {s.images, s.depth_out(), s.height_out(), s.width_out(), s.out, s.kernel_depth == 3 ? 2 : 1};
 }
 
-#define FOR_CHANNELS(function, L, ROWS, ...)                      \
-    (s.in == 1   ? function<L, ROWS, 1>                            \
-     : s.in == 2 ? function<L, ROWS, 2>                            \
-                 : function<L, ROWS, 3>)(__VA_ARGS__)
-#define FOR_SIZES(function, ...)                                                \
-    if (s.out % 16 == 0 && w.slices == 2) FOR_CHANNELS(function, 16, 4, __VA_ARGS__); \
-    else if (s.out % 16 == 0) FOR_CHANNELS(function, 16, 2, __VA_ARGS__);        \
-    else if (w.slices == 2) FOR_CHANNELS(function, 8, 4, __VA_ARGS__);           \
-    else FOR_CHANNELS(function, 8, 2, __VA_ARGS__)
+// The function for channels and windows of these sizes.
+#define FOR_SIZES(function, ...)                                                    \
+    WITH_LANES(s.out, (w.slices == 1 ? (s.in == 1   ? function<L, 2, 1>             \
+                                        : s.in == 2 ? function<L, 2, 2>             \
+                                                    : function<L, 2, 3>)            \
+                                     : (s.in == 1   ? function<L, 4, 1>             \
+                                        : s.in == 2 ? function<L, 4, 2>             \
+                                                    : function<L, 4, 3>))(__VA_ARGS__))
 
 }  // namespace
 
@@ -241,8 +240,7 @@ int first_layer_forward(const float* x, const float* weights, const float* bias,
     if (!taps) return NO_MEMORY;
     memset(padded, 0, 4 * s.padded());
     over_weights(s, [&](long theirs, long ours) { taps[ours] = weights[theirs]; });
-    if (out % 16 == 0) forward<16>(x, taps, bias, y, s, padded);
-    else forward<8>(x, taps, bias, y, s, padded);
+    WITH_LANES(out, forward<L>(x, taps, bias, y, s, padded))
     return DONE;
 }
 
@@ -254,8 +252,7 @@ int first_layer_backward(const float* x, const float* dy, float* gradient, int i
     if (!taps) return NO_MEMORY;
     double* total = reinterpret_cast<double*>(taps + size);
     memset(total, 0, 8 * size), memset(padded, 0, 4 * s.padded());
-    if (out % 16 == 0) backward<16>(x, dy, taps, total, s, padded);
-    else backward<8>(x, dy, taps, total, s, padded);
+    WITH_LANES(out, backward<L>(x, dy, taps, total, s, padded))
     over_weights(s, [&](long theirs, long ours) { gradient[theirs] = float(total[ours]); });
     return DONE;
 }
@@ -269,7 +266,7 @@ int first_layer_pool_forward(const float* x, const float* weights, const float* 
     memset(padded, 0, 4 * s.padded());
     over_weights(s, [&](long theirs, long ours) { taps[ours] = weights[theirs]; });
     const Windows w = windows_of(s);
-    FOR_SIZES(pooled, x, taps, bias, y, which, s, w, padded);
+    FOR_SIZES(pooled, x, taps, bias, y, which, s, w, padded)
     return DONE;
 }
 
@@ -283,7 +280,7 @@ int first_layer_pool_backward(const float* x, const float* y, const float* dy, c
     double* total = reinterpret_cast<double*>(sums + size);
     memset(total, 0, 8 * size), memset(padded, 0, 4 * s.padded());
     const Windows w = windows_of(s);
-    FOR_SIZES(pooled_gradients, x, y, dy, which, sums, total, s, w, padded);
+    FOR_SIZES(pooled_gradients, x, y, dy, which, sums, total, s, w, padded)
     if (d_weights) over_weights(s, [&](long theirs, long ours) { d_weights[theirs] = float(total[ours]); });
     if (d_bias)
         for (int c = 0; c < out; ++c) d_bias[c] = float(total[size - out + c]);

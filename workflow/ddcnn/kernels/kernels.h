@@ -7,7 +7,7 @@
 
 constexpr int DONE = 0, NO_MEMORY = 1;
 
-// Convolution with weights (out, in, kernel depth, 3, 3) and bias (out) or null; in and out are multiples of 8.
+// Convolution with weights (out, in, kernel depth, 3, 3) and bias (out) or null; in and out are multiples of 4.
 int convolution_forward(const float* x, const float* weights, const float* bias, float* y, int images, int depth,
                         int height, int width, int in, int out, int kernel_depth, int padding);
 int convolution_backward_input(const float* dy, const float* weights, float* dx, int images, int depth, int height,
@@ -54,6 +54,6 @@ int pool_forward(const float* x, float* y, uint8_t* which, int images, int depth
 int pool_backward(const float* y, const float* dy, const uint8_t* which, float* dx, int images, int depth, int height,
                   int width, int channels, int slices);
 
-// Mean over all pixels of an image (images, pixels, channels); channels are a multiple of 8.
+// Mean over all pixels of an image (images, pixels, channels); channels are a multiple of 4.
 int average_forward(const float* x, float* y, int images, long pixels, int channels);
 int average_backward(const float* dy, float* dx, int images, long pixels, int channels);

@@ -1,11 +1,11 @@
-// Sums over rows and means over pixels, of tensors with channels last; channels are a multiple of 8.
+// Sums over rows and means over pixels, of tensors with channels last; channels are a multiple of 4.
 
 #include "kernels.h"
 #include "vector.h"
 
 namespace {
 
-constexpr int L = 8, BLOCK = 256;  // rows that are summed in float32
+constexpr int L = 4, BLOCK = 256;  // rows that are summed in float32
 
 // Calls each(first channel, sums of L channels in float64).
 template <typename Each>

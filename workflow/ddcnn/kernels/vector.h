@@ -24,6 +24,12 @@ template <int L> inline void store_bytes(uint8_t* to, Int<L> v) {
     *reinterpret_cast<typename Lanes<L>::Byte*>(to) = __builtin_convertvector(v, typename Lanes<L>::Byte);
 }
 
+// The statements with L, the lanes of the longest vectors that channels (a multiple of 4) fill.
+#define WITH_LANES(channels, ...)                                              \
+    if ((channels) % 16 == 0) { constexpr int L = 16; __VA_ARGS__; }           \
+    else if ((channels) % 8 == 0) { constexpr int L = 8; __VA_ARGS__; }        \
+    else { constexpr int L = 4; __VA_ARGS__; }
+
 // A negative number is 0, and what is no number stays what it is.
 template <int L> inline Vec<L> relu(Vec<L> v) { return v < 0.0f ? Vec<L>{} : v; }
 

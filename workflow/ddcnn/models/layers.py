@@ -19,7 +19,7 @@ from torch import nn
 from ddcnn.kernels.chain import CHANNELS_LAST, Chain, Kernel
 from ddcnn.kernels.library import kernels
 
-LANES = 8  # channels come in multiples of it
+LANES = 4  # channels come in multiples of it
 FIRST_CHANNELS = 3  # most channels of an input that count as a first layer's
 # Products per output and pair of channels that the kernels may take. The definition takes 9, and
 # torch fewer, which leaves out zeros at the edges: maps of one pixel are torch's.
