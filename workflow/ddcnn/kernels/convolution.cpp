@@ -69,6 +69,21 @@ __attribute__((always_inline)) inline auto combine(Factor factor, Value value) {
     return sum;
 }
 
+constexpr int MIXED = 4;  // lanes where channels are a multiple of 4 only: the longest vectors, as long as they fill
+
+// Calls each(number of lanes, first channel) for all channels.
+template <int L, typename Each>
+__attribute__((always_inline)) inline void over_channels(int channels, Each each) {
+    int c = 0;
+    if constexpr (L == MIXED) {
+        for (; c + 16 <= channels; c += 16) each(Lanes<16>(), c);
+        if (c + 8 <= channels) each(Lanes<8>(), c), c += 8;
+        if (c < channels) each(Lanes<4>(), c);
+    } else {
+        for (; c < channels; c += L) each(Lanes<L>(), c);
+    }
+}
+
 struct Place {
     int image, row, column;  // of the first output of a tile
 };
@@ -108,16 +123,25 @@ __attribute__((always_inline)) inline void product(const Factors& f, long A_at, 
         for (int v = 0; v < N; ++v) store<L>(C + r * C_step + v * L, sum[r][v]);
 }
 
-// The same for any number of columns that L divides, and of rows that R divides.
+// The same from one column on, for any number of rows that R divides.
+template <int L, int R, int N, bool ADD, int COUNT>
+__attribute__((always_inline)) inline void products(const Factors& f, long row_step, long k_step, float* C, int rows,
+                                                    int column, int columns, int K) {
+    for (int r = 0; r < rows; r += R)
+        product<L, R, N, ADD, COUNT>(f, r * row_step, row_step, k_step, column, columns, C + long(r) * columns + column,
+                                     columns, K);
+}
+
+// The same for any number of columns that L divides.
 template <int L, int R, bool ADD, int COUNT = 0>
 void multiply(const Factors& f, long row_step, long k_step, float* C, int rows, int columns, int K) {
+    constexpr int LONGEST = L == MIXED ? 16 : L;
     int c = 0;
-    for (; c + 2 * L <= columns; c += 2 * L)
-        for (int r = 0; r < rows; r += R)
-            product<L, R, 2, ADD, COUNT>(f, r * row_step, row_step, k_step, c, columns, C + long(r) * columns + c, columns, K);
-    for (; c < columns; c += L)
-        for (int r = 0; r < rows; r += R)
-            product<L, R, 1, ADD, COUNT>(f, r * row_step, row_step, k_step, c, columns, C + long(r) * columns + c, columns, K);
+    for (; c + 2 * LONGEST <= columns; c += 2 * LONGEST)
+        products<LONGEST, R, 2, ADD, COUNT>(f, row_step, k_step, C, rows, c, columns, K);
+    over_channels<L>(columns - c, [&](auto lanes, int further) {
+        products<lanes.number, R, 1, ADD, COUNT>(f, row_step, k_step, C, rows, c + further, columns, K);
+    });
 }
 
 // For each of L neighbouring pairs of channels in U, [in][out] or mirrored [out][in], the place of its
@@ -199,7 +223,7 @@ __attribute__((always_inline)) inline void transform_column(const float* const* 
 
 // V = B^T d B of the pixels of tiles side by side, the first at (row, column) of a slice; outside of
 // it are zeros.
-template <int L, int M>
+template <int LANES, int M>
 inline void transform_pixels(const float* slice, float* V, long step, int height, int width, int channels, int row,
                              int column, int tiles) {
     using W = Winograd<M>;
@@ -210,7 +234,8 @@ inline void transform_pixels(const float* slice, float* V, long step, int height
         there[i] = row + i >= 0 && row + i < height;
         rows[i] = there[i] ? slice + long(row + i) * width * channels : slice;
     }
-    for (int c = 0; c < channels; c += L) {
+    over_channels<LANES>(channels, [&](auto lanes, int c) {
+        constexpr int L = lanes.number;
         Vec<L> t[SIDE][SIDE];
         for (int j = 0; j < SHARED; ++j)
             transform_column<L, M>(rows, there, column + j >= 0 && column + j < width, long(column + j) * channels + c, t[j]);
@@ -227,16 +252,17 @@ inline void transform_pixels(const float* slice, float* V, long step, int height
             for (int j = 0; j < SHARED; ++j)
                 for (int i = 0; i < SIDE; ++i) t[j][i] = t[M + j][i];
         }
-    }
+    });
 }
 
 // A^T M A + bias: the outputs of a tile, as far as they lie in the slice.
-template <int L, int M>
+template <int LANES, int M>
 inline void transform_outputs(const float* products, long step, const float* bias, float* slice, int height, int width,
                               int channels, int row, int column) {
     using W = Winograd<M>;
     constexpr int SIDE = W::SIDE;
-    for (int c = 0; c < channels; c += L) {
+    over_channels<LANES>(channels, [&](auto lanes, int c) {
+        constexpr int L = lanes.number;
         Vec<L> t[M][SIDE];
 #pragma GCC unroll 5
         for (int j = 0; j < SIDE; ++j)
@@ -255,11 +281,11 @@ inline void transform_outputs(const float* products, long step, const float* bia
                     store<L>(to + j * channels,
                              combine<SIDE>([&](int k) { return W::AT[j][k]; }, [&](int k) { return t[i][k]; }) + b);
         }
-    }
+    });
 }
 
 // Z = A dy A^T: the gradients of the outputs of a tile.
-template <int L, int M>
+template <int LANES, int M>
 inline void transform_gradients(const float* slice, const float* zeros, float* Z, long step, int height, int width,
                                 int channels, int row, int column) {
     using W = Winograd<M>;
@@ -270,7 +296,8 @@ inline void transform_gradients(const float* slice, const float* zeros, float* Z
             const bool inside = row + i < height && column + j < width;
             at[i][j] = inside ? slice + (long(row + i) * width + column + j) * channels : zeros;
         }
-    for (int c = 0; c < channels; c += L) {
+    over_channels<LANES>(channels, [&](auto lanes, int c) {
+        constexpr int L = lanes.number;
         Vec<L> t[SIDE][M];
 #pragma GCC unroll 3
         for (int j = 0; j < M; ++j)
@@ -283,7 +310,7 @@ inline void transform_gradients(const float* slice, const float* zeros, float* Z
 #pragma GCC unroll 5
             for (int j = 0; j < SIDE; ++j, to += step)
                 store<L>(to, combine<M>([&](int k) { return W::AT[k][j]; }, [&](int k) { return t[i][k]; }));
-    }
+    });
 }
 
 // Runs through all tiles in groups, and for each group through the slices along the first axis.
@@ -359,7 +386,7 @@ void correlate(const float* x, const float* dy, float* U, const Shape& s, float*
             for (int p = 0; p < AREA; ++p) {
                 Factors f;
                 f.add(V + ((start + k) % s.kernel_depth * AREA + p) * V_step, Z + p * Z_step);
-                multiply<LO, LI == 4 ? 4 : ROWS, true, 1>(f, 1, s.channels_in, U + (long(k) * AREA + p) * s.pairs(), s.channels_in, s.channels_out, count);
+                multiply<LO, LI == MIXED ? 4 : ROWS, true, 1>(f, 1, s.channels_in, U + (long(k) * AREA + p) * s.pairs(), s.channels_in, s.channels_out, count);
             }
         }
     });
@@ -384,9 +411,9 @@ int side_of_tiles(const Shape& s) {
     return products(2) > 1.4 * products(3) ? 3 : 2;
 }
 
-// The longest vectors that channels fill; if those of one side fill but 4, of the other side too.
+// The longest vectors that channels fill.
 #define FOR_LANES(function, M, in, out, ...)                                  \
-    if (in % 8 || out % 8) function<4, 4, M>(__VA_ARGS__);                     \
+    if (in % 8 || out % 8) function<MIXED, MIXED, M>(__VA_ARGS__);                     \
     else if (in % 16 == 0 && out % 16 == 0) function<16, 16, M>(__VA_ARGS__);  \
     else if (in % 16 == 0) function<16, 8, M>(__VA_ARGS__);                    \
     else if (out % 16 == 0) function<8, 16, M>(__VA_ARGS__);                   \

@@ -7,6 +7,7 @@
 
 template <int L>
 struct Lanes {
+    static constexpr int number = L;
     typedef float Float __attribute__((vector_size(4 * L), aligned(4), may_alias));
     typedef int32_t Int __attribute__((vector_size(4 * L)));
     typedef uint8_t Byte __attribute__((vector_size(L), aligned(1), may_alias));
