@@ -25,6 +25,9 @@ CASES = {
         ("2x2",),
     ),
     "3D": (replace(nets.GLOBAL_3D, name="1x1x1", images=256), ("2x2x2",)),
+    "3D, large batch": (replace(nets.GLOBAL_3D, name="1x1x1", images=256, batch=32), ("2x2x2",)),
+    # The width of the published net.
+    "3D, published": (replace(nets.GLOBAL_3D, name="1x1x1", width=64, images=16), ("2x2x2",)),
     # Local nets of 16 channels, which fill a vector register of 512 bits.
     "3D, wide": (
         replace(nets.GLOBAL_3D, name="1x1x1", model="vgg", width=44, images=16, batch=4),
