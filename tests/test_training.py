@@ -30,6 +30,7 @@ from ddcnn.training import (
     Features,
     Images,
     Progress,
+    Random,
     Settings,
     evaluate,
     fit,
@@ -94,11 +95,11 @@ class Recorded:
     def inputs(self, index: torch.Tensor) -> torch.Tensor:
         return self.samples.inputs(index)
 
-    def training_inputs(self, index: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def training_inputs(self, index: torch.Tensor, random: Random) -> torch.Tensor:
         if len(self.batches) == self.steps_until_killed:
             raise KeyboardInterrupt
         self.batches.append(index)
-        return self.samples.training_inputs(index, generator)
+        return self.samples.training_inputs(index, random)
 
 
 # The loop against a plain one
@@ -358,7 +359,7 @@ def raw_images(pixels: np.ndarray, **augment) -> Images:
 
 def augmented(images: Images, seed: int = 0) -> np.ndarray:
     index = torch.arange(len(images.labels))
-    x = images.training_inputs(index, torch.Generator().manual_seed(seed))
+    x = images.training_inputs(index, lambda: torch.Generator().manual_seed(seed))
     return x.movedim(1, -1).round().numpy().astype(np.uint8)
 
 
@@ -411,9 +412,9 @@ def test_augmentation_depends_on_the_generator_alone_and_leaves_the_data_as_they
 
 def test_without_augmentation_training_inputs_are_the_inputs():
     images, index = make_images(), torch.tensor([2, 0, 1])
-    assert torch.equal(images.training_inputs(index, torch.Generator()), images.inputs(index))
+    assert torch.equal(images.training_inputs(index, torch.Generator), images.inputs(index))
     features = Features(torch.randn(3, 4), torch.arange(3))
-    assert torch.equal(features.training_inputs(index, torch.Generator()), features.values[index])
+    assert torch.equal(features.training_inputs(index, torch.Generator), features.values[index])
 
 
 # The jobs train_local and train_coarse

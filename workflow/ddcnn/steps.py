@@ -18,13 +18,14 @@ from torch import nn
 from ddcnn.checkpoint import random_states, restore_random_states
 from ddcnn.device import Device
 from ddcnn.kernels.library import kernels
+from ddcnn.kernels.suitable import CHANNELS_LAST
+from ddcnn.models.layers import Layers
 from ddcnn.optimizers import AdamW, Sgd
-from ddcnn.tasks import Task
+from ddcnn.tasks import Classification, Task
 
 log = logging.getLogger(__name__)
 
 CUDA_GRAPHS = "DDCNN_CUDA_GRAPHS"
-CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 WARM_UP_STEPS = 3  # cuDNN and cuBLAS choose and allocate in the first ones
 
 
@@ -55,10 +56,12 @@ class Step:
     def __call__(
         self, inputs: torch.Tensor, labels: torch.Tensor, learning_rate: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Change the weights; return loss and sum of merits, which stay on the device.
-
-        They are good until the next step.
-        """
+        """Change the weights; return loss and sum of merits, which stay on the device."""
+        if isinstance(self.net, Layers) and isinstance(self.task, Classification):
+            learned = self.net.learn(inputs, labels, self.label_smoothing)
+            if learned is not None:
+                self.optimizer.step(learning_rate)
+                return learned
         return self._step(inputs, labels, learning_rate)
 
     def _step(
@@ -92,7 +95,7 @@ class GraphedStep(Step):
         self.labels.copy_(labels)
         self.rate.fill_(learning_rate)
         self.graph.replay()
-        return self.loss, self.merits
+        return self.loss.clone(), self.merit.clone()  # the next replay writes over them
 
     def _capture(self, inputs: torch.Tensor, labels: torch.Tensor) -> None:
         self.inputs, self.labels = inputs.clone(), labels.clone()
@@ -109,7 +112,7 @@ class GraphedStep(Step):
         self.net.zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            self.loss, self.merits = self._step(self.inputs, self.labels, self.rate)
+            self.loss, self.merit = self._step(self.inputs, self.labels, self.rate)
         self._restore(before)
         self.graph = graph
         log.info("the training step is a CUDA graph")

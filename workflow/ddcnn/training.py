@@ -10,8 +10,9 @@ bits as an undisturbed one.
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NoReturn, Protocol
 
 import torch
@@ -22,6 +23,7 @@ from ddcnn.checkpoint import Checkpoint, random_states, restore_random_states
 from ddcnn.device import Device
 from ddcnn.errors import InputError
 from ddcnn.interruption import leave, noted, noting_signals
+from ddcnn.kernels.images import gather_images
 from ddcnn.models.cost import multiply_adds, num_parameters
 from ddcnn.models.features import last_features
 from ddcnn.optimizers import AdamW, Sgd
@@ -36,6 +38,10 @@ CLASSIFICATION = Classification()
 LARGEST_BATCH, VALUES_OF_BATCH = 1024, 2**20
 
 
+# Makes the generator of what is random in a batch, where anything is.
+Random = Callable[[], torch.Generator]
+
+
 class Samples(Protocol):
     """Samples that live on the device."""
 
@@ -48,7 +54,7 @@ class Samples(Protocol):
         """Inputs of the net for the samples ``index``, as they are."""
         ...
 
-    def training_inputs(self, index: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def training_inputs(self, index: torch.Tensor, random: Random) -> torch.Tensor:
         """The same with random augmentation."""
         ...
 
@@ -79,9 +85,10 @@ class Images:
         white = 255 if self.pixels.dtype == torch.uint8 else 1
         std = torch.tensor(self.std, device=self.pixels.device)
         mean = torch.tensor(self.mean, device=self.pixels.device)
-        # Of all values of a row: factors that change with every number are slow to apply.
+        self._scale, self._offset = 1 / (white * std), -mean / std
+        # Of all values of a row: torch is slow with factors that change with every number.
         width = self.pixels.shape[-2]
-        self._scale, self._offset = (1 / (white * std)).repeat(width), (-mean / std).repeat(width)
+        self._scales, self._offsets = self._scale.repeat(width), self._offset.repeat(width)
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -91,15 +98,21 @@ class Images:
         return replace(self, pixels=self.pixels[index], labels=self.labels[index])
 
     def inputs(self, index: torch.Tensor) -> torch.Tensor:
+        if self.normalise:
+            x = gather_images(self.pixels, index, self._scale, self._offset)
+            if x is not None:
+                return x.movedim(-1, 1)
         return self._normalise(self.pixels.index_select(0, index))
 
-    def training_inputs(self, index: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        return self._normalise(self._augment(self.pixels.index_select(0, index), generator))
+    def training_inputs(self, index: torch.Tensor, random: Random) -> torch.Tensor:
+        if not (self.flip or self.shift):
+            return self.inputs(index)
+        return self._normalise(self._augment(self.pixels.index_select(0, index), random()))
 
     def _normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         x = pixels.float().contiguous()
         if self.normalise:
-            x.flatten(start_dim=-2).mul_(self._scale).add_(self._offset)
+            x.flatten(start_dim=-2).mul_(self._scales).add_(self._offsets)
         # Channels first for torch, still channels last in memory, which its CPU kernels like.
         return x.movedim(-1, 1)
 
@@ -136,7 +149,7 @@ class Features:
     def inputs(self, index: torch.Tensor) -> torch.Tensor:
         return self.values[index]
 
-    def training_inputs(self, index: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def training_inputs(self, index: torch.Tensor, random: Random) -> torch.Tensor:
         return self.values[index]
 
     def subset(self, index: torch.Tensor) -> "Features":
@@ -259,40 +272,60 @@ def _train_epoch(
     steps = num_steps_per_epoch(num_samples, settings.batch_size)
     order = torch.randperm(num_samples, generator=generator_of(seed, progress.epoch))
     order = order.to(device.torch)
-    # Sums stay on the device: reading them in every step would make the device wait.
-    loss_sum = torch.tensor(progress.loss_sum, dtype=torch.float64, device=device.torch)
-    merit_sum = torch.tensor(progress.merit_sum, device=device.torch)
-    losses = torch.zeros(steps, device=device.torch)
+    # They stay on the device: reading them in every step would make the device wait.
+    losses: list[torch.Tensor] = []
+    merits: list[torch.Tensor] = []
     net.train()
     device.synchronize()
     start = time.perf_counter()
     for step in range(progress.step, steps):
         index = order[step * settings.batch_size : (step + 1) * settings.batch_size]
-        inputs = train.training_inputs(index, generator_of(seed, progress.epoch, step))
+        inputs = train.training_inputs(index, partial(generator_of, seed, progress.epoch, step))
         done = progress.epoch * steps + step
         rate = one_cycle(done, settings.epochs * steps, settings.learning_rate)
-        loss, merits = take_step(inputs, train.labels.index_select(0, index), rate)
-
-        losses[step] = loss
-        loss_sum += loss * len(index)
-        merit_sum = merit_sum + merits
+        loss, merit = take_step(inputs, train.labels.index_select(0, index), rate)
+        losses.append(loss)
+        merits.append(merit)
         # By the clock also in mid-epoch: an epoch of a large scan can take hours.
         if checkpoint and (noted() or (checkpoint.every_seconds > 0 and checkpoint.due())):
-            _refuse_divergence(losses, progress, settings)
+            _add(losses, merits, len(index), progress, settings, steps)
             progress.seconds += time.perf_counter() - start
-            progress.step, progress.loss_sum, progress.merit_sum = (
-                step + 1,
-                loss_sum.item(),
-                merit_sum.item(),
-            )
             _save(net, take_step.optimizer, checkpoint, progress, device)
             if noted():
                 _stop(progress)
             start = time.perf_counter()
     device.synchronize()
-    _refuse_divergence(losses, progress, settings)
     progress.seconds += time.perf_counter() - start
-    progress.step, progress.loss_sum, progress.merit_sum = steps, loss_sum.item(), merit_sum.item()
+    _add(losses, merits, min(settings.batch_size, num_samples), progress, settings, steps)
+
+
+def _add(
+    losses: list[torch.Tensor],
+    merits: list[torch.Tensor],
+    batch_size: int,
+    progress: Progress,
+    settings: Settings,
+    steps: int,
+) -> None:
+    """Take the steps since ``progress.step`` into the sums, and forget them.
+
+    Raises:
+        InputError: a loss is no number; before a checkpoint would hold what led to it.
+    """
+    if not losses:
+        return
+    values = torch.stack(losses)
+    for step, loss in enumerate(values.tolist(), start=progress.step):
+        if not math.isfinite(loss):
+            done = progress.epoch * steps + step
+            rate = one_cycle(done, settings.epochs * steps, settings.learning_rate)
+            where = f"in step {step + 1} of {steps}, at a learning rate of {rate:.3g}"
+            _refuse_infinite(loss, where, progress)
+    progress.step += len(losses)
+    progress.loss_sum = sum((values * batch_size).tolist(), progress.loss_sum)
+    progress.merit_sum = sum(torch.stack(merits).tolist(), progress.merit_sum)
+    losses.clear()
+    merits.clear()
 
 
 def _measure(
@@ -318,20 +351,6 @@ def _measure(
         f"{task.score}_val": score_val,
         "seconds": progress.seconds,
     }
-
-
-def _refuse_divergence(losses: torch.Tensor, progress: Progress, settings: Settings) -> None:
-    """Stop where a loss of the epoch in hand is no number, before a checkpoint would hold it."""
-    bad = (~losses.isfinite()).nonzero()
-    if not len(bad):
-        return
-    step, steps = int(bad[0]), len(losses)
-    rate = one_cycle(progress.epoch * steps + step, settings.epochs * steps, settings.learning_rate)
-    _refuse_infinite(
-        losses[step].item(),
-        f"in step {step + 1} of {steps}, at a learning rate of {rate:.3g}",
-        progress,
-    )
 
 
 def _refuse_infinite(loss: float, where: str, progress: Progress) -> None:

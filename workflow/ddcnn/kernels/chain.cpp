@@ -4,7 +4,7 @@
 
 namespace {
 
-enum Kind : long { CONVOLUTION, FIRST_LAYER, FIRST_LAYER_POOL, NORM, NORM_POOL, POOL, AVERAGE };
+enum Kind : long { CONVOLUTION, FIRST_LAYER, FIRST_LAYER_POOL, NORM, NORM_POOL, POOL, AVERAGE, DENSE, DROPOUT };
 constexpr long NOWHERE = -1;
 
 // A kernel with the sizes of its input, as ddcnn.kernels.chain.Link has them.
@@ -17,11 +17,11 @@ struct Link {
 
     long pixels() const { return depth * height * width; }
     long rows() const { return images * pixels(); }
-    bool convolves() const { return kind <= FIRST_LAYER_POOL; }
+    bool has_weights() const { return kind <= FIRST_LAYER_POOL || kind == DENSE; }
 };
 
 struct Weights {
-    const float *weight, *bias;
+    const float *weight, *bias;  // weight: of a dropout the factors
     float *running_mean, *running_var;
     int64_t* batches;  // seen so far; null where they are not counted
 };
@@ -40,6 +40,7 @@ template <typename T>
 T* at(char* memory, long offset) { return offset == NOWHERE ? nullptr : reinterpret_cast<T*>(memory + offset); }
 
 #define SIZES(k) int(k.images), int(k.depth), int(k.height), int(k.width), int(k.channels)
+#define DENSE_SIZES(k) int(k.images), int(k.channels), int(k.channels_out)
 #define KERNEL(k) SIZES(k), int(k.channels_out), int(k.window_depth), int(k.padding)
 
 int forward(const Link& k, const Weights& w, const float* x, char* memory, float* y) {
@@ -58,7 +59,9 @@ int forward(const Link& k, const Weights& w, const float* x, char* memory, float
             return norm_pool_forward(x, w.weight, w.bias, w.running_mean, w.running_var, momentum, epsilon, k.training,
                                      y, which, at<float>(memory, k.largest), saved, SIZES(k), int(k.window_depth));
         case POOL: return pool_forward(x, y, which, SIZES(k), int(k.window_depth));
-        default: return average_forward(x, y, int(k.images), k.pixels(), int(k.channels));
+        case AVERAGE: return average_forward(x, y, int(k.images), k.pixels(), int(k.channels));
+        case DENSE: return dense_forward(x, w.weight, w.bias, y, DENSE_SIZES(k), int(k.with_relu));
+        default: return product(x, w.weight, y, k.images * k.channels);
     }
 }
 
@@ -90,6 +93,9 @@ int backward(const Link& k, const float* weight, const float* x, char* memory, c
                                       g.bias, SIZES(k), int(k.window_depth));
         case POOL: return pool_backward(y, dy, which, dx, SIZES(k), int(k.window_depth));
         case AVERAGE: return average_backward(dy, dx, int(k.images), k.pixels(), int(k.channels));
+        case DENSE:
+            return dense_backward(x, y, dy, weight, dx, g.weight, g.bias, DENSE_SIZES(k), int(k.with_relu));
+        case DROPOUT: return product(dy, weight, dx, k.images * k.channels);
         default: return convolution_backward(k, weight, x, dy, g, dx);
     }
 }
@@ -110,18 +116,35 @@ int chain_forward(const Link* links, int count, void* const* tensors, const floa
 }
 
 // Gradients of weights and biases, and of x where dx is not null. Kernels before the first one need none, and of a
-// convolution those that are null.
+// convolution or dense layer those that are null.
 int chain_backward(const Link* links, int count, int first, const float* const* weights, const float* x, char* memory,
                    const float* y, const float* dy, float* const* gradients, float* dx) {
     for (int i = count; i-- > first;) {
         const float* in = i ? at<float>(memory, links[i - 1].output) : x;
         const float* out = i + 1 < count ? at<float>(memory, links[i].output) : y;
         float* d_in = i == 0 && dx ? dx : at<float>(memory, links[i].d_input);
-        if (i == first && !dx && links[i].convolves()) d_in = nullptr;
+        if (i == first && !dx && links[i].has_weights()) d_in = nullptr;
         const Gradients g{gradients[i], gradients[count + i]};
         if (const int status = backward(links[i], weights[i], in, memory, out, dy, g, d_in)) return status;
         dy = d_in;
     }
     return DONE;
+}
+
+// Gradients of all weights and biases by the mean cross-entropy of the outputs, whose places are y and dy in the
+// memory; see chain_forward, chain_backward and cross_entropy.
+int chain_learn(const Link* links, int count, void* const* tensors, const float* x, char* memory, long y, long dy,
+                const int64_t* labels, int classes, double smoothing, float* loss, int64_t* num_right,
+                float* const* gradients) {
+    const int rows = int(links[0].images);
+    float *outputs = at<float>(memory, y), *d_outputs = at<float>(memory, dy);
+    for (int r = 0; r < rows; ++r)
+        if (labels[r] < 0 || labels[r] >= classes) return OUT_OF_RANGE;  // before anything has changed
+    int status = chain_forward(links, count, tensors, x, memory, outputs);
+    if (status == DONE) status = cross_entropy(outputs, labels, smoothing, loss, num_right, d_outputs, rows, classes);
+    if (status == DONE)
+        status = chain_backward(links, count, 0, reinterpret_cast<const float* const*>(tensors), x, memory, outputs,
+                                d_outputs, gradients, nullptr);
+    return status;
 }
 }

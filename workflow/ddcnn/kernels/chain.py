@@ -18,12 +18,20 @@ from torch import nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from ddcnn.kernels.library import kernels
+from ddcnn.kernels.library import DONE, kernels
+from ddcnn.kernels.suitable import CHANNELS_LAST
 
-CHANNELS_LAST = {2: torch.contiguous_format, 4: torch.channels_last, 5: torch.channels_last_3d}
 # Numbered as in chain.cpp.
 Kind = Literal[
-    "convolution", "first_layer", "first_layer_pool", "norm", "norm_pool", "pool", "average"
+    "convolution",
+    "first_layer",
+    "first_layer_pool",
+    "norm",
+    "norm_pool",
+    "pool",
+    "average",
+    "dense",
+    "dropout",
 ]
 KINDS = get_args(Kind)
 NOWHERE = -1
@@ -51,10 +59,11 @@ class Kernel:
 
     Args:
         kind: convolution (kernel of 3, stride 1), the same of a first layer, batch norm; pool: the
-            maximum of two pixels along every axis and ReLU; average over all pixels.
+            maximum of two pixels along every axis and ReLU; average over all pixels; dense layer;
+            dropout in training.
         layer: whose weights it uses.
         covers: number of layers that it stands for.
-        with_relu: after a batch norm alone.
+        with_relu: after a batch norm alone or a dense layer.
     """
 
     kind: Kind
@@ -69,7 +78,7 @@ class Kernel:
     @property
     def reads_input(self) -> bool:
         """In the backward pass."""
-        return self.kind not in ("pool", "average")
+        return self.kind not in ("pool", "average", "dropout")
 
     @property
     def reads_output(self) -> bool:
@@ -86,6 +95,8 @@ class Kernel:
             spatial = [size // 2 for size in spatial]
         if self.kind == "average":
             return batch, channels
+        if self.kind == "dense":
+            return batch, self.layer.out_features
         return batch, channels, *spatial
 
     def link(self, shape: Sequence[int]) -> Link:
@@ -97,6 +108,8 @@ class Kernel:
         link.with_relu = self.with_relu
         if self.convolves:
             link.channels_out, link.padding = self.layer.out_channels, self.layer.padding[0]
+        elif self.kind == "dense":
+            link.channels_out = self.layer.out_features
         elif "norm" in self.kind:
             link.training, link.epsilon = self.layer.training, self.layer.eps
             link.momentum = self.layer.momentum
@@ -151,8 +164,16 @@ class Chain:
             for i, kernel in enumerate(kernels)
             if "norm" in kernel.kind and (kernel.layer.training or name != BUFFERS[-1])
         ]
+        # A dropout has factors in place of weights.
+        self._dropouts = [
+            (PARAMETERS.index("weight") * count + i, kernel.layer.p, shapes[i])
+            for i, kernel in enumerate(kernels)
+            if kernel.kind == "dropout"
+        ]
+        self._gradients: Sequence[torch.Tensor] | None = None  # where ``learn`` leaves them
         self.norms = {i for i, kernel in enumerate(kernels) if "norm" in kernel.kind}
         self.slots = [slot for slot, _, _ in self._parameters]
+        self.slots_of_factors = [slot for slot, _, _ in self._dropouts]
 
     def _place(self, sizes: list[int]) -> int:
         """Choose where things are; sizes in floats of the input, then of each output.
@@ -191,6 +212,44 @@ class Chain:
     def __call__(self, x: torch.Tensor) -> torch.Tensor | None:
         """Outputs of ``x``; None if weights do not lie in memory as the kernels read them."""
         parameters = [held[name] for _, held, name in self._parameters]
+        addresses = self._addresses(parameters)
+        if addresses is None:
+            return None
+        factors = self._draw_factors(x, addresses)
+        return _Apply.apply(x, self, addresses, factors, *parameters)
+
+    def learn(
+        self, x: torch.Tensor, labels: torch.Tensor, label_smoothing: float
+    ) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Set the gradients of all parameters; see :meth:`ddcnn.models.layers.Layers.learn`."""
+        parameters = [held[name] for _, held, name in self._parameters]
+        if (
+            not self.with_gradient
+            or len(self.shape_out) > 2
+            or not all(map(_is_unwatched, parameters))
+            or len(set(map(id, parameters))) < len(parameters)  # gradients that add up
+            or labels.dtype != torch.int64
+            or labels.shape != x.shape[:1]
+            or not (labels.is_cpu and labels.is_contiguous())
+        ):
+            return None
+        addresses = self._addresses(parameters)
+        if addresses is None:
+            return None
+        self._take_gradients(parameters)
+        factors = self._draw_factors(x, addresses)
+        size = math.ceil(FLOAT * math.prod(self.shape_out) / LINE) * LINE
+        memory, loss = _Memory(self.num_bytes + 2 * size), torch.empty((), dtype=x.dtype)
+        num_right = torch.empty((), dtype=torch.int64)
+        status = kernels().chain_learn(
+            *(self.links, len(self.links), _table(addresses), *_at(x, memory.block)),
+            *(self.num_bytes, self.num_bytes + size, labels.data_ptr(), self.shape_out[1]),
+            *(label_smoothing, *_at(loss, num_right), self._of_weights),
+        )
+        del factors  # until here
+        return (loss, num_right) if status == DONE else None
+
+    def _addresses(self, parameters: Sequence[torch.Tensor]) -> list[int | None] | None:
         addresses: list[int | None] = [None] * (len(PARAMETERS + BUFFERS) * len(self.links))
         for slot, tensor in zip(self.slots, parameters, strict=True):
             if not _is_plain(tensor):
@@ -200,7 +259,29 @@ class Chain:
             if name != BUFFERS[-1] and not _is_plain(held[name]):
                 return None
             addresses[slot] = held[name].data_ptr()
-        return _Apply.apply(x, self, addresses, *parameters)
+        return addresses
+
+    def _draw_factors(
+        self, x: torch.Tensor, addresses: list[int | None]
+    ) -> Sequence[torch.Tensor]:
+        """Of dropouts, as torch draws them; ``addresses`` get theirs."""
+        factors = []
+        for slot, p, shape in self._dropouts:
+            factors.append(self.empty(shape, x).bernoulli_(1 - p).div_(1 - p))
+            addresses[slot] = factors[-1].data_ptr()
+        return factors
+
+    def _take_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Give the parameters gradients whose places we know."""
+        if self._gradients is None:
+            self._gradients = _unflattened_like(parameters)
+            addresses = [None] * len(self.links) * len(PARAMETERS)
+            for slot, gradient in zip(self.slots, self._gradients, strict=True):
+                addresses[slot] = gradient.data_ptr()
+            self._of_weights = _table(addresses)
+        for parameter, gradient in zip(parameters, self._gradients, strict=True):
+            if parameter.grad is not gradient:
+                parameter.grad = gradient
 
     def empty(self, shape: Sequence[int], like: torch.Tensor) -> torch.Tensor:
         """Memory for an input or an output, whatever torch's default type and device are."""
@@ -244,6 +325,21 @@ def _is_plain(tensor: torch.Tensor | None) -> bool:
     )
 
 
+def _is_unwatched(parameter: torch.Tensor) -> bool:
+    """Whether it wants a gradient, of which nobody is told."""
+    return (
+        parameter.requires_grad
+        and not parameter._backward_hooks
+        and not parameter._post_accumulate_grad_hooks
+    )
+
+
+def _unflattened_like(tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+    """Empty tensors in one piece of memory."""
+    flat = tensors[0].new_empty(sum(map(torch.Tensor.numel, tensors)))
+    return torch._C._nn.unflatten_dense_tensors(flat, tensors)
+
+
 def _table(addresses: Sequence[int | None]) -> ctypes.Array:
     return (ctypes.c_void_p * len(addresses))(*addresses)
 
@@ -259,6 +355,7 @@ class _Apply(Function):
         x: torch.Tensor,
         chain: Chain,
         addresses: Sequence[int | None],
+        factors: Sequence[torch.Tensor],
         *parameters: torch.Tensor,
     ) -> torch.Tensor:
         y, memory, count = (
@@ -268,7 +365,7 @@ class _Apply(Function):
         )
         kernels().chain_forward(chain.links, count, _table(addresses), *_at(x, memory.block, y))
         if chain.with_gradient:
-            ctx.chain, ctx.memory = chain, memory
+            ctx.chain, ctx.memory, ctx.factors = chain, memory, factors
             kept = x if chain.keeps_input else None, y if chain.keeps_output else None
             ctx.save_for_backward(*kept, *parameters)
         return y
@@ -277,22 +374,22 @@ class _Apply(Function):
     @once_differentiable
     def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         chain, (x, y, *parameters) = ctx.chain, ctx.saved_tensors
-        count, (of_x, _, _, *needed) = len(chain.links), ctx.needs_input_grad
+        count, (of_x, _, _, _, *needed) = len(chain.links), ctx.needs_input_grad
         dy = dy.contiguous(memory_format=CHANNELS_LAST[dy.ndim])
         dx = chain.empty(chain.shape_in, dy) if of_x else None
-        gradients = torch._C._nn.unflatten_dense_tensors(
-            dy.new_empty(sum(map(torch.Tensor.numel, parameters))), parameters
-        )
+        gradients = _unflattened_like(parameters)
         weights, of_weights = [None] * count * len(PARAMETERS), [None] * count * len(PARAMETERS)
         rows = zip(chain.slots, parameters, gradients, needed, strict=True)
         for slot, parameter, gradient, need in rows:
             weights[slot] = parameter.data_ptr()
             if need or slot % count in chain.norms:
                 of_weights[slot] = gradient.data_ptr()
+        for slot, factor in zip(chain.slots_of_factors, ctx.factors, strict=True):
+            weights[slot] = factor.data_ptr()
         needing = (slot % count for slot, need in zip(chain.slots, needed, strict=True) if need)
         first = 0 if of_x else min(needing)
         kernels().chain_backward(
             *(chain.links, count, first, _table(weights), *_at(x, ctx.memory.block, y, dy)),
             *(_table(of_weights), *_at(dx)),
         )
-        return dx, None, None, *gradients
+        return dx, None, None, None, *gradients

@@ -1,11 +1,11 @@
 // The kernels that chains are made of. Tensors are float32 with channels last in memory; sizes are those of the
 // input (images, depth, height, width, channels in), of images the depth and the depth of kernels and windows are 1.
-// All return DONE or NO_MEMORY.
+// All return DONE, NO_MEMORY or OUT_OF_RANGE.
 #pragma once
 
 #include <cstdint>
 
-constexpr int DONE = 0, NO_MEMORY = 1;
+constexpr int DONE = 0, NO_MEMORY = 1, OUT_OF_RANGE = 2;
 
 // Convolution with weights (out, in, kernel depth, 3, 3) and bias (out) or null; in and out are multiples of 4.
 int convolution_forward(const float* x, const float* weights, const float* bias, float* y, int images, int depth,
@@ -57,3 +57,19 @@ int pool_backward(const float* y, const float* dy, const uint8_t* which, float* 
 // Mean over all pixels of an image (images, pixels, channels); channels are a multiple of 4.
 int average_forward(const float* x, float* y, int images, long pixels, int channels);
 int average_backward(const float* dy, float* dx, int images, long pixels, int channels);
+
+// Dense layer of rows (rows, in) with weights (out, in) and bias (out) or null, and ReLU where asked for; in is a
+// multiple of 4. Gradients that are null are not asked for.
+int dense_forward(const float* x, const float* weights, const float* bias, float* y, int rows, int in, int out,
+                  int with_relu);
+int dense_backward(const float* x, const float* y, const float* dy, const float* weights, float* dx, float* d_weights,
+                   float* d_bias, int rows, int in, int out, int with_relu);
+
+// Number by number: dropout, forward and backward.
+int product(const float* x, const float* factors, float* y, long size);
+
+// Mean over rows of -sum(target log softmax) and its gradient (rows, classes), where a target is 1 - smoothing at the
+// label and smoothing / classes everywhere; labels are classes. num_right: rows whose label has the largest logit. Of
+// equal ones the first decides; what is no number wins, as in torch.
+int cross_entropy(const float* logits, const int64_t* labels, double smoothing, float* loss, int64_t* num_right,
+                  float* gradient, int rows, int classes);

@@ -18,7 +18,10 @@ import torch
 log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parent
-SOURCES = ("chain.cpp", "convolution.cpp", "first_layer.cpp", "batch_norm.cpp", "sums.cpp")
+SOURCES = (
+    *("chain.cpp", "convolution.cpp", "first_layer.cpp", "batch_norm.cpp", "sums.cpp"),
+    *("dense.cpp", "loss.cpp", "images.cpp"),
+)
 # Off: DDCNN_KERNELS=torch.
 SWITCH = "DDCNN_KERNELS"
 # Kinds of processors that the kernels were measured on, by torch's names for them.
@@ -34,10 +37,15 @@ FLAGS = (
 SECONDS = 120  # that a compiler may take
 
 
-# Arguments of the functions in their order: p pointer, i int.
-ARGUMENTS = {"chain_forward": "p i p ppp", "chain_backward": "p ii p pppp pp"}
-DONE = 0  # what a function returns that had the memory it needs
-TYPES = {"p": ctypes.c_void_p, "i": ctypes.c_int}
+# Arguments of the functions in their order: p pointer, i int, l long, d double.
+ARGUMENTS = {
+    "chain_forward": "p i p ppp",
+    "chain_backward": "p ii p pppp pp",
+    "chain_learn": "p i p pp ll p i d ppp",
+    "gather_images": "pp pp p l i l i",
+}
+DONE, NO_MEMORY = 0, 1  # what functions return, among others of their own
+TYPES = {"p": ctypes.c_void_p, "i": ctypes.c_int, "l": ctypes.c_long, "d": ctypes.c_double}
 
 
 @functools.cache
@@ -108,9 +116,10 @@ def _load(path: Path) -> ctypes.CDLL:
     return found
 
 
-def _check(status: int, function: Any, arguments: tuple) -> None:
-    if status != DONE:
+def _check(status: int, function: Any, arguments: tuple) -> int:
+    if status == NO_MEMORY:
         raise MemoryError(f"{function.__name__}: no working memory is left")
+    return status
 
 
 def _compile(command: list[str], path: Path) -> Path:

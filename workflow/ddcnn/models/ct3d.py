@@ -1,15 +1,16 @@
 """The net of the Keras example "3D image classification from CT scans" (H. Zunair, 2020)."""
 
-import torch
+from collections import OrderedDict
+
 from torch import nn
 
 from ddcnn.models.layers import BATCH_NORM, CONVOLUTION, MAX_POOL, GlobalAverage, Layers
 
 
-class Ct3d(nn.Module):
+class Ct3d(Layers):
     """4 x [convolution 3, ReLU, max pool 2, batch norm], global average, two dense layers.
 
-    The stages have w, w, 2w and 4w filters, the first dense layer 8w neurons. With w = 64, volumes
+    It makes logits ``N, K`` of images ``N, C, *spatial``. The stages have w, w, 2w and 4w filters, the first dense layer 8w neurons. With w = 64, volumes
     of one channel and one output it is the net of the example, 1,351,873 trainable parameters.
 
     Args:
@@ -30,7 +31,6 @@ class Ct3d(nn.Module):
         *,
         padding: int = 0,
     ):
-        super().__init__()
         *spatial, channels = shape
         axes = len(spatial)
         layers: list[nn.Module] = []
@@ -43,13 +43,11 @@ class Ct3d(nn.Module):
                 BATCH_NORM[axes](filters),
             ]
             channels = filters
-        self.stages = Layers(*layers, GlobalAverage())
-        self.dense = nn.Sequential(
-            nn.Linear(4 * width, 8 * width), nn.ReLU(inplace=True), nn.Dropout(dropout)
+        head = [nn.Linear(4 * width, 8 * width), nn.ReLU(inplace=True), nn.Dropout(dropout)]
+        super().__init__(
+            OrderedDict(
+                stages=nn.Sequential(*layers, GlobalAverage()),
+                dense=nn.Sequential(*head),
+                classifier=nn.Linear(8 * width, classes),
+            )
         )
-        self.classifier = nn.Linear(8 * width, classes)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits ``N, K`` of images ``N, C, *spatial``."""
-        features = self.stages(x)
-        return self.classifier(self.dense(features))

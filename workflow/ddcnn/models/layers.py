@@ -10,20 +10,22 @@ backwards.
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import takewhile
 from typing import Any
 
 import torch
 from torch import nn
 
-from ddcnn.kernels.chain import CHANNELS_LAST, Chain, Kernel
-from ddcnn.kernels.library import kernels
+from ddcnn.kernels.chain import Chain, Kernel
+from ddcnn.kernels.suitable import suits
 
 LANES = 4  # channels come in multiples of it
 FIRST_CHANNELS = 3  # most channels of an input that count as a first layer's
 # Products per output and pair of channels that the kernels may take. The definition takes 9, and
 # torch fewer, which leaves out zeros at the edges: maps of one pixel are torch's.
 MOST_PRODUCTS = 7.0
+MOST_WEIGHTS = 2**18  # of a dense layer
 MOST_CHAINS = 16  # that a module keeps, for inputs of several shapes
 
 
@@ -37,8 +39,14 @@ class _Chained(nn.Module):
 
         Nobody may watch the layers.
         """
-        if not _suits_kernels(x):  # each time: torch's layers choose the order in memory themselves
-            return None, 0
+        chain = self._chain_of(layers, x)
+        y = chain(x) if chain else None
+        return y, 0 if y is None else chain.covers
+
+    def _chain_of(self, layers: Sequence[nn.Module], x: torch.Tensor) -> Chain | None:
+        """Of the first layers, as many as there are kernels for."""
+        if not suits(x):  # each time: torch's layers choose the order in memory themselves
+            return None
         chains = self.__dict__.setdefault("_chains", {})
         key = (len(layers), x.shape, x.requires_grad, torch.is_grad_enabled())
         state = [_state(layer) for layer in layers]
@@ -48,8 +56,7 @@ class _Chained(nn.Module):
                 chains.clear()
             chain = _chain(layers, x)
             chains[key] = state, chain
-        y = chain(x) if chain else None
-        return y, 0 if y is None else chain.covers
+        return chain
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_chains"}
@@ -95,6 +102,31 @@ class Layers(nn.Sequential, _Chained):
             layers = layers[max(done, 1) :]
         return x
 
+    def learn(
+        self, x: torch.Tensor, labels: torch.Tensor, label_smoothing: float = 0.0
+    ) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Set the gradients of all weights by the mean cross-entropy of the outputs.
+
+        The same as a forward and a backward pass, in one call where there are kernels for all
+        layers.
+
+        Args:
+            x: inputs that need no gradient.
+            labels: int64 ``N``.
+            label_smoothing: see ``torch.nn.functional.cross_entropy``.
+
+        Returns:
+            Loss and number of labels with the largest output; None where torch is needed, and
+            nothing has been done.
+        """
+        layers = tuple(_flat(self))
+        if x.requires_grad or not all(map(_is_unwatched, (self, *layers))):
+            return None
+        chain = self._chain_of(layers, x)
+        if chain is None or chain.covers < len(layers):
+            return None
+        return chain.learn(x, labels, label_smoothing)
+
 
 def _flat(layers: nn.Sequential) -> Iterator[nn.Module]:
     for layer in layers._modules.values():
@@ -114,35 +146,22 @@ def _is_unwatched(layer: nn.Module) -> bool:
 
 def _state(layer: nn.Module) -> tuple:
     """What may change while a net is in use, of what a chain is made for."""
-    return layer, layer.training, layer.__dict__.get("momentum")
-
-
-def _suits_kernels(x: torch.Tensor) -> bool:
-    """Whether there are kernels for such inputs at all."""
-    return (
-        not torch.compiler.is_compiling()
-        and type(x) is torch.Tensor  # neither traced nor of another kind
-        and x.ndim in CHANNELS_LAST
-        and x.dtype == torch.float32
-        and x.is_cpu
-        and torch.get_num_threads() == 1
-        # Nobody counts, records or transforms what torch is asked to do.
-        and torch._C._functorch.peek_interpreter_stack() is None
-        and torch._C._len_torch_dispatch_stack() == 0
-        and not torch.jit.is_tracing()
-        and not torch.is_autocast_enabled("cpu")
-        and x.is_contiguous(memory_format=CHANNELS_LAST[x.ndim])
-        and not x.is_neg()
-        and x.numel() > 0
-        and kernels() is not None
-    )
+    kept = layer.__dict__
+    return layer, layer.training, kept.get("momentum"), kept.get("p")
 
 
 def _chain(layers: Sequence[nn.Module], x: torch.Tensor) -> Chain | None:
     """Of the first layers, as many as there are kernels for; None if the first has none."""
     found: list[Kernel] = []
     shape, differentiable = tuple(x.shape), x.requires_grad
-    while layers and len(shape) > 2 and (kernel := _kernel(layers, shape, differentiable)):
+    while layers:
+        if found and _does_nothing(layers[0]):
+            found[-1] = replace(found[-1], covers=found[-1].covers + 1)
+            layers = layers[1:]
+            continue
+        kernel = _kernel(layers, shape, differentiable)
+        if kernel is None:
+            break
         found.append(kernel)
         shape, differentiable = kernel.shape_after(shape), True
         layers = layers[kernel.covers :]
@@ -154,6 +173,11 @@ def _kernel(
 ) -> Kernel | None:
     """For the first of the layers, or the first few, with inputs ``N, C, *spatial``."""
     first, second, third = (*layers[:3], None, None)[:3]
+    if len(shape) == 2:
+        if not _is_dense(first, shape):
+            return Kernel("dropout", first) if _drops(first) else None
+        relu = type(second) is nn.ReLU
+        return Kernel("dense", first, covers=1 + relu, with_relu=relu)
     if _is_convolution(first, shape, differentiable):
         if first.in_channels > FIRST_CHANNELS:
             return Kernel("convolution", first)
@@ -199,6 +223,24 @@ def _products(rows: int, columns: int) -> float:
     """Products per output of a map in tiles of 2 x 2 or 3 x 3 outputs, whichever takes fewer."""
     tiles = {m: math.ceil(rows / m) * math.ceil(columns / m) for m in (2, 3)}
     return min((m + 2) ** 2 * number for m, number in tiles.items()) / (rows * columns)
+
+
+def _is_dense(layer: nn.Module, shape: tuple[int, ...]) -> bool:
+    """One that is small: larger ones are matrix products of their own right."""
+    return (
+        type(layer) is nn.Linear
+        and shape[1] == layer.in_features
+        and layer.in_features % LANES == 0
+        and layer.weight.numel() <= MOST_WEIGHTS
+    )
+
+
+def _does_nothing(layer: nn.Module) -> bool:
+    return type(layer) is nn.Dropout and not (layer.training and layer.p)
+
+
+def _drops(layer: nn.Module) -> bool:
+    return type(layer) is nn.Dropout and layer.training and 0 < layer.p < 1
 
 
 def _is_norm(layer: nn.Module, shape: tuple[int, ...]) -> bool:

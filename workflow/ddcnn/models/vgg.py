@@ -1,15 +1,16 @@
 """A small VGG-like net in one to three dimensions."""
 
-import torch
+from collections import OrderedDict
+
 from torch import nn
 
 from ddcnn.models.layers import BATCH_NORM, CONVOLUTION, MAX_POOL, GlobalAverage, Layers
 
 
-class Vgg(nn.Module):
+class Vgg(Layers):
     """Three stages of two convolutions (width w, 2w, 4w), global average pool, linear layer.
 
-    After the VGG nets of Simonyan and Zisserman (arXiv 1409.1556), with batch norm, and a global
+    It makes logits ``N, K`` of images ``N, C, *spatial``. After the VGG nets of Simonyan and Zisserman (arXiv 1409.1556), with batch norm, and a global
     average in place of the dense layers, so that the parameters do not depend on the input size.
 
     Args:
@@ -20,10 +21,9 @@ class Vgg(nn.Module):
     """
 
     def __init__(self, shape: tuple[int, ...], classes: int, width: int, dropout: float = 0.0):
-        super().__init__()
         *spatial, channels = shape
         axes = len(spatial)
-        self.stages = Layers(
+        stages = nn.Sequential(
             _stage(axes, channels, width),
             _pool(axes),
             _stage(axes, width, 2 * width),
@@ -32,13 +32,13 @@ class Vgg(nn.Module):
             nn.ReLU(inplace=True),
             GlobalAverage(),
         )
-        self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(4 * width, classes)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits ``N, K`` of images ``N, C, *spatial``."""
-        features = self.stages(x)
-        return self.classifier(self.dropout(features))
+        super().__init__(
+            OrderedDict(
+                stages=stages,
+                dropout=nn.Dropout(dropout),
+                classifier=nn.Linear(4 * width, classes),
+            )
+        )
 
 
 def _pool(axes: int) -> nn.Sequential:
