@@ -187,6 +187,56 @@ void pooled(const float* x, const float* taps, const float* bias, float* y, uint
     }, [] {});
 }
 
+#ifdef __AVX512VL__
+// Four rows of four values, of which each of L lanes chooses one (0 to 15).
+struct Sixteen {
+    __m256 low, high;
+
+    explicit Sixteen(const float* const (&rows)[4]) : low(two(rows[0], rows[1])), high(two(rows[2], rows[3])) {}
+    static __m256 two(const float* first, const float* second) {
+        return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(first)), _mm_loadu_ps(second), 1);
+    }
+    template <int L>
+    Vec<L> choose(Int<L> which) const {
+        if constexpr (L == 16) {
+            const __m512 all = _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
+            return Vec<L>(_mm512_permutexvar_ps(__m512i(which), all));
+        } else if constexpr (L == 8) {
+            return Vec<L>(_mm256_permutex2var_ps(low, __m256i(which), high));
+        } else {
+            const __m256i wide = _mm256_castsi128_si256(__m128i(which));
+            return Vec<L>(_mm256_castps256_ps128(_mm256_permutex2var_ps(low, wide, high)));
+        }
+    }
+};
+#endif
+
+// Adds to sums: gradients of the taps of L channels by windows of 2 ROWS pixels, of which only pixel `at` has one, dz.
+template <int L, int ROWS, int IN>
+inline void add_gradients(const float* padded, Int<L> at, Vec<L> dz, float* sums, const Shape& s) {
+#ifdef __AVX512VL__
+    if constexpr (ROWS == 4 && IN == 1) {
+        const Int<L> first = (at >> 1) * 4 + (at & 1);  // of the values of four rows
+        over_rows_of_taps<ROWS>(padded, s, [&](long tap, const float* const (&rows)[ROWS]) {
+            const Sixteen values(rows);
+            for (int k = 0; k < 3; ++k) {
+                float* sum = sums + tap + k * s.out;
+                store<L>(sum, load<L>(sum) + values.choose<L>(first + k) * dz);
+            }
+        });
+        return;
+    }
+#endif
+    Vec<L> mine[2 * ROWS];
+    for (int pixel = 0; pixel < 2 * ROWS; ++pixel) mine[pixel] = at == pixel ? dz : Vec<L>{};
+    over_rows_of_taps<ROWS>(padded, s, [&](long tap, const float* const (&rows)[ROWS]) {
+        Vec<L> sum[3 * IN];
+        for (int k = 0; k < 3 * IN; ++k) sum[k] = load<L>(sums + tap + k * s.out);
+        over_pixels<IN, ROWS>(rows, [&](int pixel, int k, float value) { sum[k] += value * mine[pixel]; });
+        for (int k = 0; k < 3 * IN; ++k) store<L>(sums + tap + k * s.out, sum[k]);
+    });
+}
+
 // Adds to total: gradients of all taps, then of the bias.
 template <int L, int ROWS, int IN>
 void pooled_gradients(const float* x, const float* y, const float* dy, const uint8_t* which, float* sums, double* total,
@@ -203,15 +253,7 @@ void pooled_gradients(const float* x, const float* y, const float* dy, const uin
     over_padded(x, s, w, padded, [&](const float* from, long window) {
         for (int c = 0; c < s.out; c += L) {
             const Vec<L> dz = passed<L>(load<L>(y + window + c), load<L>(dy + window + c));
-            const Int<L> at = load_bytes<L>(which + window + c);
-            Vec<L> mine[2 * ROWS];
-            for (int pixel = 0; pixel < 2 * ROWS; ++pixel) mine[pixel] = at == pixel ? dz : Vec<L>{};
-            over_rows_of_taps<ROWS>(from, s, [&](long tap, const float* const (&rows)[ROWS]) {
-                Vec<L> sum[3 * IN];
-                for (int k = 0; k < 3 * IN; ++k) sum[k] = load<L>(sums + tap + k * s.out + c);
-                over_pixels<IN, ROWS>(rows, [&](int pixel, int k, float value) { sum[k] += value * mine[pixel]; });
-                for (int k = 0; k < 3 * IN; ++k) store<L>(sums + tap + k * s.out + c, sum[k]);
-            });
+            add_gradients<L, ROWS, IN>(from, load_bytes<L>(which + window + c), dz, sums + c, s);
             store<L>(sums + taps + c, load<L>(sums + taps + c) + dz);
         }
     }, [&] { if (++summed == ROWS_OF_WINDOWS) add(); });
