@@ -179,8 +179,7 @@ void pooled(const float* x, const float* taps, const float* bias, float* y, uint
                 for (int k = 0; k < 3 * IN; ++k) weights[k] = load<L>(taps + tap + k * s.out + c);
                 over_pixels<IN, ROWS>(rows, [&](int pixel, int k, float value) { sum[pixel] += value * weights[k]; });
             });
-            Largest<L> found;
-            for (int pixel = 0; pixel < 2 * ROWS; ++pixel) found.offer(pixel, sum[pixel]);
+            const auto found = largest_of<L, 0, 2 * ROWS>(sum);
             store<L>(y + window + c, relu<L>(found.value));
             if (which) store_bytes<L>(which + window + c, found.at);
         }

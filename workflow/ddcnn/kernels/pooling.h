@@ -33,8 +33,12 @@ void over_windows(const Windows& w, Each each) {
                     each(w.pixel(image, z * w.slices, 2 * y, 2 * x), w.window(image, z, y, x));
 }
 
-// The largest of the pixels of a window, for L channels, and its number: of equal ones the first. What is no number
-// wins, as in torch: nobody shall miss it.
+// Whether a pixel is larger than those before it: of equal ones the first stays. What is no number wins, as in torch:
+// nobody shall miss it.
+template <int L>
+inline Int<L> is_larger(Vec<L> v, Vec<L> before) { return (v > before) | (v != v); }
+
+// The largest of the pixels of a window, for L channels, and its number.
 template <int L>
 struct Largest {
     Vec<L> value{};
@@ -42,10 +46,22 @@ struct Largest {
 
     // Pixels in their order. Where the new one is the largest so far.
     Int<L> offer(int pixel, Vec<L> v) {
-        const Int<L> larger = pixel ? (v > value) | (v != v) : Int<L>{} - 1;
+        const Int<L> larger = pixel ? is_larger<L>(v, value) : Int<L>{} - 1;
         value = larger ? v : value, at = larger ? Int<L>{} + pixel : at;
         return larger;
     }
 };
+
+// The same of pixels FIRST to LAST - 1, in pairs: so many comparisons need not wait for each other.
+template <int L, int FIRST, int LAST>
+inline Largest<L> largest_of(const Vec<L>* pixels) {
+    if constexpr (LAST - FIRST == 1) {
+        return {pixels[FIRST], Int<L>{} + FIRST};
+    } else {
+        const auto a = largest_of<L, FIRST, (FIRST + LAST) / 2>(pixels), b = largest_of<L, (FIRST + LAST) / 2, LAST>(pixels);
+        const Int<L> later = is_larger<L>(b.value, a.value);
+        return {later ? b.value : a.value, later ? b.at : a.at};
+    }
+}
 
 }  // namespace
