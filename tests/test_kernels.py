@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ddcnn import models
-from ddcnn.kernels import chain, library
+from ddcnn.kernels import chain, library, suitable
+from ddcnn.kernels.images import gather_images
 from ddcnn.models import layers
 from ddcnn.models.layers import BATCH_NORM, CONVOLUTION, MAX_POOL, GlobalAverage, Layers
 
@@ -107,9 +108,9 @@ def test_convolutions_of_all_sizes(
     layer = CONVOLUTION[len(spatial)](*channels, 3, padding=padding, bias=bias)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layers, "MOST_PRODUCTS", math.inf)  # in our kernels, however small the map is
-        patch.setattr(layers, "kernels", mock.Mock(wraps=library.kernels))
+        patch.setattr(suitable, "kernels", mock.Mock(wraps=library.kernels))
         check(layer, images(batch, channels[0], *spatial))
-        assert layers.kernels.called
+        assert suitable.kernels.called
 
 
 @pytest.mark.parametrize("spatial", [(14, 14), (15, 11), (3, 3), (6, 7, 8), (2, 2, 2), (4, 9, 3)])
@@ -210,6 +211,279 @@ def test_averages(watched: list[str], spatial: tuple[int, ...]) -> None:
 def test_averages_of_other_channels_are_torch_s(watched: list[str]) -> None:
     check(Layers(GlobalAverage()), images(5, 10, 4, 4))
     assert watched == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    features=CHANNELS,
+    outputs=st.integers(1, 40),
+    batch=st.integers(1, 20),
+    relu=st.booleans(),
+    bias=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_dense_layers_of_all_sizes(
+    features: int, outputs: int, batch: int, relu: bool, bias: bool, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    net = Layers(nn.Linear(features, outputs, bias=bias), *[nn.ReLU()] * relu)
+    x = torch.randn(batch, features)
+    check(net, x)
+    assert [kernel.kind for kernel in chain_of(net, x).kernels] == ["dense"]
+
+
+def chain_of(net: Layers, x: torch.Tensor) -> chain.Chain:
+    """The chain that a net uses for inputs ``x``."""
+    chains = {}
+
+    class Noted(chain.Chain):
+        def __call__(self, x: torch.Tensor) -> torch.Tensor | None:
+            chains[self.shape_in] = self
+            return super().__call__(x)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layers, "Chain", Noted)
+        copy.deepcopy(net)(x)
+    return chains[tuple(x.shape)]
+
+
+def head(p: float) -> Layers:
+    torch.manual_seed(0)
+    dense = nn.Sequential(nn.Linear(24, 16), nn.ReLU(), nn.Dropout(p))
+    return Layers(GlobalAverage(), dense, nn.Linear(16, 7))
+
+
+@pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
+def test_dropout_draws_as_torch_does(p: float, watched: list[str]) -> None:
+    x = images(5, 24, 4, 3)
+    dy = torch.randn(5, 7)
+    torch.manual_seed(7)
+    ours = results(head(p), x, dy)
+    kinds = {"average", "dense"} | ({"dropout"} if p == 0.3 else set())
+    assert set(watched) == {f"{kind}_{way}" for kind in kinds for way in ("forward", "backward")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(suitable, "kernels", lambda: None)
+        torch.manual_seed(7)
+        theirs = results(head(p), x, dy)
+    for name in theirs:
+        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-4, atol=1e-6)
+
+
+def test_a_dropout_drops_as_many_as_it_says_and_nothing_in_evaluation(watched: list[str]) -> None:
+    net = Layers(GlobalAverage(), nn.Dropout(0.25)).train()
+    x = torch.ones(100, 40, 1, 1).to(memory_format=torch.channels_last)
+    y = net(x)
+    assert "dropout_forward" in watched
+    assert set(y.unique().tolist()) == {0.0, torch.tensor(1 / 0.75).item()}
+    assert 0.2 < (y == 0).double().mean() < 0.3
+    net.train(False)
+    assert torch.equal(net(x), torch.ones(100, 40))
+    net.train()
+    net[1].p = 0.9
+    assert (net(x) == 0).double().mean() > 0.8
+
+
+def gradients(net: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: weight.grad for name, weight in net.named_parameters()}
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize(
+    ("name", "shape", "dropout"),
+    [
+        ("vgg", (14, 14, 1), 0.0),
+        ("vgg", (10, 10, 3), 0.2),
+        ("vgg", (12, 10, 9, 1), 0.2),
+        ("ct3d-same", (16, 17, 18, 1), 0.0),
+        ("ct3d-same", (16, 17, 18, 1), 0.3),
+    ],
+)
+def test_learning_in_one_call_is_a_forward_and_a_backward_pass(
+    watched: list[str], name: str, shape: tuple[int, ...], dropout: float, smoothing: float
+) -> None:
+    torch.manual_seed(0)
+    *spatial, channels = shape
+    net = models.build(name, shape, 10, 8, dropout)
+    x, labels = images(12, channels, *spatial), torch.arange(12) % 10
+    other = copy.deepcopy(net)
+    for number in range(3):  # the second time gradients of the first one are there
+        torch.manual_seed(number)
+        loss, num_right = net.learn(x, labels, smoothing)
+        torch.manual_seed(number)
+        outputs = other(x)
+        expected = nn.functional.cross_entropy(outputs, labels, label_smoothing=smoothing)
+        other.zero_grad()
+        expected.backward()
+        torch.testing.assert_close(loss, expected.detach())
+        assert num_right == (outputs.argmax(1) == labels).sum()
+        found, wanted = gradients(net), gradients(other)
+        for weight in wanted:
+            torch.testing.assert_close(
+                found[weight],
+                wanted[weight],
+                rtol=1e-4,
+                atol=1e-5 * float(wanted[weight].abs().max()),
+            )
+    assert same(dict(net.named_buffers()), dict(other.named_buffers()))
+    assert "dense_learn" in watched
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    rows=st.integers(1, 9),
+    classes=st.integers(1, 12),
+    scale=st.sampled_from([0.0, 1.0, 30.0, 1e4]),
+    smoothing=st.sampled_from([0.0, 0.1, 1.0]),
+    seed=st.integers(0, 99),
+)
+def test_the_cross_entropy(
+    rows: int, classes: int, scale: float, smoothing: float, seed: int
+) -> None:
+    """Of logits as they are: the layer before is the identity."""
+    torch.manual_seed(seed)
+    layer = nn.Linear(4 * classes, classes, bias=False)
+    nn.init.zeros_(layer.weight)
+    layer.weight.data[:, :classes].fill_diagonal_(1.0)
+    x = torch.zeros(rows, 4 * classes)
+    x[:, :classes] = scale * torch.randn(rows, classes)
+    labels = torch.randint(0, classes, (rows,))
+    loss, num_right = Layers(layer).learn(x, labels, smoothing)
+    reference = copy.deepcopy(layer).double()
+    logits = reference(x.double())
+    reference.weight.grad = None
+    expected = nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+    expected.backward()
+    torch.testing.assert_close(loss.double(), expected.detach(), rtol=1e-5, atol=1e-5)
+    tolerance = 1e-5 * max(1.0, float(x.abs().max()))
+    torch.testing.assert_close(
+        layer.weight.grad.double(), reference.weight.grad, rtol=1e-4, atol=tolerance
+    )
+    assert num_right == (logits.argmax(1) == labels).sum()
+
+
+def test_logits_that_are_no_numbers_are_no_loss() -> None:
+    net = Layers(nn.Linear(8, 4))
+    x = torch.randn(3, 8)
+    x[1, 2] = torch.nan
+    loss, _ = net.learn(x, torch.zeros(3, dtype=torch.int64))
+    assert loss.isnan()
+
+
+def test_of_equal_logits_the_first_decides() -> None:
+    net = Layers(nn.Linear(8, 4))
+    for weight in net.parameters():
+        nn.init.zeros_(weight)
+    _, num_right = net.learn(torch.randn(3, 8), torch.tensor([0, 1, 0]))
+    assert num_right == 2
+
+
+def frozen(net: Layers, x: torch.Tensor, y: torch.Tensor) -> None:
+    net.classifier.bias.requires_grad_(False)
+
+
+def shared(net: Layers, x: torch.Tensor, y: torch.Tensor) -> None:
+    net.stages[0][0].bias = net.stages[0][1].bias
+
+
+def with_hook_on_layer(net: Layers, x: torch.Tensor, y: torch.Tensor) -> None:
+    net.stages[2].register_forward_hook(lambda *_: None)
+
+
+def with_hook_on_net(net: Layers, x: torch.Tensor, y: torch.Tensor) -> None:
+    net.register_forward_hook(lambda *_: None)
+
+
+def with_hook_on_weight(net: Layers, x: torch.Tensor, y: torch.Tensor) -> None:
+    net.classifier.weight.register_hook(lambda _: None)
+
+
+def with_later_hook_on_weight(net: Layers, x: torch.Tensor, y: torch.Tensor) -> None:
+    net.classifier.weight.register_post_accumulate_grad_hook(lambda _: None)
+
+
+def of_another_layer(net: Layers, x: torch.Tensor, y: torch.Tensor) -> None:
+    net.classifier = nn.Bilinear(4, 4, 4)
+
+
+def of_unknown_class(net: Layers, x: torch.Tensor, y: torch.Tensor) -> None:
+    y[3] = 10
+
+
+def of_negative_class(net: Layers, x: torch.Tensor, y: torch.Tensor) -> None:
+    y[3] = -1
+
+
+def of_wanted_input(net: Layers, x: torch.Tensor, y: torch.Tensor) -> None:
+    x.requires_grad_()
+
+
+def evaluated(net: Layers, x: torch.Tensor, y: torch.Tensor) -> None:
+    net.eval()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(frozen, shared, with_hook_on_layer, with_hook_on_net, with_hook_on_weight),
+        *(with_later_hook_on_weight, of_another_layer, of_unknown_class, of_negative_class),
+        *(of_wanted_input, evaluated),
+    ],
+)
+def test_what_is_not_learned_in_one_call_changes_nothing(change: Callable[..., None]) -> None:
+    torch.manual_seed(0)
+    net = models.build("vgg", (8, 8, 1), 10, 8)
+    x, labels = images(6, 1, 8, 8), torch.arange(6)
+    before = copy.deepcopy(net.state_dict())
+    change(net, x, labels)
+    assert net.learn(x, labels) is None
+    assert all(weight.grad is None for weight in net.parameters())
+    assert same({k: v for k, v in net.state_dict().items() if k in before}, before) or (
+        change in (shared, of_another_layer)
+    )
+
+
+@pytest.mark.parametrize(
+    "labels", [torch.zeros(6), torch.zeros(5, dtype=torch.int64), torch.zeros(6, 2, dtype=int)]
+)
+def test_other_labels_are_torch_s(labels: torch.Tensor) -> None:
+    assert models.build("vgg", (8, 8, 1), 10, 8).learn(images(6, 1, 8, 8), labels) is None
+
+
+def test_gradients_of_learning_are_those_of_the_last_batch_whatever_its_size() -> None:
+    torch.manual_seed(0)
+    net, labels = models.build("vgg", (8, 8, 1), 10, 8), torch.arange(6)
+    for batch in (6, 4, 6):
+        x = images(batch, 1, 8, 8, seed=batch)
+        net.learn(x, labels[:batch])
+        found = {name: gradient.clone() for name, gradient in gradients(net).items()}
+        net.zero_grad()
+        nn.functional.cross_entropy(net(x), labels[:batch]).backward()
+        for name, gradient in gradients(net).items():
+            torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=st.lists(st.integers(1, 12), min_size=2, max_size=4),
+    images=st.integers(1, 20),
+    seed=st.integers(0, 99),
+)
+def test_gathered_images_have_the_bits_of_torch_s(shape: list[int], images: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    pixels = torch.randint(0, 256, (images, *shape), dtype=torch.uint8)
+    index = torch.randint(0, images, (7,))
+    scale, offset = torch.rand(shape[-1]), torch.randn(shape[-1])
+    expected = pixels[index].float().mul(scale).add(offset)
+    assert torch.equal(gather_images(pixels, index, scale, offset), expected)
+
+
+@pytest.mark.parametrize("index", [[0, 3], [-1], [2**40]])
+def test_an_image_that_is_not_there_is_an_error(index: list[int]) -> None:
+    factors = torch.ones(1)
+    with pytest.raises(IndexError, match="of 3"):
+        gather_images(
+            torch.zeros(3, 4, 4, 1, dtype=torch.uint8), torch.tensor(index), factors, factors
+        )
 
 
 @pytest.mark.parametrize("position", [(0, 0, 0, 0), (1, 5, 3, 2), (3, 7, 5, 5)])
@@ -595,7 +869,7 @@ def test_what_the_kernels_are_not_for(
     if change == "threads":
         torch.set_num_threads(2)
     if change == "switch":
-        monkeypatch.setattr(layers, "kernels", lambda: None)
+        monkeypatch.setattr(suitable, "kernels", lambda: None)
     if change == "double":
         net, x = net.double(), x.double()
     if change == "channels first":
@@ -620,7 +894,8 @@ def in_a_process(code: str, folder: Path, **environment: str) -> str:
 FRESH = """
 import logging, os, pathlib, shutil, sys, tempfile
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
-from ddcnn.kernels import chain, library
+from ddcnn.kernels import chain, library, suitable
+from ddcnn.kernels.images import gather_images
 copy = pathlib.Path(tempfile.mkdtemp())
 for path in library.FOLDER.glob("*.[ch]*"):
     shutil.copy(path, copy)

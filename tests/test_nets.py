@@ -290,7 +290,7 @@ def test_the_table_of_the_readme_is_what_the_command_prints(capsys):
 @pytest.mark.parametrize("axes", [1, 2, 3])
 def test_pooling_before_relu_is_the_published_order_bit_for_bit(axes, monkeypatch):
     """Outputs and gradients of vgg and ct3d against their layers written down one by one."""
-    monkeypatch.setattr("ddcnn.models.layers.kernels", lambda: None)  # torch's against torch's
+    monkeypatch.setattr("ddcnn.kernels.suitable.kernels", lambda: None)  # torch's against torch's
     convolve, pool = getattr(F, f"conv{axes}d"), getattr(F, f"max_pool{axes}d")
 
     def norm(x: torch.Tensor, layer: torch.nn.Module) -> torch.Tensor:

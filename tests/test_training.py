@@ -25,7 +25,8 @@ from ddcnn.checkpoint import Checkpoint
 from ddcnn.device import Device, choose_device
 from ddcnn.errors import InputError
 from ddcnn.local import Subdomain, train_local
-from ddcnn.steps import lay_channels_last
+from ddcnn.models.layers import Layers
+from ddcnn.steps import Step, lay_channels_last
 from ddcnn.training import (
     Features,
     Images,
@@ -146,7 +147,7 @@ def plain_loop(net: nn.Module, samples: Images, batches: list, settings: Setting
 )
 def test_training_has_the_losses_of_a_plain_loop(changes, monkeypatch):
     # The same layers in both loops: AdamW makes much of a rounding error in a small gradient.
-    monkeypatch.setattr("ddcnn.models.layers.kernels", lambda: None)
+    monkeypatch.setattr("ddcnn.kernels.suitable.kernels", lambda: None)
     settings = replace(SETTINGS, **changes)
     plain_net = make_net()
     samples = Recorded(make_images())
@@ -686,6 +687,29 @@ def test_a_pack_that_is_killed_does_not_train_its_finished_tiles_again(tmp_path,
         assert same_results(folder, tmp_path / "alone" / tile.tile)
 
 
+def test_steps_in_one_call_train_as_steps_of_torch_s_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trained() -> tuple[Progress, torch.Tensor]:
+        net = make_net(dropout=0.1)
+        settings = replace(SETTINGS, label_smoothing=0.1)
+        _, progress = train(make_images(augment=True), settings, net=net)
+        return progress, nn.utils.parameters_to_vector(net.parameters())
+
+    learn = Layers.learn
+    learned = []
+    monkeypatch.setattr(
+        Layers, "learn", lambda *arguments: learned.append(learn(*arguments)) or learned[-1]
+    )
+    progress, weights = trained()
+    assert learned
+    assert None not in learned
+    monkeypatch.setattr(Layers, "learn", lambda *_: None)
+    expected, expected_weights = trained()
+    torch.testing.assert_close(weights, expected_weights, rtol=1e-3, atol=1e-4)
+    for row, other in zip(progress.history, expected.history, strict=True):
+        assert row["accuracy_train"] == other["accuracy_train"]
+        assert row["loss_train"] == pytest.approx(other["loss_train"], rel=1e-4)
+
+
 def test_a_pack_stops_at_a_signal_in_the_last_epoch_of_a_tile(tmp_path, caplog):
     """The step in hand, the tile's last, is finished and saved; the next tile is not begun."""
     caplog.set_level(logging.INFO, "ddcnn")
@@ -694,16 +718,15 @@ def test_a_pack_stops_at_a_signal_in_the_last_epoch_of_a_tile(tmp_path, caplog):
     out = [tmp_path / "out" / tile.tile for tile in tiles]
     steps = iter(range(10**6))
 
-    def terminate_late(*arguments) -> torch.Tensor:
+    take_step = Step.__call__
+
+    def terminate_late(self: Step, *batch: torch.Tensor | float) -> tuple[torch.Tensor, ...]:
         if next(steps) == SETTINGS.epochs * 2 - 1:
             os.kill(os.getpid(), signal.SIGTERM)
-        return torch.nn.functional.cross_entropy(*arguments)
+        return take_step(self, *batch)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "ddcnn.tasks.Classification.loss",
-            lambda self, outputs, labels, smoothing=0.0: terminate_late(outputs, labels),
-        )
+        patch.setattr(Step, "__call__", terminate_late)
         with pytest.raises(SystemExit, match="143"):
             job.train_all(tiles, out, SETTINGS)
     assert (out[0] / "checkpoint.pt").is_file()

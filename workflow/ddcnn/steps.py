@@ -57,12 +57,23 @@ class Step:
         self, inputs: torch.Tensor, labels: torch.Tensor, learning_rate: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Change the weights; return loss and sum of merits, which stay on the device."""
-        if isinstance(self.net, Layers) and isinstance(self.task, Classification):
-            learned = self.net.learn(inputs, labels, self.label_smoothing)
-            if learned is not None:
-                self.optimizer.step(learning_rate)
-                return learned
-        return self._step(inputs, labels, learning_rate)
+        learned = self._learned(inputs, labels)
+        if learned is None:
+            return self._step(inputs, labels, learning_rate)
+        self.optimizer.step(learning_rate)
+        return learned
+
+    def _learned(
+        self, inputs: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Gradients in one call, where there is one for all of this."""
+        if (
+            not isinstance(self.net, Layers)
+            or not isinstance(self.task, Classification)
+            or self.precision != "float32"
+        ):
+            return None
+        return self.net.learn(inputs, labels, self.label_smoothing)
 
     def _step(
         self, inputs: torch.Tensor, labels: torch.Tensor, learning_rate: float | torch.Tensor

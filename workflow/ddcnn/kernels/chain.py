@@ -236,18 +236,22 @@ class Chain:
         addresses = self._addresses(parameters)
         if addresses is None:
             return None
-        self._take_gradients(parameters)
         factors = self._draw_factors(x, addresses)
         size = math.ceil(FLOAT * math.prod(self.shape_out) / LINE) * LINE
-        memory, loss = _Memory(self.num_bytes + 2 * size), torch.empty((), dtype=x.dtype)
-        num_right = torch.empty((), dtype=torch.int64)
+        memory, loss = _Memory(self.num_bytes + 2 * size), x.new_empty(())
+        num_right = labels.new_empty(())
         status = kernels().chain_learn(
             *(self.links, len(self.links), _table(addresses), *_at(x, memory.block)),
             *(self.num_bytes, self.num_bytes + size, labels.data_ptr(), self.shape_out[1]),
-            *(label_smoothing, *_at(loss, num_right), self._of_weights),
+            *(label_smoothing, *_at(loss, num_right), self._places_of_gradients(parameters)),
         )
         del factors  # until here
-        return (loss, num_right) if status == DONE else None
+        if status != DONE:
+            return None
+        for parameter, gradient in zip(parameters, self._gradients, strict=True):
+            if parameter.grad is not gradient:
+                parameter.grad = gradient
+        return loss, num_right
 
     def _addresses(self, parameters: Sequence[torch.Tensor]) -> list[int | None] | None:
         addresses: list[int | None] = [None] * (len(PARAMETERS + BUFFERS) * len(self.links))
@@ -261,9 +265,7 @@ class Chain:
             addresses[slot] = held[name].data_ptr()
         return addresses
 
-    def _draw_factors(
-        self, x: torch.Tensor, addresses: list[int | None]
-    ) -> Sequence[torch.Tensor]:
+    def _draw_factors(self, x: torch.Tensor, addresses: list[int | None]) -> Sequence[torch.Tensor]:
         """Of dropouts, as torch draws them; ``addresses`` get theirs."""
         factors = []
         for slot, p, shape in self._dropouts:
@@ -271,17 +273,14 @@ class Chain:
             addresses[slot] = factors[-1].data_ptr()
         return factors
 
-    def _take_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Give the parameters gradients whose places we know."""
+    def _places_of_gradients(self, parameters: Sequence[nn.Parameter]) -> ctypes.Array:
         if self._gradients is None:
             self._gradients = _unflattened_like(parameters)
             addresses = [None] * len(self.links) * len(PARAMETERS)
             for slot, gradient in zip(self.slots, self._gradients, strict=True):
                 addresses[slot] = gradient.data_ptr()
             self._of_weights = _table(addresses)
-        for parameter, gradient in zip(parameters, self._gradients, strict=True):
-            if parameter.grad is not gradient:
-                parameter.grad = gradient
+        return self._of_weights
 
     def empty(self, shape: Sequence[int], like: torch.Tensor) -> torch.Tensor:
         """Memory for an input or an output, whatever torch's default type and device are."""
@@ -336,7 +335,7 @@ def _is_unwatched(parameter: torch.Tensor) -> bool:
 
 def _unflattened_like(tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
     """Empty tensors in one piece of memory."""
-    flat = tensors[0].new_empty(sum(map(torch.Tensor.numel, tensors)))
+    flat = torch.empty(sum(map(torch.Tensor.numel, tensors)), dtype=torch.float32, device="cpu")
     return torch._C._nn.unflatten_dense_tensors(flat, tensors)
 
 

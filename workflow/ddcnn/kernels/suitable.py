@@ -26,9 +26,9 @@ def suits(x: torch.Tensor) -> bool:
         type(x) is torch.Tensor  # neither traced nor of another kind
         and x.ndim in CHANNELS_LAST
         and x.dtype == torch.float32
-        and x.is_cpu
+        and x.is_cpu  # a GPU's training compiles no kernels
+        and suit_here()
         and x.is_contiguous(memory_format=CHANNELS_LAST[x.ndim])
         and not x.is_neg()
         and x.numel() > 0
-        and suit_here()
     )

@@ -10,7 +10,9 @@ from ddcnn.models.layers import BATCH_NORM, CONVOLUTION, MAX_POOL, GlobalAverage
 class Ct3d(Layers):
     """4 x [convolution 3, ReLU, max pool 2, batch norm], global average, two dense layers.
 
-    It makes logits ``N, K`` of images ``N, C, *spatial``. The stages have w, w, 2w and 4w filters, the first dense layer 8w neurons. With w = 64, volumes
+    It makes logits ``N, K`` of images ``N, C, *spatial``.
+
+    The stages have w, w, 2w and 4w filters, the first dense layer 8w neurons. With w = 64, volumes
     of one channel and one output it is the net of the example, 1,351,873 trainable parameters.
 
     Args:

@@ -10,7 +10,9 @@ from ddcnn.models.layers import BATCH_NORM, CONVOLUTION, MAX_POOL, GlobalAverage
 class Vgg(Layers):
     """Three stages of two convolutions (width w, 2w, 4w), global average pool, linear layer.
 
-    It makes logits ``N, K`` of images ``N, C, *spatial``. After the VGG nets of Simonyan and Zisserman (arXiv 1409.1556), with batch norm, and a global
+    It makes logits ``N, K`` of images ``N, C, *spatial``.
+
+    After the VGG nets of Simonyan and Zisserman (arXiv 1409.1556), with batch norm, and a global
     average in place of the dense layers, so that the parameters do not depend on the input size.
 
     Args:
