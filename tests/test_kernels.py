@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, ClassVar
 from unittest import mock
 
 import pytest
@@ -17,9 +18,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.utils import parametrizations, prune
 
 from ddcnn import models
-from ddcnn.kernels import chain, library, suitable
+from ddcnn.kernels import chain, kernel, library, suitable
 from ddcnn.kernels.images import gather_images
 from ddcnn.models import layers
 from ddcnn.models.layers import BATCH_NORM, CONVOLUTION, MAX_POOL, GlobalAverage, Layers
@@ -51,7 +53,7 @@ def watched(used: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
         def __getattr__(self, name: str) -> Callable[..., int]:
             def call(links: ctypes.Array, *others: object) -> int:
                 way = name.removeprefix("chain_")
-                used.extend(f"{chain.KINDS[link.kind]}_{way}" for link in links)
+                used.extend(f"{kernel.KINDS[link.kind]}_{way}" for link in links)
                 return getattr(library.kernels(), name)(links, *others)
 
             return call
@@ -229,7 +231,7 @@ def test_dense_layers_of_all_sizes(
     net = Layers(nn.Linear(features, outputs, bias=bias), *[nn.ReLU()] * relu)
     x = torch.randn(batch, features)
     check(net, x)
-    assert [kernel.kind for kernel in chain_of(net, x).kernels] == ["dense"]
+    assert [each.kind for each in chain_of(net, x).kernels] == ["dense"]
 
 
 def chain_of(net: Layers, x: torch.Tensor) -> chain.Chain:
@@ -708,8 +710,13 @@ def test_steps_use_the_same_memory_again_and_graphs_in_use_have_their_own() -> N
 def test_second_derivatives_are_refused() -> None:
     net, x = net_of_layers(), images(2, 8, 14, 15).requires_grad_()
     (gradient,) = torch.autograd.grad(net(x).square().sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
+    with pytest.raises(RuntimeError, match="first derivatives"):
         gradient.sum().backward()
+    with pytest.raises(RuntimeError, match="first derivatives"):
+        torch.autograd.functional.hessian(lambda x: net(x).square().sum(), x[:1].detach())
+    (gradient,) = torch.autograd.grad(net(x).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="first derivatives"):
+        torch.autograd.grad(gradient.sum(), x, allow_unused=True)
 
 
 def test_an_input_changed_before_the_backward_pass_is_noticed() -> None:
@@ -760,6 +767,168 @@ def test_what_happens_to_a_net_in_use_is_seen(watched: list[str]) -> None:
     with torch.no_grad():
         expected = copy.deepcopy(net).double()(x.double())
         torch.testing.assert_close(net(x).double(), expected, rtol=1e-4, atol=1e-4)
+
+
+def convolution(**options: Any) -> layers.Conv2d:
+    torch.manual_seed(0)
+    return layers.Conv2d(8, 8, 3, **options)
+
+
+def norm() -> Layers:
+    return Layers(nn.BatchNorm2d(8), nn.ReLU())
+
+
+def with_hidden_bias(layer: nn.Module) -> None:
+    bias = layer.bias.detach() + 5
+    del layer.bias
+    layer.bias = bias
+
+
+@pytest.mark.parametrize(
+    ("made", "change"),
+    {
+        "pruned weights": (convolution, lambda net: prune.l1_unstructured(net, "weight", 0.5)),
+        "pruned bias": (convolution, lambda net: prune.l1_unstructured(net, "bias", 0.5)),
+        "weight norm": (convolution, parametrizations.weight_norm),
+        "a bias that is no parameter": (convolution, with_hidden_bias),
+        "a new bias": (
+            lambda: convolution(bias=False),
+            lambda net: setattr(net, "bias", nn.Parameter(torch.ones(8))),
+        ),
+        "no bias any more": (convolution, lambda net: setattr(net, "bias", None)),
+        "padding": (convolution, lambda net: setattr(net, "padding", (1, 1))),
+        "stride": (convolution, lambda net: setattr(net, "stride", (2, 2))),
+        "reflection": (
+            lambda: convolution(padding=1),
+            lambda net: (
+                setattr(net, "padding_mode", "reflect"),
+                setattr(net, "_reversed_padding_repeated_twice", [1] * 4),
+            ),
+        ),
+        "fewer channels": (
+            lambda: convolution(bias=False),
+            lambda net: (
+                setattr(net, "out_channels", 4),
+                setattr(net, "weight", nn.Parameter(net.weight[:4].detach())),
+            ),
+        ),
+        "epsilon": (norm, lambda net: setattr(net[0], "eps", 10.0)),
+        "a norm without a bias": (norm, lambda net: setattr(net[0], "bias", None)),
+        "no statistics": (norm, lambda net: setattr(net[0], "track_running_stats", False)),
+        "a norm that is no norm": (norm, lambda net: setattr(net[0], "forward", lambda x: -x)),
+        "windows": (
+            lambda: Layers(nn.MaxPool2d(2), nn.ReLU()),
+            lambda net: setattr(net[0], "kernel_size", 3),
+        ),
+    }.values(),
+    ids=lambda item: None,
+)
+@pytest.mark.parametrize("used_before", [False, True])
+def test_changed_layers_are_what_they_are_now(
+    made: Callable[[], nn.Module], change: Callable[[nn.Module], object], used_before: bool
+) -> None:
+    net, x = made(), images(4, 8, 9, 8)
+    other = copy.deepcopy(net)
+    if used_before:
+        net(x)
+        other.load_state_dict(net.state_dict())
+    change(net)
+    change(other)
+    y = net(x)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(suitable, "kernels", lambda: None)
+        expected = other(x)
+    torch.testing.assert_close(y, expected, rtol=1e-4, atol=1e-5)
+    for found, wanted in zip(net.buffers(), other.buffers(), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_of_another_shape_are_torch_s_error() -> None:
+    layer, x = convolution(), images(2, 8, 6, 6)
+    layer(x)
+    with pytest.raises(RuntimeError):
+        torch.func.functional_call(layer, {"weight": torch.randn(8, 4, 3, 3)}, (x,))
+    weights = {"weight": torch.randn(4, 8, 3, 3), "bias": torch.zeros(4)}
+    assert torch.func.functional_call(layer, weights, (x,)).shape == (2, 4, 4, 4)
+    layer.weight = nn.Parameter(torch.randn(8, 4, 3, 3))
+    with pytest.raises(RuntimeError):
+        layer(x)
+
+
+def test_negated_views_of_weights_and_gradients() -> None:
+    layer, x = convolution(), images(2, 8, 6, 6)
+    expected = torch.func.functional_call(layer, {"weight": -layer.weight}, (x,))
+    view = {"weight": torch._neg_view(layer.weight.detach())}
+    torch.testing.assert_close(torch.func.functional_call(layer, view, (x,)), expected)
+    y = layer(x)
+    y.backward(-torch.ones_like(y), retain_graph=True)
+    expected = layer.weight.grad
+    layer.weight.grad = None
+    y.backward(torch._neg_view(torch.ones_like(y)))
+    assert torch.equal(layer.weight.grad, expected)
+
+
+def test_tensors_saved_elsewhere_come_back_in_any_order_of_memory() -> None:
+    net, x = net_of_layers(), images(6, 8, 14, 15)
+    net(x).square().sum().backward()
+    expected = {name: gradient.clone() for name, gradient in gradients(net).items()}
+    net.zero_grad()
+    elsewhere = torch.autograd.graph.saved_tensors_hooks
+    with elsewhere(lambda t: t.contiguous().clone(), lambda t: t):
+        y = net(x)
+    y.square().sum().backward()
+    for name, gradient in gradients(net).items():
+        torch.testing.assert_close(gradient, expected[name], rtol=1e-3, atol=1e-3)
+
+
+def test_frozen_weights_get_no_gradient_that_anomaly_detection_could_see() -> None:
+    layer, x = convolution(), images(2, 8, 6, 6)
+    layer.bias.requires_grad_(False)
+    y = layer(x)
+    found = y.grad_fn.apply(torch.ones_like(y))
+    assert [g is None for g in found] == [True, True, True, True, False, True]
+
+
+def test_statistics_follow_with_a_momentum_of_one() -> None:
+    net = Layers(nn.BatchNorm2d(8, momentum=1.0), nn.ReLU())
+    x = 1e-3 * images(8, 8, 5, 5)
+    net(x)
+    expected = x.double().transpose(0, 1).flatten(1).var(dim=1)
+    torch.testing.assert_close(net[0].running_var.double(), expected, rtol=1e-6, atol=0)
+
+
+def test_who_watches_everything_sees_everything() -> None:
+    class Calls(torch.overrides.TorchFunctionMode):
+        seen: ClassVar[list[str]] = []
+
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            self.seen.append(getattr(function, "__name__", ""))
+            return function(*args, **(kwargs or {}))
+
+    net, x = net_of_layers(), images(2, 8, 14, 15)
+    with Calls():
+        net(x)
+    assert Calls.seen.count("conv2d") == 4
+    seen = []
+    handle = torch.nn.modules.module.register_module_forward_hook(
+        lambda layer, *_: seen.append(layer)
+    )
+    net(x)
+    handle.remove()
+    assert {type(layer) for layer in seen} >= {layers.Conv2d, nn.BatchNorm2d, nn.MaxPool2d}
+
+
+def test_derivatives_forwards_are_torch_s() -> None:
+    net, x = net_of_layers().eval(), images(2, 8, 14, 15)
+    with torch.autograd.forward_ad.dual_level():
+        y = net(torch.autograd.forward_ad.make_dual(x, torch.ones_like(x)))
+        found = torch.autograd.forward_ad.unpack_dual(y).tangent
+    step = 1e-3
+    reference = copy.deepcopy(net).double()
+    ends = [reference(x.double() + sign * step) for sign in (1, -1)]
+    torch.testing.assert_close(
+        found.double(), (ends[0] - ends[1]) / (2 * step), rtol=1e-2, atol=1e-2
+    )
 
 
 def test_inputs_of_many_shapes_do_not_pile_up() -> None:
@@ -894,7 +1063,7 @@ def in_a_process(code: str, folder: Path, **environment: str) -> str:
 FRESH = """
 import logging, os, pathlib, shutil, sys, tempfile
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
-from ddcnn.kernels import chain, library, suitable
+from ddcnn.kernels import chain, kernel, library, suitable
 from ddcnn.kernels.images import gather_images
 copy = pathlib.Path(tempfile.mkdtemp())
 for path in library.FOLDER.glob("*.[ch]*"):

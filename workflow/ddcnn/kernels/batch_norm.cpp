@@ -164,8 +164,10 @@ Affine affine(const float* x, const Norm& n, long rows, int channels, bool train
         if (training) {
             // Beyond float32 a training has diverged: it shall see that in its loss.
             const double variance = std::isfinite(squares[c]) ? squares[c] / rows : NAN;
-            n.running_mean[c] += n.momentum * float(mean[c] - n.running_mean[c]);
-            n.running_var[c] += n.momentum * float(squares[c] / (rows - 1) - n.running_var[c]);
+            const auto follow = [&](float& running, double now) {
+                running = float((1.0 - n.momentum) * running + n.momentum * now);
+            };
+            follow(n.running_mean[c], mean[c]), follow(n.running_var[c], squares[c] / (rows - 1));
             saved[c] = float(mean[c]), saved[channels + c] = float(1 / std::sqrt(variance + n.epsilon));
         } else {
             saved[c] = n.running_mean[c], saved[channels + c] = 1 / std::sqrt(n.running_var[c] + n.epsilon);

@@ -10,110 +10,19 @@ import ctypes
 import math
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
+from ddcnn.kernels.kernel import BUFFERS, COUNT, PARAMETERS, Kernel, Link
 from ddcnn.kernels.library import DONE, kernels
 from ddcnn.kernels.suitable import CHANNELS_LAST
 
-# Numbered as in chain.cpp.
-Kind = Literal[
-    "convolution",
-    "first_layer",
-    "first_layer_pool",
-    "norm",
-    "norm_pool",
-    "pool",
-    "average",
-    "dense",
-    "dropout",
-]
-KINDS = get_args(Kind)
 NOWHERE = -1
 LINE = 64  # bytes of the cache; every place begins with one
 FLOAT = 4  # bytes
-PARAMETERS = ("weight", "bias")  # of a layer, in this order in chain.cpp; then
-BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
-
-
-class Link(ctypes.Structure):
-    """A kernel with the sizes of its input and its places in memory, as ``chain.cpp`` has it."""
-
-    _fields_ = (
-        *((name, ctypes.c_long) for name in ("kind", "images", "depth", "height", "width")),
-        *((name, ctypes.c_long) for name in ("channels", "channels_out", "window_depth")),
-        *((name, ctypes.c_long) for name in ("padding", "with_relu", "training")),
-        *((name, ctypes.c_long) for name in ("output", "d_input", "saved", "which", "largest")),
-        *((name, ctypes.c_double) for name in ("momentum", "epsilon")),
-    )
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """What a kernel is to compute.
-
-    Args:
-        kind: convolution (kernel of 3, stride 1), the same of a first layer, batch norm; pool: the
-            maximum of two pixels along every axis and ReLU; average over all pixels; dense layer;
-            dropout in training.
-        layer: whose weights it uses.
-        covers: number of layers that it stands for.
-        with_relu: after a batch norm alone or a dense layer.
-    """
-
-    kind: Kind
-    layer: nn.Module
-    covers: int = 1
-    with_relu: bool = False
-
-    @property
-    def convolves(self) -> bool:
-        return self.kind in ("convolution", "first_layer", "first_layer_pool")
-
-    @property
-    def reads_input(self) -> bool:
-        """In the backward pass."""
-        return self.kind not in ("pool", "average", "dropout")
-
-    @property
-    def reads_output(self) -> bool:
-        """In the backward pass, for the sign of what a ReLU has seen."""
-        return self.with_relu or "pool" in self.kind
-
-    def shape_after(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """Shape ``N, C, *spatial`` of outputs for inputs of a shape, of an average ``N, C``."""
-        batch, channels, *spatial = shape
-        if self.convolves:
-            margin = 2 * self.layer.padding[0] - 2
-            channels, spatial = self.layer.out_channels, [size + margin for size in spatial]
-        if "pool" in self.kind:
-            spatial = [size // 2 for size in spatial]
-        if self.kind == "average":
-            return batch, channels
-        if self.kind == "dense":
-            return batch, self.layer.out_features
-        return batch, channels, *spatial
-
-    def link(self, shape: Sequence[int]) -> Link:
-        """For inputs of a shape, without places in memory."""
-        batch, channels, *spatial = shape
-        link = Link(KINDS.index(self.kind), batch, *(1,) * (3 - len(spatial)), *spatial, channels)
-        window = 3 if self.convolves else 2
-        link.window_depth = window if len(spatial) == 3 else 1
-        link.with_relu = self.with_relu
-        if self.convolves:
-            link.channels_out, link.padding = self.layer.out_channels, self.layer.padding[0]
-        elif self.kind == "dense":
-            link.channels_out = self.layer.out_features
-        elif "norm" in self.kind:
-            link.training, link.epsilon = self.layer.training, self.layer.eps
-            link.momentum = self.layer.momentum
-        return link
 
 
 class _Places:
@@ -152,18 +61,21 @@ class Chain:
         self.keeps_output = kernels[-1].reads_output
         # Each with its place in the tables of addresses, where a kind of tensor follows another.
         count = len(kernels)
-        self._parameters = [
-            (kind * count + i, kernel.layer._parameters, name)
-            for kind, name in enumerate(PARAMETERS)
-            for i, kernel in enumerate(kernels)
-            if kernel.layer._parameters.get(name) is not None
-        ]
-        self._buffers = [
-            ((len(PARAMETERS) + kind) * count + i, kernel.layer._buffers, name)
-            for kind, name in enumerate(BUFFERS)
-            for i, kernel in enumerate(kernels)
-            if "norm" in kernel.kind and (kernel.layer.training or name != BUFFERS[-1])
-        ]
+        self._parameters: list[tuple[int, dict, str, tuple[int, ...]]] = []
+        self._buffers: list[tuple[int, dict, str, tuple[int, ...]]] = []
+        self._lacking: list[tuple[dict, str]] = []
+        for i, kernel in enumerate(kernels):
+            for name, its_shape in kernel.shapes().items():
+                number = (*PARAMETERS, *BUFFERS).index(name)
+                tensors, found = (
+                    (kernel.layer._parameters, self._parameters)
+                    if name in PARAMETERS
+                    else (kernel.layer._buffers, self._buffers)
+                )
+                if tensors[name] is None:
+                    self._lacking.append((tensors, name))
+                else:
+                    found.append((number * count + i, tensors, name, its_shape))
         # A dropout has factors in place of weights.
         self._dropouts = [
             (PARAMETERS.index("weight") * count + i, kernel.layer.p, shapes[i])
@@ -172,8 +84,8 @@ class Chain:
         ]
         self._gradients: Sequence[torch.Tensor] | None = None  # where ``learn`` leaves them
         self.norms = {i for i, kernel in enumerate(kernels) if "norm" in kernel.kind}
-        self.slots = [slot for slot, _, _ in self._parameters]
-        self.slots_of_factors = [slot for slot, _, _ in self._dropouts]
+        self.slots = [slot for slot, *_ in self._parameters]
+        self.slots_of_factors = [slot for slot, *_ in self._dropouts]
 
     def _place(self, sizes: list[int]) -> int:
         """Choose where things are; sizes in floats of the input, then of each output.
@@ -211,10 +123,10 @@ class Chain:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor | None:
         """Outputs of ``x``; None if weights do not lie in memory as the kernels read them."""
-        parameters = [held[name] for _, held, name in self._parameters]
-        addresses = self._addresses(parameters)
+        addresses = self._addresses()
         if addresses is None:
             return None
+        parameters = [held[name] for _, held, name, _ in self._parameters]
         factors = self._draw_factors(x, addresses)
         return _Apply.apply(x, self, addresses, factors, *parameters)
 
@@ -222,7 +134,10 @@ class Chain:
         self, x: torch.Tensor, labels: torch.Tensor, label_smoothing: float
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Set the gradients of all parameters; see :meth:`ddcnn.models.layers.Layers.learn`."""
-        parameters = [held[name] for _, held, name in self._parameters]
+        addresses = self._addresses()
+        if addresses is None:
+            return None
+        parameters = [held[name] for _, held, name, _ in self._parameters]
         if (
             not self.with_gradient
             or len(self.shape_out) > 2
@@ -232,9 +147,6 @@ class Chain:
             or labels.shape != x.shape[:1]
             or not (labels.is_cpu and labels.is_contiguous())
         ):
-            return None
-        addresses = self._addresses(parameters)
-        if addresses is None:
             return None
         factors = self._draw_factors(x, addresses)
         size = math.ceil(FLOAT * math.prod(self.shape_out) / LINE) * LINE
@@ -253,16 +165,22 @@ class Chain:
                 parameter.grad = gradient
         return loss, num_right
 
-    def _addresses(self, parameters: Sequence[torch.Tensor]) -> list[int | None] | None:
+    def _addresses(self) -> list[int | None] | None:
+        """Of all tensors of the layers; None if one is not as the kernels read it."""
         addresses: list[int | None] = [None] * (len(PARAMETERS + BUFFERS) * len(self.links))
-        for slot, tensor in zip(self.slots, parameters, strict=True):
-            if not _is_plain(tensor):
+        for slot, held, name, shape in (*self._parameters, *self._buffers):
+            tensor = held.get(name)
+            if tensor is None or not (
+                tensor.dtype == (torch.int64 if name == COUNT else torch.float32)
+                and tensor.shape == shape
+                and tensor.is_cpu
+                and tensor.is_contiguous()
+                and not tensor.is_neg()
+            ):
                 return None
             addresses[slot] = tensor.data_ptr()
-        for slot, held, name in self._buffers:
-            if name != BUFFERS[-1] and not _is_plain(held[name]):
-                return None
-            addresses[slot] = held[name].data_ptr()
+        if any(held.get(name) is not None for held, name in self._lacking):
+            return None
         return addresses
 
     def _draw_factors(self, x: torch.Tensor, addresses: list[int | None]) -> Sequence[torch.Tensor]:
@@ -315,15 +233,6 @@ class _Memory:
             self._free.append(self.block)
 
 
-def _is_plain(tensor: torch.Tensor | None) -> bool:
-    return (
-        tensor is not None
-        and tensor.dtype == torch.float32
-        and tensor.is_cpu
-        and tensor.is_contiguous()
-    )
-
-
 def _is_unwatched(parameter: torch.Tensor) -> bool:
     """Whether it wants a gradient, of which nobody is told."""
     return (
@@ -370,25 +279,61 @@ class _Apply(Function):
         return y
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        chain, (x, y, *parameters) = ctx.chain, ctx.saved_tensors
-        count, (of_x, _, _, _, *needed) = len(chain.links), ctx.needs_input_grad
-        dy = dy.contiguous(memory_format=CHANNELS_LAST[dy.ndim])
-        dx = chain.empty(chain.shape_in, dy) if of_x else None
-        gradients = _unflattened_like(parameters)
-        weights, of_weights = [None] * count * len(PARAMETERS), [None] * count * len(PARAMETERS)
-        rows = zip(chain.slots, parameters, gradients, needed, strict=True)
-        for slot, parameter, gradient, need in rows:
-            weights[slot] = parameter.data_ptr()
-            if need or slot % count in chain.norms:
-                of_weights[slot] = gradient.data_ptr()
-        for slot, factor in zip(chain.slots_of_factors, ctx.factors, strict=True):
-            weights[slot] = factor.data_ptr()
-        needing = (slot % count for slot, need in zip(chain.slots, needed, strict=True) if need)
-        first = 0 if of_x else min(needing)
-        kernels().chain_backward(
-            *(chain.links, count, first, _table(weights), *_at(x, ctx.memory.block, y, dy)),
-            *(_table(of_weights), *_at(dx)),
+        saved = ctx.saved_tensors
+        with torch.no_grad():
+            gradients = _gradients(ctx, dy, saved)
+        if torch.is_grad_enabled():  # somebody will want to derive them
+            depends_on = [tensor for tensor in (dy, *saved) if tensor is not None]
+            gradients = [_Once.apply(g, *depends_on) if g is not None else None for g in gradients]
+        dx, *of_parameters = gradients
+        return dx, None, None, None, *of_parameters
+
+
+def _gradients(
+    ctx: Any, dy: torch.Tensor, saved: Sequence[torch.Tensor | None]
+) -> list[torch.Tensor | None]:
+    """Of the input and the parameters of a chain, None where none is needed."""
+    chain, (of_x, _, _, _, *needed) = ctx.chain, ctx.needs_input_grad
+    # Whoever has kept the tensors may have changed their order in memory.
+    x, y, dy = map(_with_channels_last, (*saved[:2], dy.resolve_neg()))
+    parameters = [parameter.contiguous() for parameter in saved[2:]]
+    count = len(chain.links)
+    dx = chain.empty(chain.shape_in, dy) if of_x else None
+    gradients = _unflattened_like(parameters)
+    weights, of_weights = [None] * count * len(PARAMETERS), [None] * count * len(PARAMETERS)
+    rows = zip(chain.slots, parameters, gradients, needed, strict=True)
+    for slot, parameter, gradient, need in rows:
+        weights[slot] = parameter.data_ptr()
+        if need or slot % count in chain.norms:
+            of_weights[slot] = gradient.data_ptr()
+    for slot, factor in zip(chain.slots_of_factors, ctx.factors, strict=True):
+        weights[slot] = factor.data_ptr()
+    needing = (slot % count for slot, need in zip(chain.slots, needed, strict=True) if need)
+    first = 0 if of_x else min(needing)
+    kernels().chain_backward(
+        *(chain.links, count, first, _table(weights), *_at(x, ctx.memory.block, y, dy)),
+        *(_table(of_weights), *_at(dx)),
+    )
+    return [dx, *(g if need else None for g, need in zip(gradients, needed, strict=True))]
+
+
+def _with_channels_last(tensor: torch.Tensor | None) -> torch.Tensor | None:
+    if tensor is None:
+        return None
+    return tensor.contiguous(memory_format=CHANNELS_LAST[tensor.ndim])
+
+
+class _Once(Function):
+    """The first argument, which depends on the others in a way nobody can derive."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: torch.Tensor, *depends_on: torch.Tensor) -> torch.Tensor:
+        return gradient.clone()
+
+    @staticmethod
+    def backward(ctx: Any, _: torch.Tensor) -> None:
+        raise RuntimeError(
+            "the kernels of ddcnn have first derivatives alone; with DDCNN_KERNELS=torch in the "
+            "environment there are others"
         )
-        return dx, None, None, None, *gradients

@@ -12,12 +12,14 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import takewhile
+from operator import itemgetter
 from typing import Any
 
 import torch
 from torch import nn
 
-from ddcnn.kernels.chain import Chain, Kernel
+from ddcnn.kernels.chain import Chain
+from ddcnn.kernels.kernel import Kernel
 from ddcnn.kernels.suitable import suits
 
 LANES = 4  # channels come in multiples of it
@@ -45,14 +47,16 @@ class _Chained(nn.Module):
 
     def _chain_of(self, layers: Sequence[nn.Module], x: torch.Tensor) -> Chain | None:
         """Of the first layers, as many as there are kernels for."""
-        if not suits(x):  # each time: torch's layers choose the order in memory themselves
+        # Each time: torch's layers choose the order in memory themselves.
+        if not layers or not suits(x):
             return None
         chains = self.__dict__.setdefault("_chains", {})
-        key = (len(layers), x.shape, x.requires_grad, torch.is_grad_enabled())
+        of_gradients = x.requires_grad, torch.is_grad_enabled()
+        key = (layers[0], len(layers), x.shape, layers[0].training, *of_gradients)
         state = [_state(layer) for layer in layers]
         made_for, chain = chains.get(key, (None, None))
         if made_for != state:
-            if len(chains) == MOST_CHAINS:
+            if len(chains) >= MOST_CHAINS:
                 chains.clear()
             chain = _chain(layers, x)
             chains[key] = state, chain
@@ -89,6 +93,24 @@ class GlobalAverage(_Chained):
 CONVOLUTION = {1: nn.Conv1d, 2: Conv2d, 3: Conv3d}
 BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
+
+
+_OF_CONVOLUTIONS = itemgetter(
+    *("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups"),
+    "padding_mode",
+)
+_OF_NORMS = itemgetter("num_features", "eps", "momentum", "affine", "track_running_stats")
+_OF_POOLING = itemgetter(
+    "kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices"
+)
+# By kind of layer, on which of its settings a kernel depends.
+SETTINGS = {
+    **dict.fromkeys((Conv2d, Conv3d), _OF_CONVOLUTIONS),
+    **dict.fromkeys((nn.BatchNorm2d, nn.BatchNorm3d), _OF_NORMS),
+    **dict.fromkeys((nn.MaxPool2d, nn.MaxPool3d), _OF_POOLING),
+    nn.Linear: itemgetter("in_features", "out_features"),
+    nn.Dropout: itemgetter("p"),
+}
 
 
 class Layers(nn.Sequential, _Chained):
@@ -135,19 +157,21 @@ def _flat(layers: nn.Sequential) -> Iterator[nn.Module]:
 
 
 def _is_unwatched(layer: nn.Module) -> bool:
-    """Whether nobody waits for the layer to be called."""
+    """Whether nobody waits for the layer to be called, or does something in its place."""
     return not (
         layer._forward_hooks
         or layer._forward_pre_hooks
         or layer._backward_hooks
         or layer._backward_pre_hooks
+        or "forward" in layer.__dict__
     )
 
 
 def _state(layer: nn.Module) -> tuple:
     """What may change while a net is in use, of what a chain is made for."""
-    kept = layer.__dict__
-    return layer, layer.training, kept.get("momentum"), kept.get("p")
+    kept, kind = layer.__dict__, type(layer)
+    settings = SETTINGS[kind](kept) if kind in SETTINGS else None
+    return layer, kind, kept["training"], settings, *kept["_parameters"], *kept["_buffers"]
 
 
 def _chain(layers: Sequence[nn.Module], x: torch.Tensor) -> Chain | None:
@@ -160,7 +184,7 @@ def _chain(layers: Sequence[nn.Module], x: torch.Tensor) -> Chain | None:
             layers = layers[1:]
             continue
         kernel = _kernel(layers, shape, differentiable)
-        if kernel is None:
+        if kernel is None or not kernel.is_complete():
             break
         found.append(kernel)
         shape, differentiable = kernel.shape_after(shape), True
