@@ -310,7 +310,7 @@ def test_learning_in_one_call_is_a_forward_and_a_backward_pass(
     other = copy.deepcopy(net)
     for number in range(3):  # the second time gradients of the first one are there
         torch.manual_seed(number)
-        loss, num_right = net.learn(x, labels, smoothing)
+        loss, num_right = net.learn_in_one_call(x, labels, smoothing)
         torch.manual_seed(number)
         outputs = other(x)
         expected = nn.functional.cross_entropy(outputs, labels, label_smoothing=smoothing)
@@ -349,7 +349,7 @@ def test_the_cross_entropy(
     x = torch.zeros(rows, 4 * classes)
     x[:, :classes] = scale * torch.randn(rows, classes)
     labels = torch.randint(0, classes, (rows,))
-    loss, num_right = Layers(layer).learn(x, labels, smoothing)
+    loss, num_right = Layers(layer).learn_in_one_call(x, labels, smoothing)
     reference = copy.deepcopy(layer).double()
     logits = reference(x.double())
     reference.weight.grad = None
@@ -367,7 +367,7 @@ def test_logits_that_are_no_numbers_are_no_loss() -> None:
     net = Layers(nn.Linear(8, 4))
     x = torch.randn(3, 8)
     x[1, 2] = torch.nan
-    loss, _ = net.learn(x, torch.zeros(3, dtype=torch.int64))
+    loss, _ = net.learn_in_one_call(x, torch.zeros(3, dtype=torch.int64))
     assert loss.isnan()
 
 
@@ -375,7 +375,7 @@ def test_of_equal_logits_the_first_decides() -> None:
     net = Layers(nn.Linear(8, 4))
     for weight in net.parameters():
         nn.init.zeros_(weight)
-    _, num_right = net.learn(torch.randn(3, 8), torch.tensor([0, 1, 0]))
+    _, num_right = net.learn_in_one_call(torch.randn(3, 8), torch.tensor([0, 1, 0]))
     assert num_right == 2
 
 
@@ -437,7 +437,7 @@ def test_what_is_not_learned_in_one_call_changes_nothing(change: Callable[..., N
     x, labels = images(6, 1, 8, 8), torch.arange(6)
     before = copy.deepcopy(net.state_dict())
     change(net, x, labels)
-    assert net.learn(x, labels) is None
+    assert net.learn_in_one_call(x, labels) is None
     assert all(weight.grad is None for weight in net.parameters())
     assert same({k: v for k, v in net.state_dict().items() if k in before}, before) or (
         change in (shared, of_another_layer)
@@ -448,7 +448,9 @@ def test_what_is_not_learned_in_one_call_changes_nothing(change: Callable[..., N
     "labels", [torch.zeros(6), torch.zeros(5, dtype=torch.int64), torch.zeros(6, 2, dtype=int)]
 )
 def test_other_labels_are_torch_s(labels: torch.Tensor) -> None:
-    assert models.build("vgg", (8, 8, 1), 10, 8).learn(images(6, 1, 8, 8), labels) is None
+    assert (
+        models.build("vgg", (8, 8, 1), 10, 8).learn_in_one_call(images(6, 1, 8, 8), labels) is None
+    )
 
 
 def test_gradients_of_learning_are_those_of_the_last_batch_whatever_its_size() -> None:
@@ -456,7 +458,7 @@ def test_gradients_of_learning_are_those_of_the_last_batch_whatever_its_size() -
     net, labels = models.build("vgg", (8, 8, 1), 10, 8), torch.arange(6)
     for batch in (6, 4, 6):
         x = images(batch, 1, 8, 8, seed=batch)
-        net.learn(x, labels[:batch])
+        net.learn_in_one_call(x, labels[:batch])
         found = {name: gradient.clone() for name, gradient in gradients(net).items()}
         net.zero_grad()
         nn.functional.cross_entropy(net(x), labels[:batch]).backward()

@@ -694,15 +694,17 @@ def test_steps_in_one_call_train_as_steps_of_torch_s_do(monkeypatch: pytest.Monk
         _, progress = train(make_images(augment=True), settings, net=net)
         return progress, nn.utils.parameters_to_vector(net.parameters())
 
-    learn = Layers.learn
+    learn = Layers.learn_in_one_call
     learned = []
     monkeypatch.setattr(
-        Layers, "learn", lambda *arguments: learned.append(learn(*arguments)) or learned[-1]
+        Layers,
+        "learn_in_one_call",
+        lambda *arguments: learned.append(learn(*arguments)) or learned[-1],
     )
     progress, weights = trained()
     assert learned
     assert None not in learned
-    monkeypatch.setattr(Layers, "learn", lambda *_: None)
+    monkeypatch.setattr(Layers, "learn_in_one_call", lambda *_: None)
     expected, expected_weights = trained()
     torch.testing.assert_close(weights, expected_weights, rtol=1e-3, atol=1e-4)
     for row, other in zip(progress.history, expected.history, strict=True):

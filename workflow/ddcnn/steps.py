@@ -19,7 +19,6 @@ from ddcnn.checkpoint import random_states, restore_random_states
 from ddcnn.device import Device
 from ddcnn.kernels.library import kernels
 from ddcnn.kernels.suitable import CHANNELS_LAST
-from ddcnn.models.layers import Layers
 from ddcnn.optimizers import AdamW, Sgd
 from ddcnn.tasks import Classification, Task
 
@@ -66,14 +65,12 @@ class Step:
     def _learned(
         self, inputs: torch.Tensor, labels: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """Gradients in one call, where there is one for all of this."""
-        if (
-            not isinstance(self.net, Layers)
-            or not isinstance(self.task, Classification)
-            or self.precision != "float32"
-        ):
+        """Loss and merit, with all gradients set, of nets that can: ``ddcnn.models.layers.Layers``."""
+        learn = getattr(self.net, "learn_in_one_call", None)
+        classifies = isinstance(self.task, Classification)
+        if learn is None or not classifies or self.precision != "float32":
             return None
-        return self.net.learn(inputs, labels, self.label_smoothing)
+        return learn(inputs, labels, self.label_smoothing)
 
     def _step(
         self, inputs: torch.Tensor, labels: torch.Tensor, learning_rate: float | torch.Tensor

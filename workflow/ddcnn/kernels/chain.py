@@ -133,7 +133,7 @@ class Chain:
     def learn(
         self, x: torch.Tensor, labels: torch.Tensor, label_smoothing: float
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """Set the gradients of all parameters; see :meth:`ddcnn.models.layers.Layers.learn`."""
+        """Set the gradients of all parameters; see :class:`ddcnn.models.layers.Layers`."""
         addresses = self._addresses()
         if addresses is None:
             return None

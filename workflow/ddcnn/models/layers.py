@@ -124,7 +124,7 @@ class Layers(nn.Sequential, _Chained):
             layers = layers[max(done, 1) :]
         return x
 
-    def learn(
+    def learn_in_one_call(
         self, x: torch.Tensor, labels: torch.Tensor, label_smoothing: float = 0.0
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Set the gradients of all weights by the mean cross-entropy of the outputs.
