@@ -65,7 +65,7 @@ class Step:
     def _learned(
         self, inputs: torch.Tensor, labels: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """Loss and merit, with all gradients set, of nets that can: ``ddcnn.models.layers.Layers``."""
+        """Loss and merit with gradients set, of nets that can: ``ddcnn.models.layers.Layers``."""
         learn = getattr(self.net, "learn_in_one_call", None)
         classifies = isinstance(self.task, Classification)
         if learn is None or not classifies or self.precision != "float32":
