@@ -423,12 +423,20 @@ def evaluated(net: Layers, x: torch.Tensor, y: torch.Tensor) -> None:
     net.eval()
 
 
+def of_a_class_of_the_users(net: Layers, x: torch.Tensor, y: torch.Tensor) -> None:
+    class Mine(type(net)):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x.abs())
+
+    net.__class__ = Mine
+
+
 @pytest.mark.parametrize(
     "change",
     [
         *(frozen, shared, with_hook_on_layer, with_hook_on_net, with_hook_on_weight),
         *(with_later_hook_on_weight, of_another_layer, of_unknown_class, of_negative_class),
-        *(of_wanted_input, evaluated),
+        *(of_wanted_input, evaluated, of_a_class_of_the_users),
     ],
 )
 def test_what_is_not_learned_in_one_call_changes_nothing(change: Callable[..., None]) -> None:
@@ -479,6 +487,11 @@ def test_gathered_images_have_the_bits_of_torch_s(shape: list[int], images: int,
     scale, offset = torch.rand(shape[-1]), torch.randn(shape[-1])
     expected = pixels[index].float().mul(scale).add(offset)
     assert torch.equal(gather_images(pixels, index, scale, offset), expected)
+
+
+def test_images_with_factors_of_another_type_are_torch_s() -> None:
+    pixels, factors = torch.zeros(3, 4, 4, 1, dtype=torch.uint8), torch.ones(1, dtype=torch.float64)
+    assert gather_images(pixels, torch.tensor([0]), factors, factors) is None
 
 
 @pytest.mark.parametrize("index", [[0, 3], [-1], [2**40]])

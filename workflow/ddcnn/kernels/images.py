@@ -27,6 +27,7 @@ def gather_images(
     if (
         pixels.dtype != torch.uint8
         or index.dtype != torch.int64
+        or {scale.dtype, offset.dtype} != {torch.float32}
         or not all(each.is_cpu and each.is_contiguous() for each in (pixels, index))
         or not suit_here()
     ):

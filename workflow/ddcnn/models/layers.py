@@ -142,7 +142,9 @@ class Layers(nn.Sequential, _Chained):
             nothing has been done.
         """
         layers = tuple(_flat(self))
-        if x.requires_grad or not all(map(_is_unwatched, (self, *layers))):
+        # A class made from this one may compute something else.
+        is_sequence = type(self).forward is Layers.forward
+        if x.requires_grad or not (is_sequence and all(map(_is_unwatched, (self, *layers)))):
             return None
         chain = self._chain_of(layers, x)
         if chain is None or chain.covers < len(layers):
