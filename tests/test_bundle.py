@@ -14,7 +14,7 @@ import ddcnn
 from ddcnn.__main__ import main
 from ddcnn.bundle.export import export_onnx, export_torch, real_images
 from ddcnn.bundle.file import Bundle, read_bundle, write_bundle
-from ddcnn.bundle.stage import bundle_run, wilson
+from ddcnn.bundle.stage import bundle_run
 from ddcnn.checkpoint import load_weights
 from ddcnn.errors import DamagedResult, InputError
 from ddcnn.files import read_json, read_npz
@@ -213,14 +213,6 @@ def test_damaged_weights_are_not_bundled(run, tmp_path):
     with pytest.raises(DamagedResult, match="digest"):
         bundle_run(*nets, plan, card, run.folder, {}, "", tmp_path / "out.safetensors")
     assert not (tmp_path / "out.safetensors").exists()
-
-
-def test_the_interval_of_a_share_is_wilsons():
-    from scipy.stats import binomtest
-
-    for successes, trials in ((0, 12), (7, 12), (1790, 2000)):
-        expected = binomtest(successes, trials).proportion_ci(method="wilson")
-        assert wilson(successes, trials) == pytest.approx((expected.low, expected.high), abs=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["view", "signals", "whole"])

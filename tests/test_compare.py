@@ -107,9 +107,10 @@ def test_the_interval_knows_which_images_both_decide_alike(finished):
     nets = ("vgg-w16", "vgg-w8")
     keys = [f"blobs/{net}/whole/seed0/global" for net in nets]
     one, two = (each[key] for each, key in zip(merits, keys, strict=True))
-    gained, lost = (two & ~one).mean(), (one & ~two).mean()
-    error = np.sqrt((gained + lost - (gained - lost) ** 2) / len(one))
-    assert row["difference"] == pytest.approx(gained - lost)
+    gained, lost = (two & ~one).sum(), (one & ~two).sum()
+    assert row["difference"] == pytest.approx((gained - lost) / len(one))
+    gained, lost, count = gained + 0.5, lost + 0.5, len(one) + 2  # Agresti and Min
+    error = np.sqrt(gained + lost - (gained - lost) ** 2 / count) / count
     assert (row["high"] - row["low"]) / 2 == pytest.approx(stats.norm.ppf(0.975) * error, rel=1e-3)
     assert pd.isna(row["p"])
 

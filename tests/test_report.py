@@ -15,7 +15,7 @@ from ddcnn.figures import style
 from ddcnn.figures.boxes import average_over_tiles, count_tiles, layers
 from ddcnn.report import write_report
 from ddcnn.report.comparison import NO_DIFFERENCE, compare, comparison_table
-from ddcnn.report.statistics import binomial_error, paired_difference, student_95
+from ddcnn.report.statistics import paired_difference, student_95
 from ddcnn.report.study import Run, Study, studies_of
 from ddcnn.report.summary import headline, mean_over_seeds, summary_table
 from ddcnn.report.words import findings, in_points, seconds
@@ -235,6 +235,7 @@ def test_paired_difference_of_one_seed_is_the_interval_of_discordant_pairs():
     second = np.array([[1, 0, 1, 0, 0, 1, 1, 0, 1, 0]], dtype=bool)
     gained, lost, n = 3, 1, 10
     difference = paired_difference(first, second)
+    gained, lost, n = gained + 0.5, lost + 0.5, n + 2  # Agresti and Min
     error = np.sqrt(gained + lost - (gained - lost) ** 2 / n) / n
     assert difference.value == pytest.approx(0.2)
     assert difference.margin == pytest.approx(1.96 * error, rel=1e-3)
@@ -258,8 +259,18 @@ def test_students_quantiles_agree_with_scipy():
         assert student_95(degrees) == pytest.approx(stats.t.ppf(0.975, degrees), rel=2e-3)
 
 
-def test_binomial_error():
-    assert binomial_error(0.9, 2000) == pytest.approx(0.006708, abs=1e-6)
+def test_few_images_on_which_two_agree_leave_a_doubt():
+    right = np.ones((3, 9), dtype=bool)
+    difference = paired_difference(right, right)
+    assert difference.value == 0
+    assert 0.1 < difference.margin < 0.3
+    many = paired_difference(np.ones((1, 10_000), dtype=bool), np.ones((1, 10_000), dtype=bool))
+    assert many.margin < 3 / 10_000
+
+
+def test_merits_of_a_regression_that_agree_differ_by_nothing():
+    merits = np.random.default_rng(0).normal(size=(1, 9))
+    assert paired_difference(merits, merits).margin == 0
 
 
 def test_no_difference_is_claimed_inside_its_interval(tmp_path):

@@ -15,7 +15,7 @@ from ddcnn.report.cost import sketch_cost
 from ddcnn.report.decisions import sketch_agreement, sketch_reliability
 from ddcnn.report.mistakes import sketch_mistakes, worst_mistakes
 from ddcnn.report.opening import three_sentences
-from ddcnn.report.statistics import binomial_error, score_margin
+from ddcnn.report.statistics import score_interval, wilson
 from ddcnn.report.study import Run, Study, studies_of
 from ddcnn.report.table import method_rows, run_rows
 from ddcnn.report.timeline import bars_of, pauses_of, sketch_timeline
@@ -100,10 +100,17 @@ def test_nothing_beats_a_point_of_the_front():
 
 
 def test_the_interval_of_a_score_knows_images_and_seeds():
-    one = score_margin(0.01, float("nan"), 1)
-    assert one == pytest.approx(1.96 * 0.01)
+    assert score_interval(0.8, (0.77, 0.81), float("nan"), 1) == (0.77, 0.81)
     margin = stats.t.ppf(0.975, 4) * 0.02 / np.sqrt(5)
-    assert score_margin(0.01, 0.02, 5) == pytest.approx(np.hypot(one, margin), rel=1e-4)
+    expected = 0.8 - np.hypot(0.03, margin), 0.8 + np.hypot(0.01, margin)
+    assert score_interval(0.8, (0.77, 0.81), 0.02, 5) == pytest.approx(expected, rel=1e-4)
+    assert score_interval(0.99, (0.9, 0.999), 0.02, 5)[1] == 1
+
+
+@pytest.mark.parametrize(("right", "num_images"), [(9, 9), (0, 9), (1, 1), (1790, 2000)])
+def test_the_interval_of_a_share_is_wilsons(right, num_images):
+    expected = stats.binomtest(right, num_images).proportion_ci(method="wilson")
+    assert wilson(right, num_images) == pytest.approx((expected.low, expected.high), abs=1e-6)
 
 
 def test_the_table_has_mean_spread_and_interval_of_every_method(study):
@@ -112,10 +119,11 @@ def test_the_table_has_mean_spread_and_interval_of_every_method(study):
         scores = [run.evaluation["methods"][row["method"]]["accuracy_test"] for run in runs]
         assert row["score"] == pytest.approx(np.mean(scores))
         assert row["score_spread"] == pytest.approx(np.std(scores, ddof=1))
-        by_images = 1.96 * binomial_error(np.mean(scores), len(runs[0].labels))
+        num_images, score = len(runs[0].labels), np.mean(scores)
         by_seeds = stats.t.ppf(0.975, 2) * np.std(scores, ddof=1) / np.sqrt(3)
-        width = row["score_high"] - row["score_low"]
-        assert width == pytest.approx(2 * np.hypot(by_images, by_seeds), rel=1e-3)
+        low, high = np.hypot(np.subtract(wilson(score * num_images, num_images), score), by_seeds)
+        assert row["score_low"] == pytest.approx(score - low, rel=1e-6)
+        assert row["score_high"] == pytest.approx(score + high, rel=1e-6)
     assert method_rows(study)[0]["method"] == "global"
     assert len(list(run_rows(study))) == 3 * len(method_rows(study))
 

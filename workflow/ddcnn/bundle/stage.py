@@ -12,6 +12,7 @@ from ddcnn.bundle.card import card_text
 from ddcnn.bundle.file import Bundle, Tensors, read_weights, write_bundle
 from ddcnn.evaluation import SMALLEST_PROBABILITY, r2
 from ddcnn.files import read_json, read_npz, write_aside
+from ddcnn.report.statistics import wilson
 from ddcnn.tasks import Task, task_of
 
 log = logging.getLogger(__name__)
@@ -125,14 +126,6 @@ def _interval(path: Path, method: str, task: Task) -> dict[str, Any]:
         low, high = wilson(int((predicted.argmax(axis=1) == truth).sum()), len(truth))
         kind = "Wilson's binomial interval over the test images"
     return {"low": low, "high": high, "samples": len(truth), "kind": kind}
-
-
-def wilson(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float]:
-    """Interval of a share (Wilson 1927); unlike p ± z s it never leaves 0 to 1."""
-    share, square = successes / trials, z * z / trials
-    middle = (share + square / 2) / (1 + square)
-    reach = z / (1 + square) * (share * (1 - share) / trials + square / (4 * trials)) ** 0.5
-    return middle - reach, middle + reach
 
 
 def _bootstrap(predicted: np.ndarray, truth: np.ndarray) -> tuple[float, float]:

@@ -202,7 +202,7 @@ def _write_headings(
     axes: Axes, layout: _Layout, image: np.ndarray, boxes: Boxes, view: np.ndarray | None
 ) -> None:
     tile = image[slices(next(iter(boxes.values())))]
-    jobs = "1 tile" if len(boxes) == 1 else f"{len(boxes)} tiles, one job each"
+    jobs = "1 tile" if len(boxes) == 1 else f"{len(boxes)} tiles, one net each"
     headings = [
         (0.0, "One image" if image.ndim == 3 else "One volume", size_text(image.shape[:-1])),
         (layout.tiles_left, jobs, size_text(tile.shape[:-1])),

@@ -59,7 +59,7 @@ def signal_picture(signal: np.ndarray, boxes: Boxes, view: np.ndarray | None = N
     below.spines["left"].set_visible(False)
     below.set_xlabel("time (samples)")
     tile = len(np.arange(len(signal))[slices(next(iter(boxes.values())))])
-    jobs = "1 tile" if len(boxes) == 1 else f"{len(boxes)} tiles, one job each"
+    jobs = "1 tile" if len(boxes) == 1 else f"{len(boxes)} tiles, one net each"
     shown = f"; the first {MOST_LANES}" if len(boxes) > MOST_LANES else ""
     direct_title(top, "One signal", f"{len(signal)} samples")
     direct_title(below, jobs, f"{tile} samples each{shown}")

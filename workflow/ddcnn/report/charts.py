@@ -11,7 +11,7 @@ from ddcnn import figures
 from ddcnn.errors import DamagedResult
 from ddcnn.report.comparison import TEST, comparison_table
 from ddcnn.report.sketch import MOST_TILINGS, Sketch, left_out
-from ddcnn.report.statistics import binomial_error, mean_error
+from ddcnn.report.statistics import NORMAL_95, mean_error, wilson
 from ddcnn.report.study import Run, Study
 from ddcnn.tiles import VIEW
 
@@ -102,13 +102,21 @@ def standard_error(study: Study, row: pd.Series) -> float:
     return float(np.hypot(images, row[f"{study.score}_test_spread"] / np.sqrt(row["seeds"])))
 
 
+def interval_by_images(study: Study, decomposition: str, method: str) -> tuple[float, float]:
+    """95 % interval of a method's test score by the choice of test images alone."""
+    runs = study.by_decomposition[decomposition]
+    score = study.mean_of(decomposition, method)[f"{study.score}_test"]
+    if study.is_regression:
+        margin = NORMAL_95 * float(np.mean([mean_error(run.merits(method)) for run in runs]))
+        return score - margin, score + margin
+    num_images = len(runs[0].labels)
+    return wilson(score * num_images, num_images)
+
+
 def error_by_images(study: Study, decomposition: str, method: str) -> float:
     """Standard error of a method's test score that comes from the choice of test images."""
-    runs = study.by_decomposition[decomposition]
-    if study.is_regression:
-        return float(np.mean([mean_error(run.merits(method)) for run in runs]))
-    accuracy = study.mean_of(decomposition, method)["accuracy_test"]
-    return binomial_error(accuracy, len(runs[0].labels))
+    low, high = interval_by_images(study, decomposition, method)
+    return (high - low) / (2 * NORMAL_95)
 
 
 def _bars(study: Study) -> str:

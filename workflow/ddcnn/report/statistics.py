@@ -1,10 +1,10 @@
-"""How sure a result is: standard errors of scores and of paired differences."""
+"""How sure a result is: intervals of scores and of paired differences."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-NORMAL_95 = 1.960
+NORMAL_95 = 1.959964
 
 
 class Difference(NamedTuple):
@@ -21,24 +21,36 @@ class Difference(NamedTuple):
         return abs(self.value) > self.margin
 
 
-def binomial_error(accuracy: float, num_images: int) -> float:
-    """Standard error of an accuracy that was measured on ``num_images`` images."""
-    return float(np.sqrt(accuracy * (1 - accuracy) / num_images))
+def wilson(successes: float, trials: int) -> tuple[float, float]:
+    """95 % interval of a share (Wilson 1927).
+
+    Unlike p ± z s it never leaves 0 to 1, and is not of width 0 where all or none succeed.
+    """
+    share, square = successes / trials, NORMAL_95**2 / trials
+    middle = (share + square / 2) / (1 + square)
+    reach = NORMAL_95 / (1 + square) * np.sqrt((share * (1 - share) + square / 4) / trials)
+    return float(middle - reach), float(middle + reach)
 
 
-def score_margin(error_by_images: float, spread: float, num_seeds: int) -> float:
-    """Half-width of a score's 95 % interval: chance of the test images and of the training.
+def score_interval(
+    score: float, by_images: tuple[float, float], spread: float, num_seeds: int
+) -> tuple[float, float]:
+    """95 % interval of a score: chance of the test images and of the training.
+
+    On either side the two distances are added as squares (Zou and Donner 2008).
 
     Args:
-        error_by_images: standard error that comes from the choice of the test images.
+        score: mean over the seeds, at most 1.
+        by_images: its interval by the choice of the test images.
         spread: standard deviation over the seeds; not a number with one seed, whose interval knows
             nothing of the training's chance.
         num_seeds: trainings.
     """
-    margin = NORMAL_95 * error_by_images
     if num_seeds < 2:
-        return margin
-    return float(np.hypot(margin, student_95(num_seeds - 1) * spread / np.sqrt(num_seeds)))
+        return by_images
+    by_seeds = student_95(num_seeds - 1) * spread / np.sqrt(num_seeds)
+    low, high = (np.hypot(end - score, by_seeds) for end in by_images)
+    return float(score - low), float(min(score + high, 1.0))
 
 
 def mean_error(merits: np.ndarray) -> float:
@@ -51,7 +63,9 @@ def paired_difference(first: np.ndarray, second: np.ndarray) -> Difference:
 
     Two sources of chance are added as squares: which images are in the test split (images that
     both decide alike cancel), and, with two or more seeds, the training (Student's interval over
-    the seeds). With one seed the second one is unknown and missing from the margin.
+    the seeds). With one seed the second one is unknown and missing from the margin. Of decisions
+    the first one has half a count more in each cell of the table "right or wrong by either"
+    (Agresti and Min 2005): that two agree on a few images does not mean that they always will.
 
     Args:
         first: ``S, N``: for each seed and image, is the decision right (bool); or of a regression
@@ -60,7 +74,7 @@ def paired_difference(first: np.ndarray, second: np.ndarray) -> Difference:
     """
     difference = first.astype(float) - second.astype(float)
     num_seeds, num_images = difference.shape
-    margin = NORMAL_95 * difference.mean(axis=0).std() / np.sqrt(num_images)
+    margin = NORMAL_95 * _error_by_images(difference.mean(axis=0), first.dtype == bool)
     p_value = None
     if num_seeds > 1:
         by_seed = difference.mean(axis=1)
@@ -68,6 +82,14 @@ def paired_difference(first: np.ndarray, second: np.ndarray) -> Difference:
         margin = np.hypot(margin, student_95(num_seeds - 1) * scatter)
         p_value = _p_value(by_seed.mean(), scatter, num_seeds - 1)
     return Difference(float(difference.mean()), float(margin), num_seeds, p_value)
+
+
+def _error_by_images(differences: np.ndarray, of_decisions: bool) -> float:
+    """Standard error of the mean of ``N`` differences."""
+    more = 0.5 * of_decisions
+    count = len(differences) + 4 * more
+    squares = np.square(differences).sum() + 2 * more
+    return float(np.sqrt(squares - differences.sum() ** 2 / count) / count)
 
 
 def _p_value(mean: float, scatter: float, degrees: int) -> float:

@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from ddcnn.report.charts import error_by_images
+from ddcnn.report.charts import interval_by_images
 from ddcnn.report.comparison import comparison_table
 from ddcnn.report.decisions import mean_calibration_error
-from ddcnn.report.statistics import score_margin
+from ddcnn.report.statistics import score_interval
 from ddcnn.report.study import Study
 from ddcnn.report.summary import summary_table
 from ddcnn.report.trainings import Training
@@ -35,17 +35,17 @@ def _difference(row: dict[str, Any]) -> dict[str, Any]:
 def _measured(study: Study, row: dict[str, Any]) -> dict[str, Any]:
     slug, method = row["decomposition"], row["method"]
     score = row[f"{study.score}_test"]
-    margin = score_margin(
-        error_by_images(study, slug, method), row[f"{study.score}_test_spread"], row["seeds"]
-    )
+    spread = row[f"{study.score}_test_spread"]
+    by_images = interval_by_images(study, slug, method)
+    low, high = score_interval(score, by_images, spread, row["seeds"])
     runs = study.by_decomposition[slug]
     return {
         "label": study.label_of(slug),
         "is_best": slug == study.best and method == "cnn-dnn",
         "score": score,
-        "score_spread": row[f"{study.score}_test_spread"],
-        "score_low": score - margin,
-        "score_high": score + margin,
+        "score_spread": spread,
+        "score_low": low,
+        "score_high": high,
         "calibration": None if study.is_regression else mean_calibration_error(runs, method),
     }
 

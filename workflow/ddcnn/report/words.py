@@ -208,8 +208,8 @@ def steps(study: Study) -> Iterator[str]:
     labels = [runs[0].label for runs in study.decomposed.values()]
     yield f"Every {study.noun} was cut in {count(len(labels), 'way')}: {'; '.join(labels)}."
     yield (
-        "One small CNN per tile, the local net, was trained by a job of its own, without any "
-        "communication between the jobs."
+        "One small CNN per tile, the local net, was trained on its own, without any communication "
+        "with the others."
     )
     turned = (
         "all local predictions into one prediction"
