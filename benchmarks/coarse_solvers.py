@@ -82,6 +82,11 @@ def main() -> None:
                 for s in SOLVERS
             }
         )
+    if not rows:
+        parser.error(
+            f"{options.results}/local has no local nets of several seeds; run Snakemake with "
+            "config/study-overlap.yaml and config/study-grid.yaml first"
+        )
     write_theme("coarse-solvers", rows, str(__doc__))
 
 

@@ -36,6 +36,8 @@ def options_of(text: str, repeats: int | None) -> argparse.ArgumentParser:
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """The options; a quick run has one counted round."""
     options = parser.parse_args()
+    if getattr(options, "repeats", 1) < 1:
+        parser.error(f"--repeats: {options.repeats} is not a number of rounds from 1")
     if options.quick and hasattr(options, "repeats"):
         options.repeats = 1
     return options

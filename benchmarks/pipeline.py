@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from common import options_of, parse, spread, summary, write_theme
-from project import make_project, run
+from project import PROJECT, make_project, run
 
+from ddcnn.commands.configuration_file import read_experiment
 from ddcnn.configuration import schema
 from ddcnn.files import read_json
 from ddcnn.job_times import measured_seconds
@@ -91,8 +92,13 @@ def cases(options: Any) -> list[tuple[str, int, dict[str, Any] | None]]:
             per_job = [1]
         chosen += [(str(tiles), k, configuration(tiles, options.epochs, k)) for k in per_job]
     if not options.no_quickstart:
-        chosen.append(("quickstart", 1, None))
+        chosen.append(("quickstart", quickstart_per_job(), None))
     return chosen
+
+
+def quickstart_per_job() -> int:
+    """As config/config.yaml has it."""
+    return read_experiment(PROJECT / "config" / "config.yaml").settings[KEY]
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from ddcnn.configuration import load_experiment
 from ddcnn.jobs import Job, experiment_jobs
 from ddcnn.packs import AWAITED, WHOLE, local_rules
 from ddcnn.tiles import Tiling
-from workflow_runs import make_project, snakemake
+from workflow_runs import make_project, planned_jobs, snakemake
 
 CONFIG = {
     "experiment": "graph",
@@ -46,6 +46,15 @@ def planned_by_snakemake(folder: Path, config: dict, jobs: list[Job]) -> dict[st
         planned[name] = {writer[path] for path in read.split(", ") if path in writer}
         assert all(path in writer for path in read.split(", ") if path)
     return planned
+
+
+def test_the_quiet_dry_run_of_the_documents_counts_all_jobs(tmp_path):
+    project = make_project(tmp_path / "project")
+    config = project / "graph.yaml"
+    config.write_text(yaml.safe_dump(CONFIG))
+    counted = planned_jobs(project, config, "--quiet", "rules")
+    assert counted == planned_jobs(project, config)
+    assert sum(counted.values()) == len(experiment_jobs(load_experiment(CONFIG)))
 
 
 ALL = ["mean", "coherent", "transfer", "small", "ensemble"]

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -207,7 +208,7 @@ def test_a_decomposition_adds_the_view_as_the_last_subdomain():
         ("blocks", "29x1", 0, ["grid", "29 tiles", "28 pixels"]),
         ("blocks", "2x2", 28, ["overlap", "28", "not smaller", "28 pixels", "fits is 26"]),
         ("blocks", "2x2", 10**400, ["overlap", "000", "not smaller"]),
-        ("blocks", "20x1", 0, ["grid", "20 tiles", "coincide"]),
+        ("blocks", "20x1", 0, ["grid", "20 tiles", "coincide", "most 14 tiles", "overlap of 8"]),
         ("interleaved", "3x2", 0, ["grid", "3x2", "does not divide", "1, 2, 4, 7, 14, 28"]),
         ("blocks", "2x2", "4x4x4", ["overlap", "4x4x4", "3 axes", "2x2"]),
         ("blocks", "0x2", 0, ["grid", "0x2"]),
@@ -221,6 +222,20 @@ def test_what_cannot_be_cut_is_refused_with_a_reason(kind, grid, overlap, words)
     with pytest.raises(InputError) as caught:
         Tiling.of(kind, grid, overlap).tiles((28, 28))
     assert all(word in str(caught.value) for word in words), caught.value
+
+
+@given(st.integers(2, 40), st.data())
+def test_what_is_advised_where_tiles_coincide_fits(num_pixels, data):
+    num_tiles, overlap = data.draw(st.integers(2, num_pixels)), data.draw(st.integers(0, 3))
+    try:
+        Tiling("blocks", (num_tiles,), (overlap,)).check((num_pixels,))
+    except InputError as error:
+        fewer = re.search(r"at most (\d+) tiles", str(error))
+        larger = re.search(r"or an overlap of (\d+)", str(error))
+        if fewer:
+            Tiling.of("blocks", fewer[1], overlap).check((num_pixels,))
+        if larger:
+            Tiling("blocks", (num_tiles,), (int(larger[1]),)).check((num_pixels,))
 
 
 @given(st.integers(1, 30), st.data())

@@ -138,10 +138,13 @@ class Tiling:
                 f"axis {axis} (grid {grid}, {n} pixels); the largest that fits is "
                 f"{largest_overlap(n, p)}"
             )
-        if self.kind == "blocks" and len({tile_start(i, n, p, d) for i in range(p)}) < p:
+        if self.kind == "blocks" and not _differ(n, p, d):
+            fewer = next(k for k in range(p, 0, -1) if _differ(n, k, d))
+            larger = next((k for k in range(d, n) if _differ(n, p, k)), None)
             raise InputError(
                 f"grid: with {p} tiles and overlap {d} on axis {axis} of {n} pixels some tiles "
-                f"coincide; take fewer tiles or another overlap, such as {largest_overlap(n, p)}"
+                f"coincide; take at most {fewer} tiles"
+                + (f", or an overlap of {larger}" if larger else "")
             )
 
     def tiles(self, shape: tuple[int, ...]) -> dict[str, tuple[slice, ...]]:
@@ -162,13 +165,14 @@ class Tiling:
 
 def largest_overlap(num_pixels: int, num_tiles: int) -> int:
     """Largest overlap for which the tiles of an axis are all different."""
-    fits = (
-        d
-        for d in range(num_pixels - 1, 0, -1)
-        if len({tile_start(i, num_pixels, num_tiles, d) for i in range(num_tiles)}) == num_tiles
-        and d < tile_size(num_pixels, num_tiles, d)
-    )
-    return next(fits, 0)
+    return next((d for d in range(num_pixels - 1, 0, -1) if _differ(num_pixels, num_tiles, d)), 0)
+
+
+def _differ(num_pixels: int, num_tiles: int, overlap: int) -> bool:
+    """Whether the tiles of an axis are all different, and longer than what they share."""
+    starts = {tile_start(i, num_pixels, num_tiles, overlap) for i in range(num_tiles)}
+    is_longer = num_tiles == 1 or overlap < tile_size(num_pixels, num_tiles, overlap)
+    return is_longer and len(starts) == num_tiles
 
 
 @dataclass(frozen=True)

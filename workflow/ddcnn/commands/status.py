@@ -23,7 +23,7 @@ examples:
   python -m ddcnn status --json                   for programs
 
 Only files are looked at, while Snakemake runs or after it stopped. What a change of settings or
-code makes out of date, a dry run tells: snakemake --dry-run --quiet --cores all
+code makes out of date, a dry run tells: snakemake --dry-run --quiet rules --cores all
 """
 MOST_LINES = 20  # of a list of jobs
 ALTERNATE_SCREEN, NORMAL_SCREEN = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"

@@ -205,10 +205,12 @@ def check_regular(path: Path) -> None:
         raise InputError(
             f"{path} cannot be reached ({error.strerror}); check it and its folder"
         ) from error
-    if not regular:
-        what = "is a link to nothing" if path.is_symlink() and not path.exists() else "is no file"
-        what = what if path.exists() or path.is_symlink() else "does not exist"
-        raise InputError(f"{path} {what}; replace or remove it")
+    if regular:
+        return
+    if not (path.exists() or path.is_symlink()):
+        raise InputError(f"{path} does not exist; check its name and folder")
+    what = "is no file" if path.exists() else "is a link to nothing"
+    raise InputError(f"{path} {what}; replace or remove it")
 
 
 def reason(error: BaseException) -> str:
