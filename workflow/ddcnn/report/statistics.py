@@ -73,7 +73,7 @@ def paired_difference(first: np.ndarray, second: np.ndarray) -> Difference:
         second: the same of what it is compared with.
     """
     difference = first.astype(float) - second.astype(float)
-    num_seeds, num_images = difference.shape
+    num_seeds = len(difference)
     margin = NORMAL_95 * _error_by_images(difference.mean(axis=0), first.dtype == bool)
     p_value = None
     if num_seeds > 1:
