@@ -13,9 +13,9 @@ from ddcnn import figures
 from ddcnn.errors import InputError
 from ddcnn.figures import style
 from ddcnn.figures.boxes import average_over_tiles, count_tiles, layers
+from ddcnn.intervals import paired_difference, student_95
 from ddcnn.report import write_report
 from ddcnn.report.comparison import NO_DIFFERENCE, compare, comparison_table
-from ddcnn.report.statistics import paired_difference, student_95
 from ddcnn.report.study import Run, Study, studies_of
 from ddcnn.report.summary import headline, mean_over_seeds, summary_table
 from ddcnn.report.words import findings, in_points, seconds

@@ -9,13 +9,13 @@ import pytest
 from scipy import stats
 
 from ddcnn import figures
+from ddcnn.intervals import score_interval, wilson
 from ddcnn.report.calibration import calibration_error, reliability_curve
 from ddcnn.report.citation import citations
 from ddcnn.report.cost import sketch_cost
 from ddcnn.report.decisions import sketch_agreement, sketch_reliability
 from ddcnn.report.mistakes import sketch_mistakes, worst_mistakes
 from ddcnn.report.opening import three_sentences
-from ddcnn.report.statistics import score_interval, wilson
 from ddcnn.report.study import Run, Study, studies_of
 from ddcnn.report.table import method_rows, run_rows
 from ddcnn.report.timeline import bars_of, pauses_of, sketch_timeline

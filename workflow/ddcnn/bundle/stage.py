@@ -12,7 +12,7 @@ from ddcnn.bundle.card import card_text
 from ddcnn.bundle.file import Bundle, Tensors, read_weights, write_bundle
 from ddcnn.evaluation import SMALLEST_PROBABILITY, r2
 from ddcnn.files import read_json, read_npz, write_aside
-from ddcnn.report.statistics import wilson
+from ddcnn.intervals import wilson
 from ddcnn.tasks import Task, task_of
 
 log = logging.getLogger(__name__)

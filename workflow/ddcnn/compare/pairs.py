@@ -8,9 +8,9 @@ import pandas as pd
 
 from ddcnn.compare.experiment import Finished
 from ddcnn.errors import InputError
+from ddcnn.intervals import paired_difference
 from ddcnn.report.comparison import verdict
 from ddcnn.report.snapshot import flatten
-from ddcnn.report.statistics import paired_difference
 from ddcnn.report.summary import in_order
 
 ABSENT = "\N{EN DASH}"

@@ -9,9 +9,9 @@ import pandas as pd
 
 from ddcnn import figures
 from ddcnn.errors import DamagedResult
+from ddcnn.intervals import NORMAL_95, mean_error, wilson
 from ddcnn.report.comparison import TEST, comparison_table
 from ddcnn.report.sketch import MOST_TILINGS, Sketch, left_out
-from ddcnn.report.statistics import NORMAL_95, mean_error, wilson
 from ddcnn.report.study import Run, Study
 from ddcnn.tiles import VIEW
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from ddcnn import diagnosis
+from ddcnn.intervals import Difference
 from ddcnn.report.charts import error_by_images
 from ddcnn.report.comparison import compare
-from ddcnn.report.statistics import Difference
 from ddcnn.report.study import Run, Study
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
