@@ -103,14 +103,14 @@ ONLY_LARGE := /^ +([-+~]|Downloaded|Building|Built) /d; \
 
 # The byte-code is compiled here because every job would pay for it otherwise: 13 s instead of 6 s
 # from process start to the first training step.
-KERNELS := $(wildcard workflow/ddcnn/kernels/*.cpp workflow/ddcnn/kernels/*.h)
+KERNELS := $(wildcard workflow/ddcnn/nets/kernels/*.cpp workflow/ddcnn/nets/kernels/*.h)
 
 $(READY): envs/requirements.txt pyproject.toml $(KERNELS) $(BIN)/uv
 	@echo "setup: installing the locked packages (the first time about 3 GB are downloaded)"
 	@$(BIN)/uv pip sync --python $(BIN)/python --require-hashes --compile-bytecode \
 		envs/requirements.txt 2>&1 | sed -uE "$(ONLY_LARGE)"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
-	@echo "setup: kernels: $$($(BIN)/python -m ddcnn.kernels)"
+	@echo "setup: kernels: $$($(BIN)/python -m ddcnn.nets.kernels)"
 	@touch $@
 	@echo "setup: ready"
 
@@ -129,7 +129,7 @@ clean:  ## remove results, logs and caches; keeps downloaded data and .venv
 	@find results -mindepth 1 -type d -empty -delete
 	@rm -rf logs build dist .pytest_cache .ruff_cache .hypothesis
 	@find workflow tests -name __pycache__ -prune -exec rm -rf {} +
-	@rm -rf workflow/ddcnn/kernels/*.so workflow/ddcnn/kernels/.compiling-*
+	@rm -rf workflow/ddcnn/nets/kernels/*.so workflow/ddcnn/nets/kernels/.compiling-*
 	@test ! -d .snakemake || find .snakemake -mindepth 1 -maxdepth 1 ! -name conda -exec rm -rf {} +
 
 .PHONY: clean-all

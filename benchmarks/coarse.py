@@ -15,7 +15,7 @@ from common import in_turn, options_of, parse, spread, summary, write_theme
 from project import make_project, run
 from synthetic import coarse_seconds
 
-from ddcnn.files import read_json
+from ddcnn.base.files import read_json
 
 DATASET = "fashion-mnist-10k"
 

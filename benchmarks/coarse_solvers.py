@@ -14,11 +14,11 @@ import torch
 from common import write_theme
 from scipy import stats
 
-from ddcnn.coarse import train_coarse
-from ddcnn.configuration import load_experiment
-from ddcnn.files import read_json, read_npz
-from ddcnn.models.coarse_settings import CoarseSettings
-from ddcnn.records import Settings
+from ddcnn.base.files import read_json, read_npz
+from ddcnn.coarse.settings import CoarseSettings
+from ddcnn.coarse.stage import train_coarse
+from ddcnn.experiment.configuration import load_experiment
+from ddcnn.training.settings import Settings
 
 DATASET, MODEL = "fashion-mnist-10k", "vgg-w16"
 SOLVERS = ("linear", "mlp")

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ddcnn.files import write_aside, write_json
-from ddcnn.provenance import git_commit, hardware, versions
+from ddcnn.base.files import write_aside, write_json
+from ddcnn.base.provenance import git_commit, hardware, versions
 
 RESULTS = Path(__file__).parent / "results"
 

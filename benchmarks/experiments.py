@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 from common import write_theme
 
-from ddcnn.configuration import Experiment, Run, load_experiment
+from ddcnn.experiment.configuration import Experiment, Run, load_experiment
 
 CONFIG = Path(__file__).parents[1] / "config"
 
@@ -25,11 +25,11 @@ def steps(job: dict) -> None:
     """The child: train a net for some seconds, print seconds per image and peak memory in MiB."""
     import torch
 
-    from ddcnn import models
-    from ddcnn.optimizers import Sgd
+    from ddcnn import nets
+    from ddcnn.training.optimizers import Sgd
 
     torch.set_num_threads(1)
-    net = models.build(job["model"], job["shape"], job["classes"], job["width"])
+    net = nets.build(job["model"], job["shape"], job["classes"], job["width"])
     optimizer = Sgd(net.parameters(), 0.9, 5e-4)
     x = torch.randn(job["batch"], *job["shape"]).movedim(-1, 1)
     y = torch.randint(0, job["classes"], (job["batch"],))

@@ -29,12 +29,12 @@ from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
-from ddcnn import models
-from ddcnn.files import write_aside, write_json
-from ddcnn.models import local_width
-from ddcnn.models.cost import multiply_adds
-from ddcnn.provenance import git_commit, hardware, versions
-from ddcnn.tiles import Tiling
+from ddcnn import nets
+from ddcnn.base.files import write_aside, write_json
+from ddcnn.base.provenance import git_commit, hardware, versions
+from ddcnn.nets import local_width
+from ddcnn.nets.cost import multiply_adds
+from ddcnn.tiles.geometry import Tiling
 
 CLASSES, RATE, MOMENTUM, DECAY = 10, 0.01, 0.9, 5e-4
 MEAN, STD = 0.5, 0.29
@@ -73,7 +73,7 @@ class Case:
         return local_width(self.width, self.tiles)
 
     def build(self) -> nn.Module:
-        return models.build(self.model, self.tile_shape, CLASSES, self.local_width)
+        return nets.build(self.model, self.tile_shape, CLASSES, self.local_width)
 
 
 CASES = [
@@ -211,8 +211,8 @@ def naive(nets: Nets) -> Callable[[], None]:
 
 def ddcnn_loop(nets: Nets) -> Callable[[], float]:
     """The pipeline's loop, one net after the other; the validation behind it is not counted."""
-    from ddcnn.device import Device
-    from ddcnn.training import Images, Settings, fit
+    from ddcnn.training.device import Device
+    from ddcnn.training.loop import Images, Settings, fit
 
     place, case = nets.place, nets.case
     device = Device(place.device, place.name, torch.get_num_threads())

@@ -8,7 +8,7 @@ from nets import Job
 
 
 def build(job: Job) -> keras.Model:
-    """The same net as :func:`ddcnn.models.build` gives, channels last."""
+    """The same net as :func:`ddcnn.nets.build` gives, channels last."""
     factory = {"vgg": _vgg, "ct3d-same": _ct3d}[job.model]
     inputs = keras.Input(job.shape)
     return keras.Model(inputs, factory(inputs, job.width, job.classes, len(job.shape) - 1))

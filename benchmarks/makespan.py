@@ -18,9 +18,9 @@ from common import write_theme
 
 from ddcnn.commands.configuration_file import read_experiment
 from ddcnn.commands.plan import START_SECONDS, tasks_of
-from ddcnn.job_times import measured_seconds
-from ddcnn.jobs import experiment_jobs
-from ddcnn.makespan import Machine, critical_path, simulate
+from ddcnn.experiment.job_times import measured_seconds
+from ddcnn.experiment.jobs import experiment_jobs
+from ddcnn.experiment.makespan import Machine, critical_path, simulate
 
 PROJECT = Path(__file__).parents[1]
 

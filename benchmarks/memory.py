@@ -54,9 +54,9 @@ def work(entry: dict, folder: Path, limit: int) -> None:
     """The child: prepare and tile, then print its peak memory and that of its own children."""
     if limit:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    from ddcnn.data import download, prepare
-    from ddcnn.shards import write_shards
-    from ddcnn.tiles import Tiling
+    from ddcnn.data.preparation import download, prepare
+    from ddcnn.tiles.geometry import Tiling
+    from ddcnn.tiles.shards import write_shards
 
     download(entry, folder / "raw" / "manifest.json")
     prepare(entry, folder / "raw" / "manifest.json", folder / "card.json")

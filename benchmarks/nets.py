@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ddcnn.models import local_width
-from ddcnn.tiles import Tiling
+from ddcnn.nets import local_width
+from ddcnn.tiles.geometry import Tiling
 
 CLASSES = 10
 MEAN, STD = 0.5, 0.29  # of uniformly distributed pixels
@@ -19,7 +19,7 @@ class Job:
 
     Attributes:
         name: for tables.
-        model, width: see :func:`ddcnn.models.build`.
+        model, width: see :func:`ddcnn.nets.build`.
         shape: spatial axes and channels of an image.
         images: of one epoch, whole batches.
         batch: images of a step.

@@ -14,10 +14,10 @@ from typing import Any
 from common import options_of, parse, spread, summary, write_theme
 from project import PROJECT, make_project, run
 
+from ddcnn.base.files import read_json
 from ddcnn.commands.configuration_file import read_experiment
-from ddcnn.configuration import schema
-from ddcnn.files import read_json
-from ddcnn.job_times import measured_seconds
+from ddcnn.experiment.configuration import schema
+from ddcnn.experiment.job_times import measured_seconds
 
 KEY = "tiles_per_job"
 DATASET = "fashion-mnist-10k"

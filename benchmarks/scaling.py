@@ -34,8 +34,8 @@ def tile(images: int, grid: str, folder: Path) -> tuple[float, float]:
     """Seconds and peak MiB beyond the imports; run in a process of its own."""
     import time
 
-    from ddcnn.shards import write_shards
-    from ddcnn.tiles import Tiling
+    from ddcnn.tiles.geometry import Tiling
+    from ddcnn.tiles.shards import write_shards
 
     before, start = peak_mib(), time.perf_counter()
     source = {"train": folder / f"x_{images}.npy"}
@@ -47,7 +47,7 @@ def solve(images: int, grid: str, folder: Path) -> tuple[float, float]:
     """The same of a coarse solve."""
     import torch
 
-    import ddcnn.coarse  # noqa: F401
+    import ddcnn.coarse.stage  # noqa: F401
 
     torch.set_num_threads(1)
     before = peak_mib()

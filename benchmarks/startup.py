@@ -64,7 +64,7 @@ def snakemake_seconds(epochs: int = 1) -> list[float]:
     """``start_seconds`` of the local nets of a real run, one job at a time."""
     from project import make_project, run
 
-    from ddcnn.files import read_json
+    from ddcnn.base.files import read_json
 
     config = {"dataset": "fashion-mnist-10k", "width": 16, "grid": "2x2", "overlap": 0}
     config |= {"coarse_view": False, "global_net": False, "methods": ["mean"]}

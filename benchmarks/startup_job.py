@@ -18,17 +18,17 @@ import os  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from ddcnn import models  # noqa: E402
-from ddcnn.device import choose_device  # noqa: E402
-from ddcnn.local import load_images  # noqa: E402
-from ddcnn.training import Settings, fit  # noqa: E402
+from ddcnn import nets  # noqa: E402
+from ddcnn.local.stage import load_images  # noqa: E402
+from ddcnn.training.device import choose_device  # noqa: E402
+from ddcnn.training.loop import Settings, fit  # noqa: E402
 
 clock.append(time.time())
 folder, device = Path(sys.argv[1]), choose_device(0, 1)
 card = json.loads((folder / "card.json").read_text())
 train = load_images(folder / "0-0" / "x_train.npy", folder / "y_train.npy", card, device)
 clock.append(time.time())
-net = models.build("vgg", train.pixels.shape[1:], 10, 8)
+net = nets.build("vgg", train.pixels.shape[1:], 10, 8)
 clock.append(time.time())
 batch = train.subset(torch.arange(128))
 first = []

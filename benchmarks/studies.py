@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ddcnn.files import read_json, write_aside, write_json
-from ddcnn.provenance import git_commit, hardware, versions
+from ddcnn.base.files import read_json, write_aside, write_json
+from ddcnn.base.provenance import git_commit, hardware, versions
 from ddcnn.report.comparison import NO_DIFFERENCE, TEST
 
 ROOT = Path(__file__).parents[1]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ddcnn.files import read_json, write_json, write_npz
-from ddcnn.tiles import Tiling
+from ddcnn.base.files import read_json, write_json, write_npz
+from ddcnn.tiles.geometry import Tiling
 
 SPLITS = ("train", "val", "test")
 COARSE_KEYS = ("solver", "hidden", "dropout", "input", "fit_on")
@@ -47,10 +47,10 @@ def coarse_seconds(folder: Path, solver: str, out: Path | None = None) -> float:
         solver: ``linear`` or ``mlp``.
         out: for its files; nowhere without it.
     """
-    from ddcnn.coarse import train_coarse
-    from ddcnn.configuration import complete
-    from ddcnn.models.coarse_settings import CoarseSettings
-    from ddcnn.training import Settings
+    from ddcnn.coarse.settings import CoarseSettings
+    from ddcnn.coarse.stage import train_coarse
+    from ddcnn.experiment.configuration import complete
+    from ddcnn.training.loop import Settings
 
     chosen = complete({"experiment": "bench", "dataset": "bench", "grid": "2x2"})["coarse"]
     net = CoarseSettings(**{key: chosen[key] for key in COARSE_KEYS} | {"solver": solver})

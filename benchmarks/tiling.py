@@ -15,8 +15,8 @@ import numpy as np
 from common import in_turn, options_of, parse, peak_mib, seconds_of, summary, write_theme
 from workers import environment
 
-from ddcnn.shards import write_shards
-from ddcnn.tiles import Tiling
+from ddcnn.tiles.geometry import Tiling
+from ddcnn.tiles.shards import write_shards
 
 CHUNK = 20_000
 

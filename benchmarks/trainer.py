@@ -21,10 +21,10 @@ def ddcnn_loop(job: Job) -> tuple[Callable[[], float], dict]:
     """The pipeline's own training."""
     import torch
 
-    from ddcnn import models
-    from ddcnn.device import choose_device
-    from ddcnn.models.cost import multiply_adds, num_parameters
-    from ddcnn.training import Images, Settings, fit
+    from ddcnn import nets
+    from ddcnn.nets.cost import multiply_adds, num_parameters
+    from ddcnn.training.device import choose_device
+    from ddcnn.training.loop import Images, Settings, fit
 
     device, imported = choose_device(0, 1), peak_mib()
     channels = job.shape[-1]
@@ -33,7 +33,7 @@ def ddcnn_loop(job: Job) -> tuple[Callable[[], float], dict]:
     train = Images(pixels, labels, **normal)
     val = Images(pixels[: job.batch], labels[: job.batch], **normal)
     torch.manual_seed(0)
-    net = models.build(job.model, job.shape, job.classes, job.width)
+    net = nets.build(job.model, job.shape, job.classes, job.width)
     settings = Settings(1, job.batch, "sgd", 0.01, 5e-4)
     facts = {
         "multiply_adds": multiply_adds(net, job.shape),
@@ -48,14 +48,14 @@ def plain_loop(job: Job) -> tuple[Callable[[], float], dict]:
     import torch
     from torch.utils.data import DataLoader, TensorDataset
 
-    from ddcnn import models
+    from ddcnn import nets
 
     torch.set_num_threads(1)
     pixels, labels = map(torch.from_numpy, job.samples())
     x = ((pixels.float() / 255 - MEAN) / STD).movedim(-1, 1).contiguous()
     loader = DataLoader(TensorDataset(x, labels), job.batch, shuffle=True, num_workers=0)
     torch.manual_seed(0)
-    net = models.build(job.model, job.shape, job.classes, job.width)
+    net = nets.build(job.model, job.shape, job.classes, job.width)
     optimizer = torch.optim.SGD(
         net.parameters(), 0.01, momentum=0.9, nesterov=True, weight_decay=5e-4
     )

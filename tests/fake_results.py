@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ddcnn import diagnosis, evaluation
-from ddcnn.files import write_json, write_npz
-from ddcnn.tiles import VIEW, Decomposition, Tiling
+from ddcnn.base.files import write_json, write_npz
+from ddcnn.evaluation import diagnosis, scores
+from ddcnn.tiles.geometry import VIEW, Decomposition, Tiling
 
 SPLITS = ("train", "val", "test")
 EPOCHS = 8
@@ -374,7 +374,7 @@ class FakeExperiment:
     def _scores(self, split: str, p: np.ndarray, y: np.ndarray) -> list[tuple[str, float]]:
         if not self.targets:
             return [(f"accuracy_{split}", _accuracy(p, y)), (f"loss_{split}", _loss(p, y))]
-        measures = {"rmse": evaluation.rmse, "mae": evaluation.mae, "r2": evaluation.r2}
+        measures = {"rmse": scores.rmse, "mae": scores.mae, "r2": scores.r2}
         return [(f"{name}_{split}", measure(p, y)) for name, measure in measures.items()]
 
 

@@ -6,16 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from ddcnn.base.files import read_npz
 from ddcnn.bundle.stage import bundle_run
-from ddcnn.coarse import train_coarse
-from ddcnn.data import dataset_of, download, prepare
-from ddcnn.files import read_npz
-from ddcnn.local import Subdomain, train_local, write_features
-from ddcnn.models.coarse_settings import CoarseSettings
-from ddcnn.runs import Trained, evaluate_run
-from ddcnn.shards import write_shards, write_view
-from ddcnn.tiles import Decomposition, Tiling
-from ddcnn.training import Settings
+from ddcnn.coarse.settings import CoarseSettings
+from ddcnn.coarse.stage import train_coarse
+from ddcnn.data import dataset_of
+from ddcnn.data.preparation import download, prepare
+from ddcnn.evaluation.stage import Trained, evaluate_run
+from ddcnn.local.stage import Subdomain, train_local, write_features
+from ddcnn.tiles.geometry import Decomposition, Tiling
+from ddcnn.tiles.shards import write_shards, write_view
+from ddcnn.training.loop import Settings
 
 SPLITS = ("train", "val", "test")
 SETTINGS = Settings(6, 16, "adamw", 0.01, 0.01)

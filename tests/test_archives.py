@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from ddcnn import disk
-from ddcnn.errors import InputError
-from ddcnn.sources.archives import open_gzip, unpack
+from ddcnn.base import disk
+from ddcnn.base.errors import InputError
+from ddcnn.data.download.archives import open_gzip, unpack
 from full_disk import largest_file
 
 FILES = {

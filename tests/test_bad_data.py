@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ddcnn.base.errors import InputError
 from ddcnn.data import images, own
 from ddcnn.data.options import ReadOptions
-from ddcnn.errors import InputError
 from own_data import (
     CT,
     class_folders,

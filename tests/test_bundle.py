@@ -12,13 +12,13 @@ from safetensors.numpy import load_file, save_file
 
 import ddcnn
 from ddcnn.__main__ import main
+from ddcnn.base.errors import DamagedResult, InputError
+from ddcnn.base.files import read_json, read_npz
 from ddcnn.bundle.export import export_onnx, export_torch, real_images
 from ddcnn.bundle.file import Bundle, read_bundle, write_bundle
 from ddcnn.bundle.stage import bundle_run
-from ddcnn.checkpoint import load_weights
-from ddcnn.errors import DamagedResult, InputError
-from ddcnn.files import read_json, read_npz
-from ddcnn.tiles import Tiling
+from ddcnn.tiles.geometry import Tiling
+from ddcnn.training.checkpoint import load_weights
 from stage_runs import StageRun
 from workflow_runs import small_fashion, synthetic_volumes
 

@@ -10,8 +10,9 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from ddcnn import models
-from ddcnn.checkpoint import (
+from ddcnn import nets
+from ddcnn.base.errors import DamagedResult, InputError
+from ddcnn.training.checkpoint import (
     MAGIC,
     Checkpoint,
     load_weights,
@@ -19,7 +20,6 @@ from ddcnn.checkpoint import (
     restore_random_states,
     save_weights,
 )
-from ddcnn.errors import DamagedResult, InputError
 
 STATE = {"weight": torch.arange(6.0).reshape(2, 3), "epoch": 3, "history": [{"loss": 0.5}]}
 CPU = torch.device("cpu")
@@ -157,7 +157,7 @@ def test_random_numbers_go_on_as_if_nothing_was_drawn():
 
 def build(seed: int, width: int = 4) -> nn.Module:
     torch.manual_seed(seed)
-    return models.build("vgg", (8, 8, 1), 3, width)
+    return nets.build("vgg", (8, 8, 1), 3, width)
 
 
 def test_weights_come_back_with_the_state_of_the_norms(tmp_path):

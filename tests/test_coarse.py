@@ -11,22 +11,21 @@ import numpy as np
 import pytest
 import torch
 
-from ddcnn import evaluation
-from ddcnn.checkpoint import load_weights, save_weights
-from ddcnn.coarse import train_coarse
+from ddcnn.base.errors import InputError
+from ddcnn.base.tasks import Classification, Regression
+from ddcnn.coarse.joint import build_cnn_dnn, load_parts, train_coherent
 from ddcnn.coarse.linear import LinearSolver
-from ddcnn.coarse.stage import join_folds, read_outputs
-from ddcnn.coherent import build_cnn_dnn, load_parts, train_coherent
-from ddcnn.errors import InputError
-from ddcnn.local import Subdomain, train_fold, train_local, write_features
-from ddcnn.models.cnn_dnn import CnnDnn, CoarseNet, coarse_input
-from ddcnn.models.coarse_settings import CoarseSettings
-from ddcnn.models.cost import multiply_adds, num_parameters
-from ddcnn.records import Settings
-from ddcnn.shards import write_shards, write_view
-from ddcnn.tasks import Classification, Regression
-from ddcnn.tiles import Decomposition, Tiling
-from ddcnn.training import Features, evaluate, predict_logits
+from ddcnn.coarse.net import CnnDnn, CoarseNet, coarse_input
+from ddcnn.coarse.settings import CoarseSettings
+from ddcnn.coarse.stage import join_folds, read_outputs, train_coarse
+from ddcnn.evaluation import methods, scores
+from ddcnn.local.stage import Subdomain, train_fold, train_local, write_features
+from ddcnn.nets.cost import multiply_adds, num_parameters
+from ddcnn.tiles.geometry import Decomposition, Tiling
+from ddcnn.tiles.shards import write_shards, write_view
+from ddcnn.training.checkpoint import load_weights, save_weights
+from ddcnn.training.loop import Features, evaluate, predict_logits
+from ddcnn.training.settings import Settings
 
 SETTINGS = Settings(
     epochs=4, batch_size=10, optimizer="adamw", learning_rate=0.01, weight_decay=0.0
@@ -63,7 +62,7 @@ def test_an_unfitted_coarse_net_is_the_average_of_the_tiles():
     logits = torch.randn(20, 4, 3)
     net = CoarseNet(num_inputs=12, classes=3, hidden=[8], dropout=0.5).eval()
     p_NK = net(coarse_input(logits, "log-probabilities", CLASSES)).softmax(1).detach()
-    expected = evaluation.mean(logits.softmax(2).numpy())
+    expected = methods.mean(logits.softmax(2).numpy())
     np.testing.assert_allclose(p_NK, expected, atol=1e-6)
     predictions = torch.randn(20, 4, 1)
     net = CoarseNet(num_inputs=4, classes=1)
@@ -126,9 +125,9 @@ def test_solving_the_linear_net_imports_no_torch(tmp_path):
     nets, labels = two_tiles(tmp_path)
     command = f"""
 import sys
-from ddcnn.coarse import train_coarse
-from ddcnn.models.coarse_settings import CoarseSettings
-from ddcnn.records import Settings
+from ddcnn.coarse.stage import train_coarse
+from ddcnn.coarse.settings import CoarseSettings
+from ddcnn.training.settings import Settings
 nets = { ({tile: str(path) for tile, path in nets.items()}) }
 labels = { ({split: str(path) for split, path in labels.items()}) }
 coarse = CoarseSettings("linear", [], 0.0, "log-probabilities")
@@ -207,7 +206,7 @@ def test_where_the_local_nets_learned_by_heart_the_average_stays(tmp_path, coars
     nets, labels = two_tiles(tmp_path, informative=False)
     facts = solve(nets, labels, coarse, tmp_path / "out")
     assert facts["strength"] == 0
-    expected = evaluation.mean(np.stack([np.load(f)["test"] for f in nets.values()], axis=1))
+    expected = methods.mean(np.stack([np.load(f)["test"] for f in nets.values()], axis=1))
     with np.load(tmp_path / "out/probabilities.npz") as p:
         np.testing.assert_allclose(p["test"], expected, atol=1e-5)
 
@@ -248,9 +247,9 @@ def test_a_linear_coarse_net_of_regression_undoes_what_the_tiles_do_wrong(tmp_pa
     card = write_card(tmp_path, task="regression", classes=[], target_mean=[10.0], target_std=[2.0])
     train_coarse(nets, labels, card, LINEAR, 0, SETTINGS, 0, tmp_path / "out")
     with np.load(tmp_path / "out/probabilities.npz") as p:
-        assert evaluation.r2(p["test"], y["test"]) > 0.99
-    mean = evaluation.mean(np.stack([np.load(f)["test"] for f in nets.values()], axis=1))
-    assert evaluation.r2(mean, y["test"]) < 0.5
+        assert scores.r2(p["test"], y["test"]) > 0.99
+    mean = methods.mean(np.stack([np.load(f)["test"] for f in nets.values()], axis=1))
+    assert scores.r2(mean, y["test"]) < 0.5
 
 
 # Local nets, out-of-fold decisions, and the model as a whole, on real nets

@@ -10,8 +10,8 @@ import yaml
 from scipy import stats
 
 from ddcnn.__main__ import main
-from ddcnn.compare import compare_experiments
-from ddcnn.configuration import complete
+from ddcnn.experiment.configuration import complete
+from ddcnn.report.compare import compare_experiments
 from ddcnn.report.comparison import NO_DIFFERENCE
 from ddcnn.report.snapshot import write_snapshot
 from ddcnn.report.study import Run

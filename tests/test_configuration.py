@@ -12,9 +12,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ddcnn.__main__ import main
-from ddcnn.configuration import Experiment, complete, documentation, load_experiment, schema
-from ddcnn.errors import InputError
-from ddcnn.evaluation import METHODS
+from ddcnn.base.errors import InputError
+from ddcnn.base.tasks import METHODS
+from ddcnn.experiment.configuration import (
+    Experiment,
+    complete,
+    documentation,
+    load_experiment,
+    schema,
+)
 
 PROJECT = Path(__file__).parents[1]
 FASHION = {"experiment": "test", "dataset": "fashion-mnist-10k"}

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ddcnn.data import REGISTRY, dataset_of, download, prepare
-from ddcnn.errors import InputError
-from ddcnn.sources import file_sha256
+from ddcnn.base.errors import InputError
+from ddcnn.data import REGISTRY, dataset_of
+from ddcnn.data.download import file_sha256
+from ddcnn.data.preparation import download, prepare
 
 SPLITS = ("train", "val", "test")
 SHAPES = [(10, 12), (10, 12, 3), (6, 8, 9), (6, 8, 9, 2)]  # gray, colour, 3D, 3D with channels

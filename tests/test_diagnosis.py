@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from ddcnn import diagnosis
+from ddcnn.evaluation import diagnosis
 
 FIGURES = {
     "agreement": 0.7,

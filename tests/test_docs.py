@@ -10,8 +10,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from ddcnn.__main__ import COMMANDS
-from ddcnn.configuration import schema
-from ddcnn.tiles import Tiling
+from ddcnn.experiment.configuration import schema
+from ddcnn.tiles.geometry import Tiling
 
 DOCS = Path(__file__).parents[1] / "docs"
 LOADED = {"img": "src", "script": "src", "link": "href", "iframe": "src", "source": "src"}
@@ -113,7 +113,7 @@ def test_every_how_to_and_the_tutorial_have_commands_that_ci_runs():
 
 def test_the_cost_model_of_the_explanation_is_the_code(site):
     """The column "formula" of the table, from the tiles and widths of the package."""
-    from ddcnn.models import local_width
+    from ddcnn.nets import local_width
 
     text = (DOCS / "explanation/method.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d)×\d, overlap (\d) \| (\d+) \| ([\d.]+) \|", text, re.MULTILINE)

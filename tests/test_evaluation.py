@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from ddcnn import evaluation
-from ddcnn.runs import Trained, costs, evaluate_run
+from ddcnn.base import tasks
+from ddcnn.evaluation import methods, scores
+from ddcnn.evaluation.stage import Trained, costs, evaluate_run
 
 
 @st.composite
@@ -24,25 +25,25 @@ def probabilities(draw) -> np.ndarray:
 
 def test_the_mean_is_the_average_over_the_tiles():
     p_NTK = np.array([[[0.8, 0.2], [0.4, 0.6]], [[0.1, 0.9], [0.3, 0.7]]])
-    np.testing.assert_allclose(evaluation.mean(p_NTK), [[0.6, 0.4], [0.2, 0.8]])
+    np.testing.assert_allclose(methods.mean(p_NTK), [[0.6, 0.4], [0.2, 0.8]])
 
 
 def test_the_vote_counts_the_decisions_of_the_tiles():
     # Two hesitant tiles for class 0 outvote a certain one for class 1; the mean says 1.
     p_NTK = np.array([[[0.51, 0.49], [0.51, 0.49], [0.0, 1.0]]])
-    scores = evaluation.vote(p_NTK)
+    scores = methods.vote(p_NTK)
     assert scores.argmax() == 0
-    assert evaluation.mean(p_NTK).argmax() == 1
+    assert methods.mean(p_NTK).argmax() == 1
     np.testing.assert_allclose(scores.sum(), 1)
 
 
 def test_a_tied_vote_goes_to_the_larger_summed_probability():
     # One vote for class 1, one for class 2; the sums are 0.3, 0.7 and 1.0.
     p_NTK = np.array([[[0.1, 0.5, 0.4], [0.2, 0.2, 0.6]]])
-    assert evaluation.vote(p_NTK).argmax() == 2
+    assert methods.vote(p_NTK).argmax() == 2
     # Class 0 has the largest sum, 0.8, but no vote.
     p_NTK = np.array([[[0.4, 0.6, 0.0], [0.4, 0.0, 0.6]]])
-    assert evaluation.vote(p_NTK).argmax() == 1
+    assert methods.vote(p_NTK).argmax() == 1
 
 
 def plain_vote(p_TK: np.ndarray) -> int:
@@ -55,7 +56,7 @@ def plain_vote(p_TK: np.ndarray) -> int:
 
 @given(probabilities())
 def test_the_vote_decides_as_a_plain_loop_does(p_NTK):
-    decisions = evaluation.vote(p_NTK).argmax(axis=1)
+    decisions = methods.vote(p_NTK).argmax(axis=1)
     assert decisions.tolist() == [plain_vote(p_TK) for p_TK in p_NTK]
 
 
@@ -65,7 +66,7 @@ def test_a_vote_without_ties_is_the_mode_of_the_decisions(p_NTK):
     mode = scipy.stats.mode(decisions_NT, axis=1)
     won = [sorted(np.bincount(d, minlength=2))[-2:] for d in decisions_NT]
     clear = np.array([most > second for second, most in won])
-    assert (evaluation.vote(p_NTK).argmax(axis=1) == mode.mode)[clear].all()
+    assert (methods.vote(p_NTK).argmax(axis=1) == mode.mode)[clear].all()
 
 
 def test_the_best_tile_is_the_most_accurate_one_and_the_first_of_equals():
@@ -73,8 +74,8 @@ def test_the_best_tile_is_the_most_accurate_one_and_the_first_of_equals():
     right = np.eye(2)[labels]
     half = np.eye(2)[[0, 1, 0]]
     wrong = np.eye(2)[1 - labels]
-    assert evaluation.best_tile(np.stack([wrong, right, half, right], axis=1), labels) == 1
-    assert evaluation.best_tile(np.stack([half, half], axis=1), labels) == 0
+    assert methods.best_tile(np.stack([wrong, right, half, right], axis=1), labels) == 1
+    assert methods.best_tile(np.stack([half, half], axis=1), labels) == 0
 
 
 @given(st.integers(2, 8), st.integers(1, 50), st.integers(0, 1000))
@@ -83,13 +84,13 @@ def test_accuracy_and_loss_are_those_of_scikit_learn(num_classes, num_images, se
     p_NK = rng.dirichlet(np.ones(num_classes), num_images)
     labels = rng.integers(0, num_classes, num_images)
     expected = sklearn.metrics.log_loss(labels, p_NK, labels=np.arange(num_classes))
-    assert evaluation.log_loss(p_NK, labels) == pytest.approx(expected, rel=1e-9)
+    assert scores.log_loss(p_NK, labels) == pytest.approx(expected, rel=1e-9)
     expected = sklearn.metrics.accuracy_score(labels, p_NK.argmax(axis=1))
-    assert evaluation.accuracy(p_NK, labels) == pytest.approx(expected)
+    assert scores.accuracy(p_NK, labels) == pytest.approx(expected)
 
 
 def test_the_loss_of_a_probability_zero_is_finite():
-    loss = evaluation.log_loss(np.array([[1.0, 0.0]], dtype=np.float32), np.array([1]))
+    loss = scores.log_loss(np.array([[1.0, 0.0]], dtype=np.float32), np.array([1]))
     assert 10 < loss < 100
 
 
@@ -98,13 +99,13 @@ def test_a_weighted_average_is_the_plain_sum_to_a_power():
     # 3/4 of (0.8, 0.2) and 1/4 of (0.4, 0.6) are (0.7, 0.3); squared and divided by their sum.
     expected = np.array([[0.49, 0.09]]) / 0.58
     np.testing.assert_allclose(
-        evaluation.weighted(p_NTK, np.array([0.75, 0.25]), exponent=2.0), expected, rtol=1e-6
+        methods.weighted(p_NTK, np.array([0.75, 0.25]), exponent=2.0), expected, rtol=1e-6
     )
 
 
 def test_a_weighted_average_of_a_large_exponent_stays_a_probability():
     p_NTK = np.array([[[0.6, 0.4], [0.6, 0.4]], [[1e-30, 1.0], [0.0, 1.0]]])
-    found = evaluation.weighted(p_NTK, np.array([0.5, 0.5]), exponent=100.0)
+    found = methods.weighted(p_NTK, np.array([0.5, 0.5]), exponent=100.0)
     np.testing.assert_allclose(found, [[1, 0], [0, 1]], atol=1e-6)
 
 
@@ -113,16 +114,16 @@ def test_logistic_regression_by_hand():
     # It looks at the second tile alone, with the logarithms as logits: its own probabilities.
     weights = np.zeros((5, 2))
     weights[2, 0] = weights[3, 1] = 1
-    np.testing.assert_allclose(evaluation.logistic(p_NTK, weights), [[0.9, 0.1]], rtol=1e-6)
+    np.testing.assert_allclose(methods.logistic(p_NTK, weights), [[0.9, 0.1]], rtol=1e-6)
     weights[4, 1] = np.log(9)  # a bias makes up for it
-    np.testing.assert_allclose(evaluation.logistic(p_NTK, weights), [[0.5, 0.5]], rtol=1e-6)
+    np.testing.assert_allclose(methods.logistic(p_NTK, weights), [[0.5, 0.5]], rtol=1e-6)
 
 
 def test_regression_has_no_methods_that_need_classes():
-    assert set(evaluation.METHODS) - set(evaluation.methods_of("regression")) == {
+    assert set(tasks.METHODS) - set(tasks.methods_of("regression")) == {
         *("logistic", "weighted", "vote")
     }
-    assert evaluation.methods_of("classification") == evaluation.METHODS
+    assert tasks.methods_of("classification") == tasks.METHODS
 
 
 def net(seconds: float, parameters: int, work: int, memory: int) -> dict:
@@ -230,7 +231,7 @@ def test_an_evaluation_holds_every_method_with_what_the_predictions_give(tmp_pat
     )
     cheap = ["mean", "vote", "best-tile", "weighted", "logistic"]
     report, predictions = stored.evaluate(trained, cheap)
-    assert list(report["methods"]) == list(evaluation.METHODS[1:])
+    assert list(report["methods"]) == list(tasks.METHODS[1:])
     for method, split in [(m, s) for m in report["methods"] for s in ("val", "test")]:
         p_NK, labels = predictions[f"{split}_{method}"], stored.labels[split]
         np.testing.assert_array_equal(predictions[f"{split}_labels"], labels)

@@ -8,13 +8,13 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ddcnn import events
-from ddcnn.configuration import load_experiment
-from ddcnn.device import choose_device
-from ddcnn.errors import InputError
-from ddcnn.logs import log_to
-from ddcnn.records import write_history
-from ddcnn.training import Features, Settings, fit
+from ddcnn.base import events
+from ddcnn.base.errors import InputError
+from ddcnn.base.logs import log_to
+from ddcnn.experiment.configuration import load_experiment
+from ddcnn.training.device import choose_device
+from ddcnn.training.loop import Features, Settings, fit
+from ddcnn.training.settings import write_history
 
 CONFIG = {"experiment": "watched", "dataset": "fashion-mnist-10k", "log": "tensorboard"}
 ROW = {"epoch": 1, "step": 55, "learning_rate": 0.05, "loss_train": 1.5, "accuracy_val": 0.25}

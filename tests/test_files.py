@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ddcnn.errors import InputError
-from ddcnn.files import read_json, read_npz, write_aside, write_json, write_npz
+from ddcnn.base.errors import InputError
+from ddcnn.base.files import read_json, read_npz, write_aside, write_json, write_npz
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ddcnn.configuration import load_experiment
-from ddcnn.jobs import Job, experiment_jobs
-from ddcnn.packs import AWAITED, WHOLE, local_rules
-from ddcnn.tiles import Tiling
+from ddcnn.experiment.configuration import load_experiment
+from ddcnn.experiment.jobs import Job, experiment_jobs
+from ddcnn.tiles.geometry import Tiling
+from ddcnn.tiles.packs import AWAITED, WHOLE, local_rules
 from workflow_runs import make_project, planned_jobs, snakemake
 
 CONFIG = {

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils import parametrizations, prune
 
-from ddcnn import models
-from ddcnn.kernels import chain, kernel, library, suitable
-from ddcnn.kernels.images import gather_images
-from ddcnn.models import layers
-from ddcnn.models.layers import BATCH_NORM, CONVOLUTION, MAX_POOL, GlobalAverage, Layers
+from ddcnn import nets
+from ddcnn.nets import layers
+from ddcnn.nets.kernels import chain, kernel, library, suitable
+from ddcnn.nets.kernels.images import gather_images
+from ddcnn.nets.layers import BATCH_NORM, CONVOLUTION, MAX_POOL, GlobalAverage, Layers
 
 SOURCE = Path(library.__file__).parent
 FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
@@ -305,7 +305,7 @@ def test_learning_in_one_call_is_a_forward_and_a_backward_pass(
 ) -> None:
     torch.manual_seed(0)
     *spatial, channels = shape
-    net = models.build(name, shape, 10, 8, dropout)
+    net = nets.build(name, shape, 10, 8, dropout)
     x, labels = images(12, channels, *spatial), torch.arange(12) % 10
     other = copy.deepcopy(net)
     for number in range(3):  # the second time gradients of the first one are there
@@ -441,7 +441,7 @@ def of_a_class_of_the_users(net: Layers, x: torch.Tensor, y: torch.Tensor) -> No
 )
 def test_what_is_not_learned_in_one_call_changes_nothing(change: Callable[..., None]) -> None:
     torch.manual_seed(0)
-    net = models.build("vgg", (8, 8, 1), 10, 8)
+    net = nets.build("vgg", (8, 8, 1), 10, 8)
     x, labels = images(6, 1, 8, 8), torch.arange(6)
     before = copy.deepcopy(net.state_dict())
     change(net, x, labels)
@@ -456,14 +456,12 @@ def test_what_is_not_learned_in_one_call_changes_nothing(change: Callable[..., N
     "labels", [torch.zeros(6), torch.zeros(5, dtype=torch.int64), torch.zeros(6, 2, dtype=int)]
 )
 def test_other_labels_are_torch_s(labels: torch.Tensor) -> None:
-    assert (
-        models.build("vgg", (8, 8, 1), 10, 8).learn_in_one_call(images(6, 1, 8, 8), labels) is None
-    )
+    assert nets.build("vgg", (8, 8, 1), 10, 8).learn_in_one_call(images(6, 1, 8, 8), labels) is None
 
 
 def test_gradients_of_learning_are_those_of_the_last_batch_whatever_its_size() -> None:
     torch.manual_seed(0)
-    net, labels = models.build("vgg", (8, 8, 1), 10, 8), torch.arange(6)
+    net, labels = nets.build("vgg", (8, 8, 1), 10, 8), torch.arange(6)
     for batch in (6, 4, 6):
         x = images(batch, 1, 8, 8, seed=batch)
         net.learn_in_one_call(x, labels[:batch])
@@ -954,7 +952,7 @@ def test_inputs_of_many_shapes_do_not_pile_up() -> None:
 
 
 def test_hooks_are_called() -> None:
-    net, seen = models.build("vgg", (14, 14, 1), 10, 8), []
+    net, seen = nets.build("vgg", (14, 14, 1), 10, 8), []
     for name, layer in net.named_modules():
         layer.register_forward_hook(lambda *_, name=name: seen.append(name))
     net(images(4, 1, 14, 14))
@@ -962,18 +960,18 @@ def test_hooks_are_called() -> None:
 
 
 def test_who_counts_operations_sees_all_of_them() -> None:
-    from ddcnn.models.cost import multiply_adds
+    from ddcnn.nets.cost import multiply_adds
 
     class Own(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.inner = models.build("vgg", (14, 14, 1), 10, 8)
+            self.inner = nets.build("vgg", (14, 14, 1), 10, 8)
             self.factor = nn.Parameter(torch.ones(1))
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.factor * self.inner(x)
 
-    expected = multiply_adds(models.build("vgg", (14, 14, 1), 10, 8), (14, 14, 1))
+    expected = multiply_adds(nets.build("vgg", (14, 14, 1), 10, 8), (14, 14, 1))
     assert multiply_adds(Own(), (14, 14, 1)) == expected
 
 
@@ -985,7 +983,7 @@ def test_transforms_of_functions_are_torch_s() -> None:
 
 def test_other_default_types_change_nothing() -> None:
     torch.set_default_dtype(torch.float32)
-    net, x = models.build("vgg", (14, 14, 1), 10, 8), images(4, 1, 14, 14)
+    net, x = nets.build("vgg", (14, 14, 1), 10, 8), images(4, 1, 14, 14)
     expected = net(x)
     torch.set_default_dtype(torch.float64)
     try:
@@ -995,7 +993,7 @@ def test_other_default_types_change_nothing() -> None:
 
 
 def test_evaluation_uses_running_statistics(watched: list[str]) -> None:
-    net = models.build("vgg", (14, 14, 1), 10, 16)
+    net = nets.build("vgg", (14, 14, 1), 10, 16)
     x = images(32, 1, 14, 14)
     for _ in range(3):
         net(x)
@@ -1024,7 +1022,7 @@ def test_evaluation_uses_running_statistics(watched: list[str]) -> None:
 def test_whole_nets(watched: list[str], name: str, shape: tuple[int, ...], width: int) -> None:
     torch.manual_seed(0)
     *spatial, channels = shape
-    check(models.build(name, shape, 10, width), images(16, channels, *spatial), tolerance=1e-4)
+    check(nets.build(name, shape, 10, width), images(16, channels, *spatial), tolerance=1e-4)
     assert watched
 
 
@@ -1038,7 +1036,7 @@ def test_outputs_of_torch_s_layers_in_another_order_of_memory(watched: list[str]
 
 
 def test_gradients_in_evaluation_mode_are_torch_s(watched: list[str]) -> None:
-    net = models.build("vgg", (8, 8, 1), 10, 8).eval()
+    net = nets.build("vgg", (8, 8, 1), 10, 8).eval()
     x = images(2, 1, 8, 8).requires_grad_()
     net(x).sum().backward()
     assert x.grad is not None
@@ -1049,7 +1047,7 @@ def test_gradients_in_evaluation_mode_are_torch_s(watched: list[str]) -> None:
 def test_what_the_kernels_are_not_for(
     watched: list[str], change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    net, x = models.build("vgg", (14, 14, 3), 10, 8), images(4, 3, 14, 14)
+    net, x = nets.build("vgg", (14, 14, 3), 10, 8), images(4, 3, 14, 14)
     if change == "threads":
         torch.set_num_threads(2)
     if change == "switch":
@@ -1078,8 +1076,8 @@ def in_a_process(code: str, folder: Path, **environment: str) -> str:
 FRESH = """
 import logging, os, pathlib, shutil, sys, tempfile
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
-from ddcnn.kernels import chain, kernel, library, suitable
-from ddcnn.kernels.images import gather_images
+from ddcnn.nets.kernels import chain, kernel, library, suitable
+from ddcnn.nets.kernels.images import gather_images
 copy = pathlib.Path(tempfile.mkdtemp())
 for path in library.FOLDER.glob("*.[ch]*"):
     shutil.copy(path, copy)
@@ -1145,7 +1143,7 @@ def test_the_switch(tmp_path: Path) -> None:
 
 
 def test_code_digests_hold_the_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ddcnn import provenance
+    from ddcnn.base import provenance
 
-    files = provenance._imported_files(["ddcnn.models.vgg"], {"ddcnn": provenance.PACKAGE.parent})
+    files = provenance._imported_files(["ddcnn.nets.vgg"], {"ddcnn": provenance.PACKAGE.parent})
     assert {*library.SOURCES, "kernels.h", "pooling.h", "vector.h"} <= {path.name for path in files}

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from ddcnn.logs import importing, log_to, read_log
+from ddcnn.base.logs import importing, log_to, read_log
 
 JOB = """
 import logging, sys, time
-from ddcnn.errors import InputError
-from ddcnn.logs import log_to
+from ddcnn.base.errors import InputError
+from ddcnn.base.logs import log_to
 with log_to(sys.argv[1]):
     logging.getLogger("ddcnn.job").info("at work")
     if sys.argv[2] == "wait":

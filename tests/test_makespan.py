@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddcnn.errors import InputError
-from ddcnn.makespan import Machine, Task, busy_seconds, critical_path, simulate
+from ddcnn.base.errors import InputError
+from ddcnn.experiment.makespan import Machine, Task, busy_seconds, critical_path, simulate
 
 
 @st.composite

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from ddcnn import models
-from ddcnn.errors import InputError
-from ddcnn.local import Subdomain
-from ddcnn.models.cost import multiply_adds, num_parameters
+from ddcnn import nets
+from ddcnn.base.errors import InputError
+from ddcnn.local.stage import Subdomain
+from ddcnn.nets.cost import multiply_adds, num_parameters
 
 SHAPES = [
     (4, 1),
@@ -33,7 +33,7 @@ def images_like(shape: tuple[int, ...], num_images: int = 2) -> torch.Tensor:
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_a_net_gives_one_logit_per_class_and_every_weight_a_gradient(shape):
     torch.manual_seed(0)
-    net = models.build("vgg", shape, classes=5, width=4)
+    net = nets.build("vgg", shape, classes=5, width=4)
     logits = net(images_like(shape))
     assert logits.shape == (2, 5)
     F.cross_entropy(logits, torch.tensor([0, 4])).backward()
@@ -43,7 +43,7 @@ def test_a_net_gives_one_logit_per_class_and_every_weight_a_gradient(shape):
 
 
 def test_the_net_of_the_measurements_has_its_288170_parameters():
-    assert num_parameters(models.build("vgg", (28, 28, 1), classes=10, width=32)) == 288_170
+    assert num_parameters(nets.build("vgg", (28, 28, 1), classes=10, width=32)) == 288_170
 
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
@@ -52,7 +52,7 @@ def test_parameters_are_those_of_the_layers(axes):
     pairs = [(channels, 6), (6, 6), (6, 12), (12, 12), (12, 24), (24, 24)]
     convolutions = sum(a * b * 3**axes for a, b in pairs)
     norms = sum(2 * b for _, b in pairs)
-    net = models.build("vgg", (8,) * axes + (channels,), classes, width)
+    net = nets.build("vgg", (8,) * axes + (channels,), classes, width)
     assert num_parameters(net) == convolutions + norms + 24 * classes + classes
 
 
@@ -70,11 +70,11 @@ def test_multiply_adds_are_those_counted_by_hand():
         + 2 * 2 * (8 * 16 + 16 * 16)
     )  # fmt: skip
     by_hand += 16 * 10
-    assert multiply_adds(models.build("vgg", (8, 8, 1), 10, 4), (8, 8, 1)) == by_hand
+    assert multiply_adds(nets.build("vgg", (8, 8, 1), 10, 4), (8, 8, 1)) == by_hand
 
 
 def test_counting_leaves_the_net_as_it_was():
-    net = models.build("vgg", (8, 8, 1), 3, 4, dropout=0.5).train()
+    net = nets.build("vgg", (8, 8, 1), 3, 4, dropout=0.5).train()
     before = copy.deepcopy(net.state_dict())
     multiply_adds(net, (8, 8, 1))
     assert net.training
@@ -83,7 +83,7 @@ def test_counting_leaves_the_net_as_it_was():
 
 
 def test_dropout_acts_in_training_only():
-    net = models.build("vgg", (8, 8, 1), 3, 4, dropout=0.5)
+    net = nets.build("vgg", (8, 8, 1), 3, 4, dropout=0.5)
     x = images_like((8, 8, 1))
     assert not torch.equal(net(x), net(x))
     assert torch.equal(net.eval()(x), net(x))
@@ -94,31 +94,31 @@ def test_dropout_acts_in_training_only():
     [(32, 1, 32), (32, 4, 16), (16, 4, 8), (32, 9, 12), (36, 9, 12), (64, 16, 16), (8, 64, 4)],
 )
 def test_the_proportional_width_divides_by_the_root_of_the_number_of_tiles(width, num_tiles, local):
-    assert models.local_width(width, num_tiles) == local
+    assert nets.local_width(width, num_tiles) == local
 
 
 @given(st.integers(1, 4096), st.integers(1, 1000))
 def test_the_proportional_width_is_rounded_up_to_four_but_never_above_the_global_one(
     width, num_tiles
 ):
-    local = models.local_width(width, num_tiles)
+    local = nets.local_width(width, num_tiles)
     assert local == width or local % 4 == 0
     assert min(width, width / math.sqrt(num_tiles)) <= local <= width
     assert local < width / math.sqrt(num_tiles) + 4
 
 
 def test_a_local_net_has_about_one_nth_of_the_parameters():
-    size = num_parameters(models.build("vgg", (28, 28, 1), 10, 64))
+    size = num_parameters(nets.build("vgg", (28, 28, 1), 10, 64))
     for num_tiles in (4, 16):
-        local = models.local_width(64, num_tiles)
-        ratio = size / num_parameters(models.build("vgg", (14, 14, 1), 10, local))
+        local = nets.local_width(64, num_tiles)
+        ratio = size / num_parameters(nets.build("vgg", (14, 14, 1), 10, local))
         assert ratio == pytest.approx(num_tiles, rel=0.05)
 
 
 def test_a_model_s_name_holds_its_width():
-    assert models.model_slug("vgg", 16) == "vgg-w16"
-    assert models.model_slug("vgg", 16, 8) == "vgg-w16-local8"
-    assert models.model_slug("my.nets:small", 16, 8) == "my.nets.small-w16-local8"
+    assert nets.model_slug("vgg", 16) == "vgg-w16"
+    assert nets.model_slug("vgg", 16, 8) == "vgg-w16-local8"
+    assert nets.model_slug("my.nets:small", 16, 8) == "my.nets.small-w16-local8"
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_model_s_name_holds_its_width():
 )
 def test_an_input_that_a_net_cannot_take_is_refused_with_its_pixels(name, shape, words):
     with pytest.raises(InputError) as caught:
-        models.build(name, shape, classes=10, width=8)
+        nets.build(name, shape, classes=10, width=8)
     assert all(word in str(caught.value) for word in words), caught.value
 
 

@@ -12,23 +12,23 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import VisionTransformer
 
-from ddcnn import models
+from ddcnn import nets
 from ddcnn.__main__ import main
-from ddcnn.configuration import schema
-from ddcnn.errors import InputError
-from ddcnn.models.cost import multiply_adds, num_parameters
-from ddcnn.models.features import last_features
-from ddcnn.models.resnet import ResNet
-from ddcnn.models.vit import patch_size
+from ddcnn.base.errors import InputError
+from ddcnn.experiment.configuration import schema
+from ddcnn.nets.cost import multiply_adds, num_parameters
+from ddcnn.nets.features import last_features
+from ddcnn.nets.resnet import ResNet
+from ddcnn.nets.vit import patch_size
 from workflow_runs import PROJECT
 
 # A large net of a kind tells nothing that its small one does not.
-NETS = [name for name in models.ARCHITECTURES if "32" not in name and "44" not in name]
-CASES = [(n, axes) for n in NETS for axes in models.ARCHITECTURES[n].num_axes]
+NETS = [name for name in nets.ARCHITECTURES if "32" not in name and "44" not in name]
+CASES = [(n, axes) for n in NETS for axes in nets.ARCHITECTURES[n].num_axes]
 
 
 def smallest_shape(name: str, axes: int, channels: int = 2) -> tuple[int, ...]:
-    return (models.ARCHITECTURES[name].smallest_input,) * axes + (channels,)
+    return (nets.ARCHITECTURES[name].smallest_input,) * axes + (channels,)
 
 
 def images_like(shape: tuple[int, ...], num_images: int = 2) -> torch.Tensor:
@@ -39,7 +39,7 @@ def images_like(shape: tuple[int, ...], num_images: int = 2) -> torch.Tensor:
 def test_a_net_learns_from_its_smallest_input_with_every_weight(name, axes):
     torch.manual_seed(0)
     shape = smallest_shape(name, axes)
-    net = models.build(name, shape, classes=3, width=4, dropout=0.2)
+    net = nets.build(name, shape, classes=3, width=4, dropout=0.2)
     logits = net(images_like(shape))
     assert logits.shape == (2, 3)
     F.cross_entropy(logits, torch.tensor([0, 2])).backward()
@@ -56,7 +56,7 @@ def test_an_input_below_the_smallest_is_refused(name, axes):
     *spatial, channels = smallest_shape(name, axes)
     spatial[-1] -= 1
     with pytest.raises(InputError, match=rf"{name} needs at least {spatial[-1] + 1} pixels"):
-        models.build(name, (*spatial, channels), classes=3, width=4)
+        nets.build(name, (*spatial, channels), classes=3, width=4)
 
 
 @pytest.mark.parametrize("name", ["vgg", "resnet20", "resnet20-projection", "ct3d-same", "vit"])
@@ -64,7 +64,7 @@ def test_an_input_below_the_smallest_is_refused(name, axes):
 def test_odd_shapes_one_output_and_a_batch_of_one_in_evaluation(name, spatial):
     torch.manual_seed(0)
     shape = (*spatial, 3)
-    net = models.build(name, shape, classes=1, width=8, dropout=0.5)
+    net = nets.build(name, shape, classes=1, width=8, dropout=0.5)
     x = images_like(shape)
     net(x).sum().backward()
     assert all(weight.grad.abs().max() > 0 for weight in net.parameters())
@@ -79,7 +79,7 @@ def test_odd_shapes_one_output_and_a_batch_of_one_in_evaluation(name, spatial):
 def test_multiply_adds_are_half_of_the_operations_that_torch_counts(name, axes):
     *spatial, channels = smallest_shape(name, axes)
     shape = (spatial[0] + 3, *spatial[1:], channels)
-    net = models.build(name, shape, classes=5, width=4).eval()
+    net = nets.build(name, shape, classes=5, width=4).eval()
     # With gradients: the fast path of attention is one operation that no counter looks into.
     with FlopCounterMode(display=False) as counter:
         net(images_like(shape, num_images=1))
@@ -90,7 +90,7 @@ def test_multiply_adds_of_a_transformer_by_hand():
     tokens, hidden = 4 * 4 + 1, 8
     block = tokens * 4 * hidden**2 + 2 * tokens**2 * hidden + 2 * tokens * hidden * 4 * hidden
     by_hand = 16 * hidden * 3 * 2**2 + 6 * block + hidden * 5
-    net = models.build("vit", (8, 8, 3), classes=5, width=hidden)
+    net = nets.build("vit", (8, 8, 3), classes=5, width=hidden)
     assert multiply_adds(net, (8, 8, 3)) == by_hand
 
 
@@ -116,14 +116,14 @@ def test_multiply_adds_of_layers_that_only_a_user_has():
     ("name", "parameters"), [("resnet20", 269_722), ("resnet20-projection", 272_474)]
 )
 def test_residual_nets_have_the_published_size(name, parameters):
-    net = models.build(name, (32, 32, 3), classes=10, width=16)
+    net = nets.build(name, (32, 32, 3), classes=10, width=16)
     assert num_parameters(net) == parameters
 
 
 @pytest.mark.parametrize("depth", [20, 32, 44, 56])
 def test_the_name_of_a_residual_net_counts_its_layers(depth):
     plain, projected = (
-        models.build(f"resnet{depth}{suffix}", (8, 8, 3), 10, 4) for suffix in ("", "-projection")
+        nets.build(f"resnet{depth}{suffix}", (8, 8, 3), 10, 4) for suffix in ("", "-projection")
     )
 
     def layers(net: nn.Module) -> int:
@@ -148,7 +148,7 @@ def test_the_shortcut_without_parameters_takes_every_second_pixel(spatial):
 
 def test_residual_nets_start_with_activations_that_neither_vanish_nor_explode():
     torch.manual_seed(0)
-    net = models.build("resnet56", (32, 32, 3), classes=10, width=16)
+    net = nets.build("resnet56", (32, 32, 3), classes=10, width=16)
     features, _ = last_features(net, images_like((32, 32, 3), 8))
     assert 0.1 < features.std() < 10
 
@@ -158,7 +158,7 @@ def test_residual_nets_start_with_activations_that_neither_vanish_nor_explode():
 
 @pytest.mark.parametrize("name", ["ct3d", "ct3d-same"])
 def test_the_ct_net_has_the_size_that_keras_prints(name):
-    net = models.build(name, (128, 128, 64, 1), classes=1, width=64)
+    net = nets.build(name, (128, 128, 64, 1), classes=1, width=64)
     assert num_parameters(net) == 1_351_873
     running = [v for n, v in net.named_buffers() if n.endswith(("running_mean", "running_var"))]
     assert num_parameters(net) + sum(v.numel() for v in running) == 1_352_897
@@ -166,7 +166,7 @@ def test_the_ct_net_has_the_size_that_keras_prints(name):
 
 @pytest.mark.parametrize("name", ["ct3d", "ct3d-same"])
 def test_the_smallest_input_of_the_ct_net_is_the_smallest_that_runs(name):
-    net = models.build(name, (64,) * 3 + (1,), classes=2, width=1).eval()
+    net = nets.build(name, (64,) * 3 + (1,), classes=2, width=1).eval()
 
     def runs(pixels: int) -> bool:
         try:
@@ -175,7 +175,7 @@ def test_the_smallest_input_of_the_ct_net_is_the_smallest_that_runs(name):
         except RuntimeError:
             return False
 
-    assert min(filter(runs, range(1, 60))) == models.ARCHITECTURES[name].smallest_input
+    assert min(filter(runs, range(1, 60))) == nets.ARCHITECTURES[name].smallest_input
 
 
 # --- the transformer ------------------------------------------------------------------------
@@ -184,7 +184,7 @@ def test_the_smallest_input_of_the_ct_net_is_the_smallest_that_runs(name):
 @pytest.mark.parametrize(("pixels", "patch"), [(16, 2), (28, 4), (32, 4)])
 def test_the_transformer_is_torchvision_s(pixels, patch):
     torch.manual_seed(0)
-    ours = models.build("vit", (pixels, pixels, 3), classes=5, width=30).eval()
+    ours = nets.build("vit", (pixels, pixels, 3), classes=5, width=30).eval()
     theirs = VisionTransformer(pixels, patch, 6, 4, 32, 128, num_classes=5).eval()
     names = {"patches.": "conv_proj.", "classifier.": "heads.head."}
 
@@ -202,11 +202,11 @@ def test_the_transformer_is_torchvision_s(pixels, patch):
 
 def test_the_transformer_fills_tiles_up_with_zeros():
     torch.manual_seed(0)
-    net = models.build("vit-patch4", (6, 9, 1), classes=2, width=8).eval()
+    net = nets.build("vit-patch4", (6, 9, 1), classes=2, width=8).eval()
     x = images_like((6, 9, 1))
     padded = torch.zeros(2, 1, 8, 12)
     padded[:, :, :6, :9] = x
-    same = models.build("vit-patch4", (8, 12, 1), classes=2, width=8).eval()
+    same = nets.build("vit-patch4", (8, 12, 1), classes=2, width=8).eval()
     same.load_state_dict(net.state_dict())
     torch.testing.assert_close(net(x), same(padded))
 
@@ -222,9 +222,9 @@ def test_about_eight_patches_lie_along_the_longest_axis():
 def test_torchvision_is_imported_for_a_transformer_only():
     script = (
         "import sys; from ddcnn import models\n"
-        "models.build('resnet20', (8, 8, 1), 2, 4)\n"
+        "nets.build('resnet20', (8, 8, 1), 2, 4)\n"
         "assert 'torchvision' not in sys.modules\n"
-        "models.build('vit', (8, 8, 1), 2, 4)\n"
+        "nets.build('vit', (8, 8, 1), 2, 4)\n"
         "assert 'torchvision' in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
@@ -236,7 +236,7 @@ def test_torchvision_is_imported_for_a_transformer_only():
 @pytest.mark.parametrize("name", NETS)
 def test_the_last_features_make_the_logits(name):
     shape = smallest_shape(name, axes=2)
-    net = models.build(name, shape, classes=3, width=4, dropout=0.5)
+    net = nets.build(name, shape, classes=3, width=4, dropout=0.5)
     features, logits = last_features(net, images_like(shape))  # in training, with dropout
     assert features.shape[0] == 2
     torch.testing.assert_close(net.classifier(features), logits)
@@ -276,21 +276,23 @@ def test_a_net_without_last_features_is_refused(net, words):
 
 def test_the_configuration_takes_all_nets():
     (names, own) = schema()["properties"]["model"]["items"]["anyOf"]
-    assert names["enum"] == list(models.ARCHITECTURES)
+    assert names["enum"] == list(nets.ARCHITECTURES)
     assert own["examples"] == ["my_module:factory"]
 
 
 def test_the_table_of_the_readme_is_what_the_command_prints(capsys):
     assert main(["nets"]) == 0
     table = capsys.readouterr().out
-    assert len(table.splitlines()) == len(models.ARCHITECTURES) + 2
+    assert len(table.splitlines()) == len(nets.ARCHITECTURES) + 2
     assert table in (PROJECT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
 def test_pooling_before_relu_is_the_published_order_bit_for_bit(axes, monkeypatch):
     """Outputs and gradients of vgg and ct3d against their layers written down one by one."""
-    monkeypatch.setattr("ddcnn.kernels.suitable.kernels", lambda: None)  # torch's against torch's
+    monkeypatch.setattr(
+        "ddcnn.nets.kernels.suitable.kernels", lambda: None
+    )  # torch's against torch's
     convolve, pool = getattr(F, f"conv{axes}d"), getattr(F, f"max_pool{axes}d")
 
     def norm(x: torch.Tensor, layer: torch.nn.Module) -> torch.Tensor:
@@ -313,7 +315,7 @@ def test_pooling_before_relu_is_the_published_order_bit_for_bit(axes, monkeypatc
     shape = (16,) * axes
     for name, published in (("vgg", vgg), ("ct3d-same", ct3d)):
         torch.manual_seed(0)
-        net = models.build(name, (*shape, 1), 3, 8).train()
+        net = nets.build(name, (*shape, 1), 3, 8).train()
         x = torch.randn(4, *shape, 1).movedim(-1, 1)
         gradients = []
         for forward in (net, lambda x, net=net, published=published: published(net, x)):

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from ddcnn.optimizers import AdamW, Sgd
+from ddcnn.training.optimizers import AdamW, Sgd
 
 CASES = {
     "sgd": (
@@ -74,8 +74,8 @@ def test_a_training_does_not_import_torchs_compiler():
     """It costs every job seconds before its first step."""
     code = """
 import sys, torch
-from ddcnn.device import Device
-from ddcnn.training import Features, Settings, fit
+from ddcnn.training.device import Device
+from ddcnn.training.loop import Features, Settings, fit
 for optimizer in ("sgd", "adamw"):
     net = torch.nn.Linear(4, 2)
     data = Features(torch.randn(20, 4), torch.arange(20) % 2)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from ddcnn.base.errors import InputError
 from ddcnn.data import images, own
 from ddcnn.data.options import ReadOptions
-from ddcnn.errors import InputError
 from own_data import class_folders, decoded, good_rows, pixels, read, save, smooth, snapshot, table
 
 GRAY = pixels(9, 7)

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from ddcnn import models
-from ddcnn.checkpoint import load_weights, save_weights
-from ddcnn.configuration import load_experiment
-from ddcnn.errors import InputError
-from ddcnn.models import own
-from ddcnn.training import Settings, make_optimizer
+from ddcnn import nets
+from ddcnn.base.errors import InputError
+from ddcnn.experiment.configuration import load_experiment
+from ddcnn.nets import own
+from ddcnn.training.checkpoint import load_weights, save_weights
+from ddcnn.training.loop import Settings, make_optimizer
 from workflow_runs import (
     PROJECT,
     make_project,
@@ -79,7 +79,7 @@ def changed(code: str, old: str, new: str) -> str:
 def test_a_factory_in_the_current_folder_is_found_and_called(write):
     name = f"{write()}:factory"
     check(name)
-    net = models.build(name, (8, 9, 2), classes=3, width=4, dropout=0.5)
+    net = nets.build(name, (8, 9, 2), classes=3, width=4, dropout=0.5)
     assert net(torch.zeros(2, 2, 8, 9)).shape == (2, 3)
     assert net[0].in_channels == 2
     assert net[5].p == 0.5
@@ -99,7 +99,7 @@ def test_a_class_in_a_package_with_a_helper_beside_it_is_a_factory_too(write):
         f"{package}.nets",
     )
     check(f"{package}.nets:Net")
-    net = models.build(f"{package}.nets:Net", (8, 8, 1), classes=3, width=4)
+    net = nets.build(f"{package}.nets:Net", (8, 8, 1), classes=3, width=4)
     assert net.training
     assert [p.numel() for p in net.parameters()] == [64 * 5, 5, 5 * 3, 3]
 
@@ -197,7 +197,7 @@ def config(**changes) -> dict:
 def test_a_configuration_builds_every_shape_and_width_once(write):
     module = write(changed(GOOD, "# end", "print(shape, classes, width, dropout, end=';')"))
     script = (
-        "from ddcnn.configuration import load_experiment\n"
+        "from ddcnn.experiment.configuration import load_experiment\n"
         f"e = load_experiment({config(model=f'{module}:factory', seed=[0, 1], overlap=[0, 4])})\n"
         "print([run.model for run in e.runs][0])"
     )
@@ -226,7 +226,7 @@ def test_a_name_that_is_no_factory_is_refused(name):
 
 def test_a_known_net_does_not_import_torch():
     script = (
-        "import sys; from ddcnn.configuration import load_experiment\n"
+        "import sys; from ddcnn.experiment.configuration import load_experiment\n"
         f"load_experiment({config(model=['vgg', 'resnet20', 'vit'])})\n"
         "assert 'torch' not in sys.modules"
     )
@@ -240,7 +240,7 @@ def digests_of_edits(module: str, folder: Path, files: list[str]) -> list[str]:
     """Files whose edit changes the digest of ``module:factory``, each in a process of its own."""
 
     def digest() -> str:
-        script = f"from ddcnn import models; print(models.code_of({f'{module}:factory'!r}))"
+        script = f"from ddcnn import nets; print(nets.code_of({f'{module}:factory'!r}))"
         command = [sys.executable, "-c", script]
         done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
         return done.stdout

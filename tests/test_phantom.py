@@ -9,10 +9,10 @@ import nibabel
 import numpy as np
 import pytest
 
-from ddcnn.data import download, prepare
+from ddcnn.base.errors import InputError
+from ddcnn.base.files import read_json
 from ddcnn.data.phantom import Phantoms
-from ddcnn.errors import InputError
-from ddcnn.files import read_json
+from ddcnn.data.preparation import download, prepare
 
 SMALL = Phantoms(count=12, shape=(16, 16, 8), seed=3)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ddcnn.configuration import load_experiment
-from ddcnn.errors import InputError
-from ddcnn.job_times import job_times, measured_seconds
-from ddcnn.jobs import Job, experiment_jobs
+from ddcnn.base.errors import InputError
+from ddcnn.experiment.configuration import load_experiment
+from ddcnn.experiment.job_times import job_times, measured_seconds
+from ddcnn.experiment.jobs import Job, experiment_jobs
 
 CONFIG = {
     "experiment": "small",
@@ -84,12 +84,12 @@ def test_more_epochs_take_longer_and_start_up_does_not(project):
 
 def test_trainings_that_never_ran_are_estimated_by_their_work(project):
     """By the multiply-adds of the net that is built, at the speed of the measured one."""
-    from ddcnn import models
-    from ddcnn.models.cost import multiply_adds
+    from ddcnn import nets
+    from ddcnn.nets.cost import multiply_adds
 
     found = times(project, grid="1x2")
     new = TILE.replace("2x2", "1x2")
-    net = models.build("vgg", (28, 14, 1), 10, models.local_width(8, 2))
+    net = nets.build("vgg", (28, 14, 1), 10, nets.local_width(8, 2))
     work = multiply_adds(net, (28, 14, 1)) * 7000 * 8
     assert found[new].how == "work"
     assert found[new].seconds == pytest.approx(15 * work / (1000 * 7000 * 8) + 5)

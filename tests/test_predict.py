@@ -14,11 +14,11 @@ from PIL import Image
 
 import ddcnn
 from ddcnn.__main__ import main
+from ddcnn.base.errors import InputError
 from ddcnn.bundle import large
 from ddcnn.bundle.file import Bundle, read_bundle, write_bundle
 from ddcnn.bundle.model import Model, _build
-from ddcnn.errors import InputError
-from ddcnn.tiles import Tiling
+from ddcnn.tiles.geometry import Tiling
 from stage_runs import StageRun
 from workflow_runs import small_fashion, synthetic_volumes
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ddcnn.base.errors import InputError
+from ddcnn.base.files import read_json, write_json
 from ddcnn.data import samples as samples_module
 from ddcnn.data.card import PixelStatistics, duplicates_across
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.preparation import SPLITS, choose_splits, prepare
 from ddcnn.data.samples import ArraySamples, FileSamples
-from ddcnn.errors import InputError
-from ddcnn.files import read_json, write_json
 
 
 def read_number(path: Path, shape: tuple[int, ...] = (4, 5, 1)) -> np.ndarray:

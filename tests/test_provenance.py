@@ -9,19 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from ddcnn import models, provenance
+from ddcnn import nets
 from ddcnn.__main__ import main
+from ddcnn.base import provenance
 
 PACKAGE = Path(provenance.__file__).parent
 STAGES = ["shards", "local", "coarse", "coherent", "runs", "report", "data.preparation"]
 DIGESTS = """
 import json, sys
 from pathlib import Path
-from ddcnn import models, provenance
+from ddcnn import nets
+from ddcnn.base import provenance
 stages, files = json.loads(sys.argv[1]), json.loads(sys.argv[2])
 def digests():
     found = {stage: provenance.code_digest(stage) for stage in stages}
-    return found | {f"net {name}": models.code_of(name) for name in ("vgg", "resnet20")}
+    return found | {f"net {name}": nets.code_of(name) for name in ("vgg", "resnet20")}
 before, changed = digests(), {}
 for file in files:
     path = provenance.PACKAGE / file
@@ -70,7 +72,7 @@ def test_digests_of_a_moved_package_are_the_same(package):
     moved = digests(package)
     assert len(set(moved.values())) == len(moved) == len(STAGES) + 2
     for net in ("vgg", "resnet20"):
-        assert moved.pop(f"net {net}") == models.code_of(net)
+        assert moved.pop(f"net {net}") == nets.code_of(net)
     assert moved == {name: provenance.code_digest(name) for name in STAGES}
 
 

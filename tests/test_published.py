@@ -20,12 +20,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ddcnn.data import REGISTRY, dataset_of, download, prepare
+from ddcnn.base.errors import InputError
+from ddcnn.base.files import read_json
+from ddcnn.data import REGISTRY, dataset_of
+from ddcnn.data.download import fetch
+from ddcnn.data.download.transfer import Patience
+from ddcnn.data.preparation import download, prepare
 from ddcnn.data.registry import Dataset, entries
-from ddcnn.errors import InputError
-from ddcnn.files import read_json
-from ddcnn.sources import fetch
-from ddcnn.sources.transfer import Patience
 from http_server import Fault, Server, serve
 
 SPLITS = ("train", "val", "test")

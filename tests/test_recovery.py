@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ddcnn.errors import DamagedResult
-from ddcnn.files import map_prepared, read_prepared, write_json, write_npy
-from ddcnn.logs import log_to
-from ddcnn.recovery import put_aside
+from ddcnn.base.errors import DamagedResult
+from ddcnn.base.files import map_prepared, read_prepared, write_json, write_npy
+from ddcnn.base.logs import log_to
+from ddcnn.base.recovery import put_aside
 
 
 @pytest.fixture(autouse=True)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from ddcnn.__main__ import main
+from ddcnn.base.errors import InputError
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.registry import AXES, REGISTRY, Dataset, dataset_of
 from ddcnn.data.samples import ArraySamples, Collection
-from ddcnn.errors import InputError
 
 PROJECT = Path(__file__).parents[1]
 NAMES = (

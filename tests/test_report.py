@@ -9,13 +9,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ddcnn import figures
-from ddcnn.errors import InputError
-from ddcnn.figures import style
-from ddcnn.figures.boxes import average_over_tiles, count_tiles, layers
-from ddcnn.intervals import paired_difference, student_95
-from ddcnn.report import write_report
+from ddcnn.base.errors import InputError
+from ddcnn.evaluation.intervals import paired_difference, student_95
+from ddcnn.report import figures, write_report
 from ddcnn.report.comparison import NO_DIFFERENCE, compare, comparison_table
+from ddcnn.report.figures import style
+from ddcnn.report.figures.boxes import average_over_tiles, count_tiles, layers
 from ddcnn.report.study import Run, Study, studies_of
 from ddcnn.report.summary import headline, mean_over_seeds, summary_table
 from ddcnn.report.words import findings, in_points, seconds

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ddcnn.figures import style
 from ddcnn.report import write_report
+from ddcnn.report.figures import style
 from fake_results import FakeExperiment
 
 playwright = pytest.importorskip("playwright.sync_api")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ddcnn import figures
-from ddcnn.intervals import score_interval, wilson
+from ddcnn.evaluation.intervals import score_interval, wilson
+from ddcnn.report import figures
 from ddcnn.report.calibration import calibration_error, reliability_curve
 from ddcnn.report.citation import citations
 from ddcnn.report.cost import sketch_cost

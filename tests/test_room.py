@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ddcnn.errors import InputError
-from ddcnn.room import STAGES, refuse_while_running, remove, room_by_stage
+from ddcnn.base.errors import InputError
+from ddcnn.experiment.room import STAGES, refuse_while_running, remove, room_by_stage
 
 FILES = {
     "results/data/d/raw/images.zip": "raw",

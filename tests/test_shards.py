@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ddcnn import shards
-from ddcnn.errors import DamagedResult, InputError
-from ddcnn.files import read_json, write_json
-from ddcnn.shards import read_shard, write_shards, write_view
-from ddcnn.tiles import Tiling, resample
+from ddcnn.base.errors import DamagedResult, InputError
+from ddcnn.base.files import read_json, write_json
+from ddcnn.tiles import shards
+from ddcnn.tiles.geometry import Tiling, resample
+from ddcnn.tiles.shards import read_shard, write_shards, write_view
 
 CASES = [
     ((10, 8, 1), Tiling.of("blocks", "2x2", 4)),

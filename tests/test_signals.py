@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ddcnn.configuration import load_experiment
-from ddcnn.data import download, prepare
+from ddcnn.base.errors import InputError
+from ddcnn.data.preparation import download, prepare
 from ddcnn.data.registry import dataset_of, entries
 from ddcnn.data.series import read_series
-from ddcnn.errors import InputError
+from ddcnn.experiment.configuration import load_experiment
 from own_data import class_folders, decoded, pixels, read, table
 
 LABELS = np.arange(40) % 3

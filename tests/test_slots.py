@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from ddcnn.errors import InputError
-from ddcnn.slots import claim_slot
+from ddcnn.base.errors import InputError
+from ddcnn.training.slots import claim_slot
 
 HOLD = """
 import sys, time
-from ddcnn.slots import claim_slot
+from ddcnn.training.slots import claim_slot
 slot = claim_slot(sys.argv[2].split(","))
 start = time.monotonic()
 time.sleep(float(sys.argv[1]))

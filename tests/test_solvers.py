@@ -7,7 +7,8 @@ import sklearn.linear_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ddcnn import evaluation, solvers
+from ddcnn.coarse import solvers
+from ddcnn.evaluation import methods
 
 
 def problem(seed: int, num_classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -44,7 +45,7 @@ def test_logistic_regression_on_local_probabilities_is_that_of_scikit_learn():
     rows = np.log(p_NTK).reshape(len(p_NTK), -1)
     reference = sklearn.linear_model.LogisticRegression(C=1.0, tol=1e-8, max_iter=10_000)
     reference.fit(rows, labels)
-    found = evaluation.logistic(p_NTK, solvers.fit_logistic(p_NTK, labels))
+    found = methods.logistic(p_NTK, solvers.fit_logistic(p_NTK, labels))
     np.testing.assert_allclose(found, reference.predict_proba(rows), atol=2e-3)
     assert (found.argmax(axis=1) == reference.predict(rows)).mean() > 0.99
 

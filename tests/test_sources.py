@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from ddcnn.errors import InputError
-from ddcnn.sources import SourceFile, disk, fetch_all, file_sha256, transfer
-from ddcnn.sources.transfer import Patience
+from ddcnn.base.errors import InputError
+from ddcnn.data.download import SourceFile, disk, fetch_all, file_sha256, transfer
+from ddcnn.data.download.transfer import Patience
 from full_disk import largest_file
 from http_server import PAGE, Fault, Server, serve
 
@@ -184,7 +184,7 @@ def test_the_next_run_continues_after_one_that_failed(server, raw):
 FETCH = """
 import sys
 from pathlib import Path
-from ddcnn.sources import SourceFile, fetch_all
+from ddcnn.data.download import SourceFile, fetch_all
 url, checksum, folder = sys.argv[1:]
 print(fetch_all([SourceFile("a.zip", (url,), checksum)], Path(folder)))
 """
@@ -694,7 +694,7 @@ def test_a_disk_too_small_for_the_copy_is_told(shared, tmp_path, raw):
 
 
 def test_the_log_tells_how_far_it_is(server, raw, caplog, monkeypatch):
-    monkeypatch.setattr("ddcnn.sources.progress.LEAST_SECONDS", 0.0)
+    monkeypatch.setattr("ddcnn.data.download.progress.LEAST_SECONDS", 0.0)
     with caplog.at_level(logging.INFO, "ddcnn"):
         fetch_all([wanted(server)], raw, QUICK)
     lines = [line for line in caplog.messages if "of 1,000,000 bytes" in line]
@@ -722,5 +722,5 @@ def test_without_a_terminal_there_is_no_bar(server, raw):
 
 
 def test_importing_the_package_does_not_load_the_http_library():
-    code = "import sys, ddcnn.sources; assert 'requests' not in sys.modules"
+    code = "import sys, ddcnn.data.download; assert 'requests' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

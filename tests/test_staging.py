@@ -6,9 +6,9 @@ import os
 import numpy as np
 import pytest
 
-from ddcnn.errors import InputError
-from ddcnn.shards import read_shard
-from ddcnn.staging import STAGE, staged
+from ddcnn.base.errors import InputError
+from ddcnn.tiles.shards import read_shard
+from ddcnn.tiles.staging import STAGE, staged
 
 A = np.arange(60, dtype=np.uint8).reshape(5, 3, 4, 1)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ddcnn.configuration import load_experiment
-from ddcnn.jobs import Job, experiment_jobs
-from ddcnn.status import experiment_status
+from ddcnn.experiment.configuration import load_experiment
+from ddcnn.experiment.jobs import Job, experiment_jobs
+from ddcnn.experiment.status import experiment_status
 from workflow_runs import PROJECT
 
 CONFIG = {"experiment": "small", "dataset": "fashion-mnist-10k", "width": 8, "grid": "2x2"}
@@ -60,8 +60,8 @@ def write_log(folder: Path, job: Job, *messages: str, every: float = 10) -> Path
 
 
 def epoch_line(epoch: int, accuracy: float) -> str:
-    from ddcnn.tasks import Classification
-    from ddcnn.training import _epoch_line
+    from ddcnn.base.tasks import Classification
+    from ddcnn.training.loop import _epoch_line
 
     row = {"epoch": epoch, "loss_train": 1.0, "accuracy_train": 0.1, "loss_val": 1.0,
            "accuracy_val": accuracy, "seconds": 1.0}  # fmt: skip

@@ -9,14 +9,14 @@ import torch
 from sklearn import metrics as reference
 from torch import nn
 
-from ddcnn import evaluation
-from ddcnn.device import choose_device
-from ddcnn.files import read_json, read_npz, write_json
-from ddcnn.local import Subdomain, train_local
-from ddcnn.shards import read_shard, write_shards, write_view
-from ddcnn.tasks import Classification, Regression, task_of
-from ddcnn.tiles import Tiling, resample
-from ddcnn.training import Features, Images, Settings, evaluate, fit
+from ddcnn.base.files import read_json, read_npz, write_json
+from ddcnn.base.tasks import Classification, Regression, task_of
+from ddcnn.evaluation import scores
+from ddcnn.local.stage import Subdomain, train_local
+from ddcnn.tiles.geometry import Tiling, resample
+from ddcnn.tiles.shards import read_shard, write_shards, write_view
+from ddcnn.training.device import choose_device
+from ddcnn.training.loop import Features, Images, Settings, evaluate, fit
 
 FAT = {"task": "regression", "classes": [], "target_mean": [20.0, -3.0], "target_std": [4.0, 0.5]}
 DEVICE = choose_device(0, 1)
@@ -31,13 +31,13 @@ def test_errors_of_a_regression_are_those_of_scikit_learn(num_targets):
     true = normal(50, num_targets) * [1, 5, 0.1][:num_targets] + 7
     predicted = true + 0.3 * normal(50, num_targets, seed=1)
     pairs = [
-        (evaluation.rmse, reference.root_mean_squared_error),
-        (evaluation.mae, reference.mean_absolute_error),
-        (evaluation.r2, reference.r2_score),
+        (scores.rmse, reference.root_mean_squared_error),
+        (scores.mae, reference.mean_absolute_error),
+        (scores.r2, reference.r2_score),
     ]
     for ours, theirs in pairs:
         assert ours(predicted, true) == pytest.approx(theirs(true, predicted), rel=1e-9)
-    merits = evaluation.r2_merits(predicted, true)
+    merits = scores.r2_merits(predicted, true)
     assert merits.shape == (50,)
     assert 1 + merits.mean() == pytest.approx(reference.r2_score(true, predicted))
 
@@ -167,7 +167,7 @@ def test_a_local_net_learns_targets_of_signals(tmp_path, num_targets):
     predicted = arrays["test"]
     assert predicted.shape == true.shape == (40, num_targets)
     assert predicted.dtype == np.float32
-    assert evaluation.r2(predicted, true) > 0.8
+    assert scores.r2(predicted, true) > 0.8
     metrics = read_json(tmp_path / "metrics.json")
     with (tmp_path / "history.csv").open() as file:
         last = list(csv.DictReader(file))[-1]
@@ -177,7 +177,7 @@ def test_a_local_net_learns_targets_of_signals(tmp_path, num_targets):
 
 def test_a_regression_goes_on_with_the_same_bits_after_an_interruption(tmp_path):
     """The sums of an epoch in hand are floats here, and survive a checkpoint in mid-epoch."""
-    from ddcnn.checkpoint import Checkpoint
+    from ddcnn.training.checkpoint import Checkpoint
 
     x, y = torch.from_numpy(normal(64, 5)), torch.from_numpy(normal(64, 1, seed=3))
     samples, task = Features(x, y), Regression((0.0,), (1.0,))

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch.nn import functional as F
 
-from ddcnn.errors import InputError
-from ddcnn.tiles import Decomposition, Tiling, largest_overlap, parse_axes, resample
+from ddcnn.base.errors import InputError
+from ddcnn.tiles.geometry import Decomposition, Tiling, largest_overlap, parse_axes, resample
 
 AXIS = st.tuples(
     st.integers(1, 24), st.integers(1, 6), st.integers(0, 12)

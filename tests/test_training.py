@@ -20,14 +20,13 @@ from safetensors.numpy import load_file
 from torch import nn
 from torch.nn import functional as F
 
-from ddcnn import models
-from ddcnn.checkpoint import Checkpoint
-from ddcnn.device import Device, choose_device
-from ddcnn.errors import InputError
-from ddcnn.local import Subdomain, train_local
-from ddcnn.models.layers import Layers
-from ddcnn.steps import Step, lay_channels_last
-from ddcnn.training import (
+from ddcnn import nets
+from ddcnn.base.errors import InputError
+from ddcnn.local.stage import Subdomain, train_local
+from ddcnn.nets.layers import Layers
+from ddcnn.training.checkpoint import Checkpoint
+from ddcnn.training.device import Device, choose_device
+from ddcnn.training.loop import (
     Features,
     Images,
     Progress,
@@ -38,6 +37,7 @@ from ddcnn.training import (
     one_cycle,
     predict_logits,
 )
+from ddcnn.training.steps import Step, lay_channels_last
 
 DEVICE = choose_device(gpus=0, threads=1)
 SETTINGS = Settings(
@@ -64,7 +64,7 @@ def make_images(num_images: int = 35, augment: bool = False, seed: int = 0) -> I
 
 def make_net(dropout: float = 0.0, seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
-    return models.build("vgg", (8, 8, 1), classes=3, width=4, dropout=dropout)
+    return nets.build("vgg", (8, 8, 1), classes=3, width=4, dropout=dropout)
 
 
 def train(samples, settings=SETTINGS, *, net=None, seed=0, checkpoint=None):
@@ -147,7 +147,7 @@ def plain_loop(net: nn.Module, samples: Images, batches: list, settings: Setting
 )
 def test_training_has_the_losses_of_a_plain_loop(changes, monkeypatch):
     # The same layers in both loops: AdamW makes much of a rounding error in a small gradient.
-    monkeypatch.setattr("ddcnn.kernels.suitable.kernels", lambda: None)
+    monkeypatch.setattr("ddcnn.nets.kernels.suitable.kernels", lambda: None)
     settings = replace(SETTINGS, **changes)
     plain_net = make_net()
     samples = Recorded(make_images())
@@ -464,7 +464,7 @@ class KillAt(logging.Handler):
 
 
 def kill_after_first_epoch(job: Job, name: str, **arguments) -> None:
-    logger, handler = logging.getLogger("ddcnn.training"), KillAt("epoch 1/3")
+    logger, handler = logging.getLogger("ddcnn.training.loop"), KillAt("epoch 1/3")
     level = logger.level
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
@@ -576,7 +576,7 @@ def test_bfloat16_trains_other_numbers_to_the_same_end_and_weights_stay_float32(
 @pytest.mark.parametrize("shape", [(24, 1), (12, 10, 1), (8, 8, 6, 1)])
 def test_on_a_gpu_weights_of_any_number_of_axes_lie_channels_last(shape):
     """The weights stay on the CPU here; how they are laid out does not depend on that."""
-    net = models.build("vgg", shape, 3, 8)
+    net = nets.build("vgg", shape, 3, 8)
     before = [weight.clone() for weight in net.parameters()]
     gpu = Device(torch.device("cuda", 0), "no such GPU", 1)
     lay_channels_last(net, gpu)
@@ -592,7 +592,7 @@ def test_memory_that_is_given_back_is_not_mapped_anew():
     """Page faults where the same tensors are made again and again, in processes of their own."""
     program = """if True:
         import resource, sys, torch
-        from ddcnn.device import choose_device
+        from ddcnn.training.device import choose_device
         if sys.argv[1] == "kept":
             choose_device(gpus=0, threads=1)
         faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -619,7 +619,7 @@ def test_a_job_knows_how_long_its_process_lives():
     """Between what the process has slept and what its parent has waited, to a hundredth."""
     program = """if True:
         import time
-        from ddcnn.process import JobClock
+        from ddcnn.base.process import JobClock
         time.sleep(1.5)
         clock = JobClock()
         clock.ready()

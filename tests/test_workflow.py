@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 from ddcnn.__main__ import main
-from ddcnn.logs import read_log
-from ddcnn.room import STAGES
+from ddcnn.base.logs import read_log
+from ddcnn.experiment.room import STAGES
 from workflow_runs import (
     PROJECT,
     command,

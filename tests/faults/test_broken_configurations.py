@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from ddcnn.__main__ import main
-from ddcnn.configuration import load_experiment, schema
+from ddcnn.experiment.configuration import load_experiment, schema
 from workflow_runs import PROJECT, command, make_project
 
 BASES = [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ddcnn.checkpoint import Checkpoint
+from ddcnn.training.checkpoint import Checkpoint
 from fault_runs import (
     RUN,
     recovered,

@@ -5,6 +5,7 @@ import os
 import sys
 
 from ddcnn import __version__
+from ddcnn.base.errors import InputError
 from ddcnn.commands import (
     check,
     compare,
@@ -18,7 +19,6 @@ from ddcnn.commands import (
     room,
     status,
 )
-from ddcnn.errors import InputError
 
 COMMANDS = (check, status, plan, room, compare, predict, info, export, nets, data, docs)
 

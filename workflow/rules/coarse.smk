@@ -27,7 +27,7 @@ rule train_coarse:
         coarse=coarse_net(),
         num_folds=EXPERIMENT.num_folds,
         settings=coarse_settings(),
-        code=code_digest("coarse"),
+        code=code_digest("coarse.stage"),
     message:
         "Training the coarse net of {wildcards.dataset}, {wildcards.decomposition}, seed {wildcards.seed} ({wildcards.combination})"
     script:
@@ -86,7 +86,7 @@ rule evaluate:
         methods=methods_parameters,
         fit_on=EXPERIMENT.settings["coarse"]["fit_on"],
         trained=trained_folders,
-        code=code_digest("runs"),
+        code=code_digest("evaluation.stage"),
     message:
         "Comparing the methods on {wildcards.dataset}, {wildcards.decomposition}, seed {wildcards.seed}"
     script:

@@ -11,13 +11,15 @@ sys.path.insert(0, PACKAGE_FOLDER)
 earlier = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
 os.environ.update(PYTHONPATH=os.pathsep.join(dict.fromkeys([PACKAGE_FOLDER, *earlier])))
 
-from ddcnn import events, models
-from ddcnn.configuration import load_experiment
-from ddcnn.disk import require_writable
-from ddcnn.errors import InputError
-from ddcnn.packs import ANY_TILE, AWAITED, RULE, local_rules
-from ddcnn.provenance import code_digest
-from ddcnn.tiles import VIEW
+from ddcnn.base import events
+
+from ddcnn import nets
+from ddcnn.experiment.configuration import load_experiment
+from ddcnn.base.disk import require_writable
+from ddcnn.base.errors import InputError
+from ddcnn.tiles.packs import ANY_TILE, AWAITED, RULE, local_rules
+from ddcnn.base.provenance import code_digest
+from ddcnn.tiles.geometry import VIEW
 
 CONDA_ENVIRONMENT = Path(workflow.basedir) / "envs" / "ddcnn.yaml"
 SPLITS = ["train", "val", "test"]
@@ -35,10 +37,10 @@ if EXPERIMENT.settings["log"] == "tensorboard":
 RUNS = {run.folder: run for run in EXPERIMENT.runs}
 # Several runs share the nets of a tiling: with and without the coarse view they are the same.
 TRAINED = [*EXPERIMENT.runs, *EXPERIMENT.controls]
-LOCAL_CODE, COHERENT_CODE = code_digest("local"), code_digest("coherent")
+LOCAL_CODE, COHERENT_CODE = code_digest("local.stage"), code_digest("coarse.joint")
 # Of one net each: an edit of another net re-runs nothing.
 NET_CODE = {
-    name: models.code_of(name) for name in dict.fromkeys(run.architecture for run in TRAINED)
+    name: nets.code_of(name) for name in dict.fromkeys(run.architecture for run in TRAINED)
 }
 TILING_RUNS = {(run.dataset, run.model, run.tiling.slug): run for run in TRAINED}
 TILINGS = {(run.dataset, run.tiling.slug): run.tiling for run in TRAINED}
@@ -231,7 +233,7 @@ def trained_inputs(wildcards):
 
 
 def trained_folders(wildcards):
-    """Folders of everything that is compared in a run; see ddcnn.runs.Trained."""
+    """Folders of everything that is compared in a run; see ddcnn.evaluation.stage.Trained."""
     run = run_of(wildcards)
     folder, methods = f"results/runs/{run.folder}", EXPERIMENT.methods_of(run)
     local = local_folders(run)

@@ -15,7 +15,7 @@ rule tile:
         CONDA_ENVIRONMENT
     params:
         tiling=tiling_parameters,
-        code=code_digest("shards"),
+        code=code_digest("tiles.shards"),
     message:
         "Cutting the images of {wildcards.dataset} into tiles: {wildcards.tiling}"
     script:
@@ -37,7 +37,7 @@ rule coarse_view:
     conda:
         CONDA_ENVIRONMENT
     params:
-        code=code_digest("shards"),
+        code=code_digest("tiles.shards"),
     message:
         "Resampling the images of {wildcards.dataset} to the tiles of {wildcards.tiling}"
     script:

@@ -1,8 +1,8 @@
 """Rule download: see ddcnn.data.download."""
 
-from ddcnn.logs import job
+from ddcnn.base.logs import job
 
 with job(snakemake.log[0]):
-    from ddcnn.data import download
+    from ddcnn.data.preparation import download
 
     download(snakemake.params.dataset, snakemake.output.manifest)

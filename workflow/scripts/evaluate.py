@@ -1,12 +1,12 @@
-"""Rule evaluate: see ddcnn.runs.evaluate_run."""
+"""Rule evaluate: see ddcnn.evaluation.stage.evaluate_run."""
 
 from pathlib import Path
 
-from ddcnn.logs import importing, job
+from ddcnn.base.logs import importing, job
 
 with job(snakemake.log[0]):
     with importing():
-        from ddcnn.runs import Trained, evaluate_run
+        from ddcnn.evaluation.stage import Trained, evaluate_run
 
     evaluate_run(
         run=snakemake.params.run,

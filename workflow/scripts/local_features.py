@@ -1,10 +1,10 @@
-"""Rule local_features: see ddcnn.local.write_features."""
+"""Rule local_features: see ddcnn.local.stage.write_features."""
 
-from ddcnn.logs import importing, job
+from ddcnn.base.logs import importing, job
 
 with job(snakemake.log[0]):
     with importing():
-        from ddcnn.local import Subdomain, write_features
+        from ddcnn.local.stage import Subdomain, write_features
 
     write_features(
         Subdomain(tile=snakemake.wildcards.tile, **snakemake.params.net),

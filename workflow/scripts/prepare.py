@@ -1,8 +1,8 @@
 """Rule prepare: see ddcnn.data.prepare."""
 
-from ddcnn.logs import job
+from ddcnn.base.logs import job
 
 with job(snakemake.log[0]):
-    from ddcnn.data import prepare
+    from ddcnn.data.preparation import prepare
 
     prepare(snakemake.params.dataset, snakemake.input.manifest, snakemake.output.card)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ddcnn.logs import job
+from ddcnn.base.logs import job
 
 with job(snakemake.log[0]):
     from ddcnn.report import write_report

@@ -1,10 +1,10 @@
-"""Rule tile: see ddcnn.shards.write_shards."""
+"""Rule tile: see ddcnn.tiles.shards.write_shards."""
 
-from ddcnn.logs import job
+from ddcnn.base.logs import job
 
 with job(snakemake.log[0]):
-    from ddcnn.shards import write_shards
-    from ddcnn.tiles import Tiling
+    from ddcnn.tiles.geometry import Tiling
+    from ddcnn.tiles.shards import write_shards
 
     write_shards(
         Tiling(**snakemake.params.tiling),

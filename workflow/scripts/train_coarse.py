@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from ddcnn.logs import importing, job
+from ddcnn.base.logs import importing, job
 
 with job(snakemake.log[0]):
     with importing():
-        from ddcnn.coarse import train_coarse
-        from ddcnn.models.coarse_settings import CoarseSettings
-        from ddcnn.records import Settings
+        from ddcnn.coarse.settings import CoarseSettings
+        from ddcnn.coarse.stage import train_coarse
+        from ddcnn.training.settings import Settings
 
     train_coarse(
         local=dict(zip(snakemake.params.names, snakemake.input.probabilities, strict=True)),

@@ -1,16 +1,16 @@
-"""Rule train_coherent: see ddcnn.coherent.train_coherent."""
+"""Rule train_coherent: see ddcnn.coarse.joint.train_coherent."""
 
 from pathlib import Path
 
-from ddcnn.logs import importing, job
+from ddcnn.base.logs import importing, job
 
 with job(snakemake.log[0]):
     with importing():
-        from ddcnn.coherent import train_coherent
-        from ddcnn.local import Subdomain
-        from ddcnn.models.coarse_settings import CoarseSettings
-        from ddcnn.tiles import Tiling
-        from ddcnn.training import Settings
+        from ddcnn.coarse.joint import train_coherent
+        from ddcnn.coarse.settings import CoarseSettings
+        from ddcnn.local.stage import Subdomain
+        from ddcnn.tiles.geometry import Tiling
+        from ddcnn.training.loop import Settings
 
     train_coherent(
         subdomains=[Subdomain(**subdomain) for subdomain in snakemake.params.subdomains],

@@ -1,13 +1,13 @@
-"""Rule train_fold: see ddcnn.local.train_fold."""
+"""Rule train_fold: see ddcnn.local.stage.train_fold."""
 
 from pathlib import Path
 
-from ddcnn.logs import importing, job
+from ddcnn.base.logs import importing, job
 
 with job(snakemake.log[0]):
     with importing():
-        from ddcnn.local import Subdomain, train_fold
-        from ddcnn.training import Settings
+        from ddcnn.local.stage import Subdomain, train_fold
+        from ddcnn.training.loop import Settings
 
     subdomain = Subdomain(tile=snakemake.wildcards.tile, **snakemake.params.net)
     train_fold(

@@ -1,13 +1,13 @@
-"""Rule train_local: see ddcnn.local.train_local."""
+"""Rule train_local: see ddcnn.local.stage.train_local."""
 
 from pathlib import Path
 
-from ddcnn.logs import importing, job
+from ddcnn.base.logs import importing, job
 
 with job(snakemake.log[0]):
     with importing():
-        from ddcnn.local import Subdomain, train_local
-        from ddcnn.training import Settings
+        from ddcnn.local.stage import Subdomain, train_local
+        from ddcnn.training.loop import Settings
 
     folders = [Path(file).parent for file in snakemake.output.model]
     train_local(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ddcnn.words import duration
+from ddcnn.base.words import duration
 
 Description = Mapping[str, Any]
 

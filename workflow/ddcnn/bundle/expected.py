@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from ddcnn.base.errors import InputError
 from ddcnn.data import images, volumes
 from ddcnn.data.labelled import KINDS, kind_of
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.survey import Header, HeaderGroup, check_regular, size_text
-from ddcnn.errors import InputError
 
 ACCEPTED = "images, NIfTI volumes, .npy and .npz arrays, folders of them, and tables (.csv)"
 FIT_WORDS = ("crop", "pad", "stretch")

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ddcnn.base.errors import InputError
+from ddcnn.base.files import write_aside
 from ddcnn.bundle.expected import Expected
 from ddcnn.bundle.inputs import Inputs
 from ddcnn.bundle.model import Model
-from ddcnn.errors import InputError
-from ddcnn.files import write_aside
 
 TOLERANCE = 1e-5
 NUM_CHECKED = 8  # images; other numbers than that of the tracing, so that the batch axis is tried

@@ -15,9 +15,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from ddcnn.base.errors import DamagedResult, InputError
+from ddcnn.base.files import write_aside
 from ddcnn.data.survey import check_regular
-from ddcnn.errors import DamagedResult, InputError
-from ddcnn.files import write_aside
 
 FORMAT = 1  # of the description and the names of the tensors
 KEY = "ddcnn"  # of the metadata; one alone, because the library writes several in any order
@@ -94,7 +94,7 @@ def _facts(metadata: dict[str, str]) -> dict[str, Any]:
 
 
 def read_weights(path: str | Path) -> Tensors:
-    """The weights of one net, from :func:`ddcnn.checkpoint.save_weights`, compared with its digest.
+    """The weights of one net as ``training.checkpoint`` saved them, compared with their digest.
 
     Raises:
         DamagedResult: the file is not as it was written.
@@ -126,7 +126,7 @@ def _read(path: Path, problem: str) -> tuple[Tensors, dict[str, str]]:
 def digest(tensors: Tensors, text: str = "") -> str:
     """SHA-256 of names, types, shapes and bytes in the order of the names, and of a text.
 
-    Without a text it is the digest of :mod:`ddcnn.checkpoint`, whose types have torch's names.
+    Without a text it is the digest of ``training.checkpoint``, whose types have torch's names.
     """
     found = sha256()
     for name, value in sorted(tensors.items()):

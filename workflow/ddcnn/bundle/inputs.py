@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ddcnn.base.errors import DamagedResult, InputError
+from ddcnn.base.files import check_prepared, read_json
 from ddcnn.bundle.expected import ACCEPTED, Expected, decode, read_header
 from ddcnn.data import arrays, images
 from ddcnn.data.labelled import kind_of
 from ddcnn.data.npy import ArrayStore, open_store
 from ddcnn.data.samples import FileSamples
 from ddcnn.data.survey import change_notes, check_regular, read_headers, size_notes
-from ddcnn.errors import DamagedResult, InputError
-from ddcnn.files import check_prepared, read_json
 
 TABLES, ARRAYS = (".csv", ".tsv"), (".npy", ".npz")
 FEW_FILES = 16  # are decoded sooner than other processes start

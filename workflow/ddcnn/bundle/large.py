@@ -13,14 +13,14 @@ import numpy as np
 import psutil
 import torch
 
+from ddcnn.base.errors import InputError
+from ddcnn.base.words import size
 from ddcnn.bundle.expected import Expected, read_header
 from ddcnn.bundle.model import Model
+from ddcnn.coarse.net import stacked
 from ddcnn.data.nifti import is_packed, read_stored
 from ddcnn.data.volumes import decode_box, decode_volume
-from ddcnn.errors import InputError
-from ddcnn.models.cnn_dnn import stacked
-from ddcnn.tiles import area_counts
-from ddcnn.words import size
+from ddcnn.tiles.geometry import area_counts
 
 Box = tuple[slice, ...]
 Read = Callable[[Box], np.ndarray]

@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from ddcnn import models
+from ddcnn import nets
+from ddcnn.base.errors import InputError
+from ddcnn.base.tasks import task_of
 from ddcnn.bundle.expected import Expected
 from ddcnn.bundle.file import read_bundle
-from ddcnn.errors import InputError
-from ddcnn.evaluation import SMALLEST_PROBABILITY
-from ddcnn.models import own
-from ddcnn.models.cnn_dnn import CnnDnn
-from ddcnn.models.coarse_settings import CoarseSettings
-from ddcnn.tasks import task_of
+from ddcnn.coarse.inputs import SMALLEST_PROBABILITY
+from ddcnn.coarse.net import CnnDnn
+from ddcnn.coarse.settings import CoarseSettings
+from ddcnn.nets import own
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ MEANS = ("mean_outputs", "mean_features")
 def _check_nets(path: str | Path, names: set[str], net_file: str | Path | None) -> None:
     """No name in the file may import anything: the user's own net only from a file he names."""
     foreign = sorted(name for name in names if own.is_own(name))
-    unknown = sorted(names - set(foreign) - set(models.ARCHITECTURES))
+    unknown = sorted(names - set(foreign) - set(nets.ARCHITECTURES))
     if unknown:
         raise InputError(f"{path}: it has nets {unknown[0]!r}, which this version does not know")
     if foreign and net_file is None:
@@ -203,8 +203,8 @@ def _build(description: dict[str, Any], tensors: dict[str, Any]) -> CnnDnn:
         for tile, box in plan["tiles"].items()
     }
     with _random_state_kept():
-        nets = [
-            models.build(
+        local_nets = [
+            nets.build(
                 net["architecture"], net["input_shape"], task.num_outputs, net["width"],
                 net["dropout"],
             )
@@ -215,7 +215,7 @@ def _build(description: dict[str, Any], tensors: dict[str, Any]) -> CnnDnn:
         )
     return CnnDnn(
         boxes,
-        nets,
+        local_nets,
         coarse,
         settings["input"] if settings else "probabilities",
         task,

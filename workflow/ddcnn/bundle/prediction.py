@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ddcnn.base.errors import InputError
 from ddcnn.bundle.expected import Expected
 from ddcnn.bundle.inputs import Batch, Files, Inputs
 from ddcnn.bundle.large import predict_large
 from ddcnn.bundle.model import Explanation, Model
-from ddcnn.errors import InputError
 
 DEVICES = ("auto", "cpu", "cuda")
 # What torch says where the memory does not suffice; on a CPU it has no exception of its own.

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from ddcnn import __version__
+from ddcnn.base.files import read_json, read_npz, write_aside
+from ddcnn.base.tasks import Task, task_of
 from ddcnn.bundle.card import card_text
 from ddcnn.bundle.file import Bundle, Tensors, read_weights, write_bundle
-from ddcnn.evaluation import SMALLEST_PROBABILITY, r2
-from ddcnn.files import read_json, read_npz, write_aside
-from ddcnn.intervals import wilson
-from ddcnn.tasks import Task, task_of
+from ddcnn.coarse.inputs import SMALLEST_PROBABILITY
+from ddcnn.evaluation.intervals import wilson
+from ddcnn.evaluation.scores import r2
 
 log = logging.getLogger(__name__)
 

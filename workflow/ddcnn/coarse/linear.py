@@ -1,7 +1,7 @@
 """The linear coarse net: a convex problem without hidden layers.
 
 numpy alone: importing torch would take longer than everything else that its job does. What it
-computes is what :class:`ddcnn.models.cnn_dnn.CoarseNet` does with the weights it saves.
+computes is what :class:`ddcnn.coarse.net.CoarseNet` does with the weights it saves.
 """
 
 import math
@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from ddcnn.base.process import found_place, peak_memory_bytes
+from ddcnn.base.provenance import hardware
+from ddcnn.base.tasks import Task
+from ddcnn.coarse.inputs import SMALLEST_PROBABILITY
 from ddcnn.coarse.problem import Candidate
-from ddcnn.evaluation import SMALLEST_PROBABILITY
-from ddcnn.models.coarse_settings import SMALLEST_SPREAD, CoarseSettings
-from ddcnn.process import found_place, peak_memory_bytes
-from ddcnn.provenance import hardware
-from ddcnn.records import Settings, metrics_of
-from ddcnn.solvers import fit_ridge, fit_softmax
-from ddcnn.tasks import Task
-from ddcnn.weights import save_arrays
+from ddcnn.coarse.settings import SMALLEST_SPREAD, CoarseSettings
+from ddcnn.coarse.solvers import fit_ridge, fit_softmax
+from ddcnn.training.settings import Settings, metrics_of
+from ddcnn.training.weights import save_arrays
 
 # Inverse penalties, from hardly more than the average to hardly a penalty.
 INVERSE_RIDGES = (30.0, 300.0, 3e3, 3e4)
@@ -46,7 +46,7 @@ class Rows:
 
 @dataclass
 class LinearNet:
-    """Weights by the names that :class:`ddcnn.models.cnn_dnn.CoarseNet` has for them.
+    """Weights by the names that :class:`ddcnn.coarse.net.CoarseNet` has for them.
 
     Attributes:
         shift, scale: that standardise the inputs, ``F``.
@@ -173,7 +173,7 @@ def rows_of(
     features_NTF: np.ndarray | None = None,
     targets: np.ndarray | None = None,
 ) -> Rows:
-    """What :func:`ddcnn.models.cnn_dnn.coarse_input` makes of the same arguments, in arrays."""
+    """What :func:`ddcnn.coarse.net.coarse_input` makes of the same arguments, in arrays."""
     if task.name == "regression":
         inputs, average_NK = outputs_NTK, outputs_NTK.mean(axis=1)
     else:

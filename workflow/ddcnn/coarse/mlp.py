@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from ddcnn.checkpoint import save_weights
+from ddcnn.base.tasks import Task
+from ddcnn.coarse.net import CoarseNet, coarse_input
 from ddcnn.coarse.problem import Candidate
-from ddcnn.device import Device
-from ddcnn.models.cnn_dnn import CoarseNet, coarse_input
-from ddcnn.models.coarse_settings import CoarseSettings
-from ddcnn.records import Settings
-from ddcnn.tasks import Task
-from ddcnn.training import Features, Progress, evaluate, fit, predict_logits, training_metrics
+from ddcnn.coarse.settings import CoarseSettings
+from ddcnn.training.checkpoint import save_weights
+from ddcnn.training.device import Device
+from ddcnn.training.loop import Features, Progress, evaluate, fit, predict_logits, training_metrics
+from ddcnn.training.settings import Settings
 
 # Shares of what a trained MLP adds to the average.
 SHARES = (0.25, 0.5, 0.75, 1.0)

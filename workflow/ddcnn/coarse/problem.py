@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ddcnn.tasks import Task
+from ddcnn.base.tasks import Task
 
 # The search ends when so many stronger candidates in a row were no better than the best.
 PATIENCE = 1
@@ -176,6 +176,6 @@ def shuffled(num: int, seed: int) -> np.ndarray:
     """The numbers below ``num`` in the order that the seed says."""
     import torch  # here: on the training split no order is needed, and torch takes two seconds
 
-    from ddcnn.training import generator_of
+    from ddcnn.training.loop import generator_of
 
     return torch.randperm(num, generator=generator_of(seed)).numpy()

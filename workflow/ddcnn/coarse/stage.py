@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from ddcnn.base.files import read_json, read_npz, read_prepared, write_json, write_npz
+from ddcnn.base.process import JobClock
+from ddcnn.base.tasks import Task, task_of
+from ddcnn.coarse.inputs import SMALLEST_PROBABILITY
 from ddcnn.coarse.linear import LinearSolver
 from ddcnn.coarse.problem import Problem, Samples, Solution, Solver
-from ddcnn.evaluation import SMALLEST_PROBABILITY
-from ddcnn.files import read_json, read_npz, read_prepared, write_json, write_npz
-from ddcnn.models.coarse_settings import CoarseSettings
-from ddcnn.process import JobClock
-from ddcnn.records import Settings, write_history
-from ddcnn.tasks import Task, task_of
+from ddcnn.coarse.settings import CoarseSettings
+from ddcnn.training.settings import Settings, write_history
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def _solver(
     if coarse.solver == "linear":
         return LinearSolver(coarse, settings, task, threads)
     from ddcnn.coarse.mlp import MlpSolver
-    from ddcnn.device import choose_device
+    from ddcnn.training.device import choose_device
 
     return MlpSolver(coarse, settings, task, seed, choose_device(gpus, threads))
 
@@ -109,7 +109,7 @@ def read_outputs(
     Args:
         outputs: the arrays of every subdomain's ``probabilities.npz``, in the tiles' order.
         split: which images.
-        kind: what the coarse net sees, see :func:`ddcnn.models.cnn_dnn.coarse_input`.
+        kind: what the coarse net sees, see :func:`ddcnn.coarse.net.coarse_input`.
         task: of the data set.
     """
     p_NTK = np.stack([each[split] for each in outputs], axis=1)

@@ -4,9 +4,9 @@ import argparse
 import difflib
 from pathlib import Path
 
+from ddcnn.base.errors import InputError
+from ddcnn.base.files import read_json, write_aside
 from ddcnn.commands.configuration_file import read_experiment
-from ddcnn.errors import InputError
-from ddcnn.files import read_json, write_aside
 
 REPORTS = Path("results/reports")
 EXAMPLES = """\
@@ -42,7 +42,9 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 def run(options: argparse.Namespace) -> None:
     """Print the comparison and write the files that are asked for."""
     folders = [report_folder(name) for name in options.experiments]
-    from ddcnn.compare import compare_experiments  # SciPy, pandas and matplotlib take a second
+    from ddcnn.report.compare import (
+        compare_experiments,  # SciPy, pandas and matplotlib take a second
+    )
 
     comparison = compare_experiments(folders)
     print(comparison.text())

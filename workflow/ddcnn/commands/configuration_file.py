@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from ddcnn.configuration import Experiment, load_experiment
-from ddcnn.errors import InputError
+from ddcnn.base.errors import InputError
+from ddcnn.experiment.configuration import Experiment, load_experiment
 
 DEFAULT = Path("config/config.yaml")
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import yaml
 
+from ddcnn.base.files import read_json
 from ddcnn.data.registry import REGISTRY, dataset_of
-from ddcnn.files import read_json
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:

@@ -2,10 +2,10 @@
 
 import argparse
 
-from ddcnn.configuration import SCHEMA, documentation
-from ddcnn.files import write_aside
+from ddcnn.base.files import write_aside
+from ddcnn.experiment.configuration import SCHEMA, documentation
 
-CONFIG_README = SCHEMA.parents[2] / "config" / "README.md"
+CONFIG_README = SCHEMA.parents[3] / "config" / "README.md"
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
+from ddcnn.base.errors import InputError
 from ddcnn.commands.predict import add_model
-from ddcnn.errors import InputError
 
 EXAMPLES = """\
 examples, with MODEL for results/runs/.../seed0/ddcnn.safetensors:

@@ -13,9 +13,9 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 
 def print_card(model: Path) -> None:
     """Print what a person must know of a model; no net is built."""
+    from ddcnn.base.errors import InputError
     from ddcnn.bundle.card import card_text
     from ddcnn.bundle.file import read_bundle
-    from ddcnn.errors import InputError
 
     description = read_bundle(model).description
     try:

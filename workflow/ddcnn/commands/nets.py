@@ -2,7 +2,7 @@
 
 import argparse
 
-from ddcnn import models
+from ddcnn import nets
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
@@ -13,12 +13,12 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 
 def list_nets() -> None:
     """Print a table of the nets, for 10 classes of 32 x 32 colour pixels or 2 of CT scans."""
-    from ddcnn.models.cost import num_parameters
+    from ddcnn.nets.cost import num_parameters
 
     print("| net | smallest input | width | parameters | |")
     print("| --- | --- | --- | --- | --- |")
-    for name, net in models.ARCHITECTURES.items():
+    for name, net in nets.ARCHITECTURES.items():
         shape, classes = ((128, 128, 64, 1), 2) if net.module == "ct3d" else ((32, 32, 3), 10)
-        size = num_parameters(models.build(name, shape, classes, net.standard_width))
+        size = num_parameters(nets.build(name, shape, classes, net.standard_width))
         cells = (f"`{name}`", net.smallest_input, net.standard_width, f"{size:,}", net.description)
         print("|", " | ".join(map(str, cells)), "|")

@@ -5,11 +5,11 @@ import math
 import os
 from pathlib import Path
 
+from ddcnn.base.words import duration, table
 from ddcnn.commands.configuration_file import add_file, file_of, read_experiment
-from ddcnn.job_times import how_known, job_times
-from ddcnn.jobs import Job, experiment_jobs
-from ddcnn.makespan import Machine, Task, busy_seconds, critical_path, simulate
-from ddcnn.words import duration, table
+from ddcnn.experiment.job_times import how_known, job_times
+from ddcnn.experiment.jobs import Job, experiment_jobs
+from ddcnn.experiment.makespan import Machine, Task, busy_seconds, critical_path, simulate
 
 EXAMPLES = """\
 examples:

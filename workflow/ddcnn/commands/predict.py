@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from ddcnn.errors import InputError
-from ddcnn.files import write_aside
-from ddcnn.words import table
+from ddcnn.base.errors import InputError
+from ddcnn.base.files import write_aside
+from ddcnn.base.words import table
 
 EXAMPLES = """\
 examples, with MODEL for results/runs/.../seed0/ddcnn.safetensors:
@@ -30,6 +30,7 @@ The exit code is 1 if some of the inputs cannot be predicted; the others are.
 
 if TYPE_CHECKING:
     from ddcnn.bundle.model import Model
+    from ddcnn.report.explanation import Explainer
 
 WriteRow = Callable[[str, np.ndarray], None]
 
@@ -76,7 +77,6 @@ def run(options: argparse.Namespace) -> None:
         raise InputError(f"--batch-size {options.batch_size}; accepted: 1 or more")
     from ddcnn import load
     from ddcnn.bundle.expected import Expected
-    from ddcnn.bundle.explanation import Explainer
     from ddcnn.bundle.inputs import Inputs
     from ddcnn.bundle.prediction import choose, enough_memory, predict
 
@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> None:
         raise InputError("--explain: volumes of this size are never in memory as a whole; leave it")
     for note in inputs.notes():
         print(f"note: {note}", file=sys.stderr)
-    explainer = Explainer(model, options.explain) if options.explain else None
+    explainer = _explainer(options.explain, model) if options.explain else None
     num_predicted = 0
     with _rows(options.csv, model) as write, _bar(len(inputs)) as bar:
         for found in predict(model, inputs, options.batch_size, device, explainer is not None):
@@ -102,7 +102,9 @@ def run(options: argparse.Namespace) -> None:
                 write(name, values)
                 num_predicted += 1
             if explainer and np.isfinite(found.values).all():
-                explainer.draw(found)
+                explained = found.explanation.votes, found.explanation.weights
+                arrays = (each[: len(found.names)].cpu().numpy() for each in explained)
+                explainer.draw(found.names, found.batch.images, found.values, *arrays)
             bar.update(len(found.names))
         if not num_predicted:
             raise InputError(_summary(inputs.failures, "nothing was predicted:"))
@@ -115,6 +117,14 @@ def run(options: argparse.Namespace) -> None:
             "them in an array; the others were:"
         )
         raise InputError(_summary(inputs.failures, problem))
+
+
+def _explainer(folder: Path, model: "Model") -> "Explainer":
+    from ddcnn.report.explanation import Explainer  # here: matplotlib is slow to import
+
+    boxes = model.description["plan"]["tiles"]
+    is_classes = bool(model.description["data"]["classes"])
+    return Explainer(folder, model.subdomains, boxes, model.outputs, is_classes)
 
 
 def _check_csv(path: Path | None, read: list[Path]) -> None:

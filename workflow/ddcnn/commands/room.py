@@ -3,9 +3,16 @@
 import argparse
 import sys
 
-from ddcnn.errors import InputError
-from ddcnn.room import STAGES, Room, made_again, refuse_while_running, remove, room_by_stage
-from ddcnn.words import duration, size, table
+from ddcnn.base.errors import InputError
+from ddcnn.base.words import duration, size, table
+from ddcnn.experiment.room import (
+    STAGES,
+    Room,
+    made_again,
+    refuse_while_running,
+    remove,
+    room_by_stage,
+)
 
 EXAMPLES = """\
 examples:

@@ -8,12 +8,12 @@ import sys
 import time
 from collections.abc import Iterator
 
+from ddcnn.base.errors import InputError
+from ddcnn.base.words import duration, table
 from ddcnn.commands.configuration_file import add_file, file_of, read_experiment
-from ddcnn.configuration import Experiment
-from ddcnn.errors import InputError
-from ddcnn.jobs import STAGES
-from ddcnn.status import JobStatus, Status, experiment_status
-from ddcnn.words import duration, table
+from ddcnn.experiment.configuration import Experiment
+from ddcnn.experiment.jobs import STAGES
+from ddcnn.experiment.status import JobStatus, Status, experiment_status
 
 EXAMPLES = """\
 examples:

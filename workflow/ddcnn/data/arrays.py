@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ddcnn.base.errors import InputError
 from ddcnn.data.images import fit_image
 from ddcnn.data.labels import SPLITS, check_classes, check_splits, check_targets
 from ddcnn.data.npy import ArrayStore, open_store
@@ -34,7 +35,6 @@ from ddcnn.data.scaling import (
     with_channels,
 )
 from ddcnn.data.survey import check_axes, size_text, window_missing
-from ddcnn.errors import InputError
 
 MOST_CHANNELS = 4
 # Families of names: split -> images, labels.

@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from ddcnn.base.errors import InputError
 from ddcnn.data.labelled import ACCEPTED, UNPRINTABLE, LabelledFiles, kind_of, leaves
 from ddcnn.data.labels import SPLIT_WORDS
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.samples import Collection
-from ddcnn.errors import InputError
 
 IGNORED = ("__MACOSX",)
 LAYOUT = "one folder per class with images in it, or train, test (and val) with such folders"

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image
 
+from ddcnn.base.errors import InputError
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.pixels import as_bytes, change, check_mode, is_gray, windowless
 from ddcnn.data.survey import (
@@ -28,7 +29,6 @@ from ddcnn.data.survey import (
     size_notes,
     window_missing,
 )
-from ddcnn.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".pgm", ".ppm", ".pnm", ".pbm", ".tif", ".tiff", ".bmp")
 FORMATS = ("PNG", "JPEG", "PPM", "TIFF", "BMP")

@@ -11,12 +11,12 @@ from unicodedata import normalize
 
 import numpy as np
 
+from ddcnn.base.errors import InputError
 from ddcnn.data import images, volumes
 from ddcnn.data.labels import SPLITS, check_classes, check_splits, check_targets, class_order
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.samples import Collection, FileSamples
 from ddcnn.data.survey import check_axes
-from ddcnn.errors import InputError
 
 KINDS = {"images": images, "volumes": volumes}
 ACCEPTED = f"images ({', '.join(images.SUFFIXES)}) and volumes ({', '.join(volumes.SUFFIXES)})"

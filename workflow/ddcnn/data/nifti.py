@@ -19,9 +19,9 @@ import numpy as np
 from nibabel.fileslice import fileslice
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
+from ddcnn.base.errors import InputError
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.survey import check_regular, reason, size_text
-from ddcnn.errors import InputError
 
 AXES = ("P", "L", "S")  # where the axes of the result run to, see volumes
 KINDS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}  # by the size of the header

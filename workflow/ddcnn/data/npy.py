@@ -14,9 +14,9 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from ddcnn.base.errors import InputError
 from ddcnn.data.samples import CHUNK_BYTES
 from ddcnn.data.survey import check_regular, reason
-from ddcnn.errors import InputError
 
 HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,

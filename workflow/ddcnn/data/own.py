@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from ddcnn.base.errors import InputError
 from ddcnn.data import arrays, folders, labelled, tables
 from ddcnn.data.npy import open_store
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.samples import Collection
-from ddcnn.errors import InputError
 
 READERS = {
     "folder": folders.read_folder,

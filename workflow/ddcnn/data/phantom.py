@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ddcnn.errors import InputError
-from ddcnn.files import write_aside
+from ddcnn.base.errors import InputError
+from ddcnn.base.files import write_aside
 
 log = logging.getLogger(__name__)
 

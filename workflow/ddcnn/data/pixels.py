@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ddcnn.base.errors import InputError
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.scaling import to_uint8, windowed
-from ddcnn.errors import InputError
 
 GRAY = ("1", "L", "LA", "La", "I", "F")
 COLOUR = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")

@@ -17,6 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from ddcnn.base.disk import disk_errors
+from ddcnn.base.errors import InputError
+from ddcnn.base.files import read_json, write_json, write_npy
 from ddcnn.data.card import (
     MOST_NAMES,
     PixelStatistics,
@@ -25,14 +28,11 @@ from ddcnn.data.card import (
     duplicates_across,
     statistics_of,
 )
+from ddcnn.data.download import fetch_all, file_sha256
 from ddcnn.data.labels import check_targets
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.registry import AXES, Dataset, dataset_of
 from ddcnn.data.samples import Chunk, Collection, Samples, Unreadable
-from ddcnn.disk import disk_errors
-from ddcnn.errors import InputError
-from ddcnn.files import read_json, write_json, write_npy
-from ddcnn.sources import fetch_all, file_sha256
 
 log = logging.getLogger(__name__)
 

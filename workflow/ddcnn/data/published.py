@@ -13,13 +13,13 @@ from typing import IO
 
 import numpy as np
 
+from ddcnn.base.errors import InputError
 from ddcnn.data import arrays, folders, own
+from ddcnn.data.download.archives import open_gzip, unpack
 from ddcnn.data.labelled import LabelledFiles, kind_of
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.samples import ArraySamples, Collection
 from ddcnn.data.series import read_series
-from ddcnn.errors import InputError
-from ddcnn.sources.archives import open_gzip, unpack
 
 BLOCK_IMAGES = 5_000
 MOST_IDX_BYTES = 2**30

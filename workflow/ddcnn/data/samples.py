@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ddcnn.errors import InputError
+from ddcnn.base.errors import InputError
 
 CHUNK_BYTES = 4 * 2**20
 FILES_PER_TASK = 8

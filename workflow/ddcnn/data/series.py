@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ddcnn.base.errors import InputError
 from ddcnn.data.survey import check_regular
-from ddcnn.errors import InputError
 
 
 def read_series(path: Path) -> tuple[np.ndarray, list[str], list[str]]:

@@ -14,8 +14,8 @@ from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
+from ddcnn.base.errors import InputError
 from ddcnn.data.options import ReadOptions
-from ddcnn.errors import InputError
 
 FEWEST_FOR_PROCESSES = 400  # below, starting processes takes longer than reading
 BATCH = 4096

@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ddcnn.base.errors import InputError
 from ddcnn.data.labelled import ACCEPTED, UNPRINTABLE, LabelledFiles, kind_of, leaves
 from ddcnn.data.labels import SPLIT_WORDS
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.samples import Collection
 from ddcnn.data.survey import check_regular
-from ddcnn.errors import InputError
 
 COLUMNS = ("file", "label", "split")
 TARGET = re.compile(r"target(_.+)?")

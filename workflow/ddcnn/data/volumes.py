@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from nibabel.orientations import apply_orientation
 
+from ddcnn.base.errors import InputError
 from ddcnn.data.nifti import Stored, broken_files_named, read_block, read_stored, slabs
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.scaling import check_finite, resample_axis, to_uint8, windowed
@@ -29,7 +30,6 @@ from ddcnn.data.survey import (
     size_notes,
     window_missing,
 )
-from ddcnn.errors import InputError
 
 SUFFIXES = (".nii", ".nii.gz")
 

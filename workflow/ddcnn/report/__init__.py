@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from ddcnn.errors import InputError
-from ddcnn.files import write_aside
-from ddcnn.logs import importing
+from ddcnn.base.errors import InputError
+from ddcnn.base.files import write_aside
+from ddcnn.base.logs import importing
 
 
 def write_report(

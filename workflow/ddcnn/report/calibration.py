@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ddcnn.figures import ReliabilityCurve
+from ddcnn.report.figures import ReliabilityCurve
 
 BINS = 15  # of equal width, as in C. Guo et al., On Calibration of Modern Neural Networks, 2017
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ddcnn import figures
-from ddcnn.errors import DamagedResult
-from ddcnn.intervals import NORMAL_95, mean_error, wilson
+from ddcnn.base.errors import DamagedResult
+from ddcnn.evaluation.intervals import NORMAL_95, mean_error, wilson
+from ddcnn.report import figures
 from ddcnn.report.comparison import TEST, comparison_table
 from ddcnn.report.sketch import MOST_TILINGS, Sketch, left_out
 from ddcnn.report.study import Run, Study
-from ddcnn.tiles import VIEW
+from ddcnn.tiles.geometry import VIEW
 
 MOST_DIFFERENCES = 40  # rows that one figure shows
 LINES = ("cnn-dnn", "mean", "vote")  # of the overlap chart; best-tile would spoil its scale

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from ddcnn.provenance import PACKAGE
+from ddcnn.base.provenance import PACKAGE
 
 FILE = PACKAGE.parent.parent / "CITATION.cff"
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ddcnn.intervals import Difference, paired_difference
+from ddcnn.evaluation.intervals import Difference, paired_difference
 from ddcnn.report.study import Run, Study
 from ddcnn.report.summary import WHOLE
 

@@ -1,6 +1,6 @@
 """What accuracy costs: against the number of tiles and against training time."""
 
-from ddcnn import figures
+from ddcnn.report import figures
 from ddcnn.report.charts import standard_error
 from ddcnn.report.sketch import Sketch
 from ddcnn.report.study import Study

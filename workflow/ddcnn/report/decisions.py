@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ddcnn import figures
-from ddcnn.figures import LOCAL, ReliabilityCurve
+from ddcnn.report import figures
 from ddcnn.report.calibration import BINS, calibration_error, of_probabilities, reliability_curve
+from ddcnn.report.figures import LOCAL, ReliabilityCurve
 from ddcnn.report.sketch import MOST_TILINGS, Sketch, left_out
 from ddcnn.report.study import Run, Study
 

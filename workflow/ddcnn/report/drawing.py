@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ddcnn import figures
+from ddcnn.report import figures
 from ddcnn.report.charts import sketch_curves, sketch_differences, sketch_overlap, sketch_times
 from ddcnn.report.cost import sketch_cost
 from ddcnn.report.decisions import sketch_agreement, sketch_reliability

@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ddcnn import figures
-from ddcnn.figures import Mistake, Vote
+from ddcnn.report import figures
+from ddcnn.report.figures import Mistake, Vote
 from ddcnn.report.sketch import Sketch
 from ddcnn.report.study import Run, Study
-from ddcnn.tiles import VIEW
+from ddcnn.tiles.geometry import VIEW
 
 MOST_MISTAKES = 8
 

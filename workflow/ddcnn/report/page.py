@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from ddcnn import provenance
-from ddcnn.figures import THEME_COLOURS
+from ddcnn.base import provenance
 from ddcnn.report import words
 from ddcnn.report.citation import citations
 from ddcnn.report.drawing import Drawn
+from ddcnn.report.figures import THEME_COLOURS
 from ddcnn.report.mistakes import worst_mistakes
 from ddcnn.report.opening import three_sentences
 from ddcnn.report.snapshot import flatten

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ddcnn import figures
+from ddcnn.report import figures
 from ddcnn.report.sketch import MOST_TILINGS, Sketch, left_out
 from ddcnn.report.study import Run, Study, coarse_view
-from ddcnn.tiles import VIEW
+from ddcnn.tiles.geometry import VIEW
 
 
 def sketch_tiles(study: Study) -> Sketch:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ddcnn.files import write_json, write_npz
+from ddcnn.base.files import write_json, write_npz
 from ddcnn.report.study import Run
 
 SETTINGS, MERITS = "settings.json", "merits.npz"

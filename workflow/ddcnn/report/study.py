@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ddcnn.evaluation import r2_merits
-from ddcnn.files import map_prepared, read_json, read_npz
+from ddcnn.base.files import map_prepared, read_json, read_npz
+from ddcnn.evaluation.scores import r2_merits
 from ddcnn.report.summary import (
     WHOLE,
     best_decomposition,
@@ -18,7 +18,7 @@ from ddcnn.report.summary import (
     overlap_text,
     summary_table,
 )
-from ddcnn.tiles import VIEW, format_axes, resample
+from ddcnn.tiles.geometry import VIEW, format_axes, resample
 
 MOST_IMAGES = 2000  # of the training split that enter the mean image
 

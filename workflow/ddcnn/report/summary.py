@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from ddcnn.evaluation import METHODS
-from ddcnn.tiles import Tiling, format_axes
+from ddcnn.base.tasks import METHODS
+from ddcnn.tiles.geometry import Tiling, format_axes
 
 MEASURED = (
     "accuracy_val",

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from ddcnn.intervals import score_interval
+from ddcnn.evaluation.intervals import score_interval
 from ddcnn.report.charts import interval_by_images
 from ddcnn.report.comparison import comparison_table
 from ddcnn.report.decisions import mean_calibration_error

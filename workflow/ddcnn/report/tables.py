@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ddcnn.files import write_aside
+from ddcnn.base.files import write_aside
 from ddcnn.report.study import Study
 
 MISSING = "\N{EN DASH}"

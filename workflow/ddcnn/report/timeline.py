@@ -4,7 +4,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Sequence
 
-from ddcnn import figures
+from ddcnn.report import figures
 from ddcnn.report.sketch import Sketch
 from ddcnn.report.study import Study
 from ddcnn.report.trainings import CriticalPath, Training, critical_path, trainings_of

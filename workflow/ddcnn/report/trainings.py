@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ddcnn.evaluation import ENSEMBLE_SEED_STEP
-from ddcnn.files import read_json
+from ddcnn.base.files import read_json
+from ddcnn.experiment.configuration import ENSEMBLE_SEED_STEP
 from ddcnn.report.study import Run, Study
-from ddcnn.tiles import VIEW
+from ddcnn.tiles.geometry import VIEW
 
 JOINT = ("ensemble", "coherent", "transfer")
 NO_NODE = "one machine"  # of results that do not say where

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ddcnn import diagnosis
-from ddcnn.intervals import Difference
+from ddcnn.evaluation import diagnosis
+from ddcnn.evaluation.intervals import Difference
 from ddcnn.report.charts import error_by_images
 from ddcnn.report.comparison import compare
 from ddcnn.report.study import Run, Study

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ddcnn.errors import InputError
-from ddcnn.files import write_aside
+from ddcnn.base.errors import InputError
+from ddcnn.base.files import write_aside
 
 # SHA-256 of the unpacked files: the publisher's archives and Debian's hold the same content, but
 # Debian wrote other gzip headers, so the published MD5 sums of the archives fit only the former.

@@ -8,11 +8,11 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from ddcnn.base.errors import InputError
+from ddcnn.data.download import SourceFile
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.registry.dataset import AXES, Dataset
 from ddcnn.data.registry.entries import EMBEDDED, REGISTRY
-from ddcnn.errors import InputError
-from ddcnn.sources import SourceFile
 
 __all__ = ["AXES", "EMBEDDED", "REGISTRY", "Dataset", "dataset_of"]
 

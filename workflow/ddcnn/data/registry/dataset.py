@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from ddcnn.base.errors import InputError
+from ddcnn.data.download import SourceFile
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.phantom import Phantoms
 from ddcnn.data.samples import Collection
-from ddcnn.errors import InputError
-from ddcnn.sources import SourceFile
 
 AXES = {1: ("time",), 2: ("row", "column"), 3: ("row", "column", "slice")}
 

@@ -12,11 +12,11 @@ from functools import partial
 from importlib import metadata
 from pathlib import Path
 
+from ddcnn.base.errors import InputError
+from ddcnn.data.download import SourceFile
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.phantom import Phantoms
 from ddcnn.data.registry.dataset import Dataset
-from ddcnn.errors import InputError
-from ddcnn.sources import SourceFile
 
 EMBEDDED = Path(__file__).parents[1] / "embedded"
 DEBIAN_FASHION = Path("/usr/share/datasets/fashion-mnist")  # package dataset-fashion-mnist

@@ -1,0 +1,201 @@
+"""What a job says: lines in its log file, and one clear line for a user's mistake.
+
+A job holds a lock on its log as long as it lives; the kernel gives it back on whatever death. So
+:func:`read_log` can tell a job that runs from one that died without a word.
+"""
+
+import fcntl
+import gc
+import logging
+import os
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import NoReturn
+
+from ddcnn.base import events
+from ddcnn.base.disk import disk_errors
+from ddcnn.base.errors import DamagedResult, InputError
+from ddcnn.base.recovery import put_aside, was_put_aside
+
+DATE = "%Y-%m-%d %H:%M:%S"
+STARTED = "started on"  # begins the first line of every try
+FINISHED = "finished"  # the last line of a try that did its work
+LOCK_SECONDS = 1.0  # to wait for somebody who looks whether the lock is held
+
+
+class LogFile(logging.FileHandler):
+    """A log that a full disk does not bring to print a traceback for every line."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Go on without the line."""
+
+
+@contextmanager
+def job(log_file: str | Path) -> Iterator[None]:
+    """The work of a script: a log as by :func:`log_to`, and then the end of the process.
+
+    The process leaves without taking down the interpreter, for which one that has imported torch
+    needs about as long as for half of that import; whatever is written is in its file by then.
+    """
+    with log_to(log_file):
+        yield
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """A job's imports, without the search for garbage among what lives as long as the process.
+
+    Modules are a million objects; searched again and again while their number grows, they make an
+    import of torch an eighth longer.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@contextmanager
+def log_to(path: str | Path) -> Iterator[None]:
+    """Send the package's messages to ``path``, after those of earlier tries.
+
+    What a job imports belongs inside, so that a failing import is in the log, too. An
+    :class:`InputError` ends the process with status 1 and one line; any other error leaves
+    its traceback in the log too. A damaged result is put aside for the next run.
+    """
+    try:
+        with disk_errors(Path(path)):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            handler = LogFile(path, encoding="utf-8")
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", DATE))
+    # Warnings are for the person before the terminal, too.
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setLevel(logging.WARNING)
+    terminal.addFilter(lambda record: record.levelno == logging.WARNING)
+    logger = logging.getLogger("ddcnn")
+    logger.addHandler(handler)
+    logger.addHandler(terminal)
+    watcher = events.handler_for(Path(path))
+    if watcher:
+        logger.addHandler(watcher)
+    logger.setLevel(logging.INFO)
+    _hold(handler)
+    logger.info("%s %s, process %d", STARTED, socket.gethostname(), os.getpid())
+    try:
+        yield
+        logger.info(FINISHED)
+    except InputError as error:
+        _end(logger, put_aside(error) if isinstance(error, DamagedResult) else str(error))
+    except FileNotFoundError as error:
+        if not was_put_aside(error):
+            logger.error("%s", traceback.format_exc())
+            raise
+        _end(logger, f"{error.filename} is damaged and put aside; run the same command again")
+    except Exception:
+        logger.error("%s", traceback.format_exc())
+        raise
+    finally:
+        logger.removeHandler(terminal)
+        logger.removeHandler(handler)
+        handler.close()
+        if watcher:
+            logger.removeHandler(watcher)
+            watcher.close()
+
+
+def _end(logger: logging.Logger, message: str) -> NoReturn:
+    logger.error("error: %s", message)
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    sys.exit(1)
+
+
+def _hold(handler: logging.FileHandler) -> None:
+    """Lock the log for the life of the process, where its file system has locks."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            fcntl.flock(handler.stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.02)
+        except OSError:
+            return
+        else:
+            return
+
+
+@dataclass(frozen=True)
+class LastTry:
+    """What a log says of the last time its job was started.
+
+    Attributes:
+        lines: from the line ``started on`` on.
+        alive: whether its process lives.
+        failed: whether it ended with an error that it could write down.
+        finished: whether it did its work.
+        seconds: from its start to its last line, or to now while it is alive.
+    """
+
+    lines: list[str]
+    alive: bool
+    failed: bool
+    finished: bool
+    seconds: float
+
+
+def read_log(path: str | Path) -> LastTry | None:
+    """The last try of a job; None where it was never started."""
+    try:
+        with Path(path).open(encoding="utf-8", errors="replace") as file:
+            alive = is_held(file.fileno())
+            lines = file.read().splitlines()
+    except OSError:
+        return None
+    messages = [line[20:] if time_of(line) else "" for line in lines]
+    starts = [i for i, message in enumerate(messages) if message.startswith(STARTED)]
+    first = starts[-1] if starts else 0
+    failed = any(
+        message.startswith(("error: ", "Traceback (most recent")) for message in messages[first:]
+    )
+    finished = not alive and messages[-1:] == [FINISHED]
+    seconds = _seconds(lines[first:], alive)
+    return LastTry(lines[first:], alive, failed and not alive, finished, seconds)
+
+
+def is_held(descriptor: int) -> bool:
+    """Whether a process holds the lock of :func:`log_to` on this open file."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no locks here: nothing is known, and nothing is claimed
+        return False
+    return False
+
+
+def time_of(line: str) -> datetime | None:
+    """When a line was written; None for a line that goes on from the one before."""
+    try:
+        return datetime.strptime(line[:19], DATE)
+    except ValueError:
+        return None
+
+
+def _seconds(lines: list[str], alive: bool) -> float:
+    times = [moment for line in lines if (moment := time_of(line))]
+    if not times:
+        return 0.0
+    end = datetime.now() if alive else times[-1]
+    return max(0.0, (end - times[0]).total_seconds())

@@ -1,0 +1,137 @@
+"""What differs between the tasks, classification and regression, from the card to the loss.
+
+The task is a property of the data set and stands in its ``card.json``. Everything that must know
+it asks :func:`task_of`; torch is imported where it is needed, so that the report need not pay it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+TASKS = ("classification", "regression")
+
+# Every way to a final decision, in the order of every table.
+METHODS = (
+    "global",
+    "small",
+    "ensemble",
+    "cnn-dnn",
+    "coherent",
+    "transfer",
+    "logistic",
+    "weighted",
+    "mean",
+    "vote",
+    "best-tile",
+)
+NEED_CLASSES = ("logistic", "weighted", "vote")
+
+
+@dataclass(frozen=True)
+class Classification:
+    """One of K classes for every image, learned by cross-entropy.
+
+    Attributes:
+        num_outputs: of a net: K.
+    """
+
+    num_outputs: int = 0
+
+    name = "classification"
+    score = "accuracy"  # in the columns of histories: accuracy_train, accuracy_val
+
+    def load_targets(self, y: np.ndarray) -> np.ndarray:
+        """What a net learns, from ``y_{split}.npy``: the labels, int64 ``N``."""
+        return y
+
+    def loss(
+        self, outputs: "torch.Tensor", targets: "torch.Tensor", label_smoothing: float = 0.0
+    ) -> "torch.Tensor":
+        """Mean cross-entropy of logits ``N, K``."""
+        from torch.nn import functional as F
+
+        return F.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
+
+    def merits(self, outputs: "torch.Tensor", targets: "torch.Tensor") -> "torch.Tensor":
+        """What the score is made of, one number for each sample: whether it is decided rightly."""
+        return outputs.argmax(1) == targets
+
+    def score_of(self, mean_merit: float, targets: "torch.Tensor") -> float:
+        """The accuracy: the mean merit itself."""
+        return mean_merit
+
+    def predictions(self, outputs: "torch.Tensor") -> np.ndarray:
+        """What is stored: probabilities, float32 ``N, K``."""
+        return outputs.softmax(dim=1).cpu().numpy()
+
+
+@dataclass(frozen=True)
+class Regression:
+    """M real targets for every image, learned as mean squared error of the standardised targets.
+
+    Attributes:
+        mean, std: of every target over the training split, in the units of the data.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    name = "regression"
+    score = "r2"
+
+    @property
+    def num_outputs(self) -> int:
+        """Of a net: M."""
+        return len(self.mean)
+
+    def load_targets(self, y: np.ndarray) -> np.ndarray:
+        """Standardised targets, float32 ``N, M``, from ``y_{split}.npy``."""
+        return ((y - np.array(self.mean)) / np.array(self.std)).astype(np.float32)
+
+    def loss(
+        self, outputs: "torch.Tensor", targets: "torch.Tensor", label_smoothing: float = 0.0
+    ) -> "torch.Tensor":
+        """Mean squared error of standardised targets ``N, M``; there are no labels to smooth."""
+        return (outputs - targets).square().mean()
+
+    def merits(self, outputs: "torch.Tensor", targets: "torch.Tensor") -> "torch.Tensor":
+        """What the score is made of, one number for each sample: minus its squared error."""
+        return -(outputs - targets).square().mean(dim=1)
+
+    def score_of(self, mean_merit: float, targets: "torch.Tensor | np.ndarray") -> float:
+        """R²: 1 - mean squared error / variance, over all (standardised) targets together."""
+        if isinstance(targets, np.ndarray):
+            variance = float(targets.var(axis=0, dtype=np.float64).mean())
+        else:
+            variance = targets.double().var(dim=0, correction=0).mean().item()
+        return 1 + mean_merit / variance if variance else float("nan")
+
+    def predictions(self, outputs: "torch.Tensor") -> np.ndarray:
+        """What is stored: predicted targets in their own units, float32 ``N, M``."""
+        return self.in_units(outputs.double().cpu().numpy())
+
+    def in_units(self, standardised: np.ndarray) -> np.ndarray:
+        """Targets in their own units, float32 ``N, M``, from float64 standardised ones."""
+        values = standardised * np.array(self.std) + np.array(self.mean)
+        return values.astype(np.float32)
+
+
+Task = Classification | Regression
+
+
+def task_of(card: Mapping[str, Any]) -> Task:
+    """The task of the data set that a ``card.json`` describes."""
+    if card.get("task") == "regression":
+        return Regression(tuple(card["target_mean"]), tuple(card["target_std"]))
+    return Classification(len(card["classes"]))
+
+
+def methods_of(task: str) -> tuple[str, ...]:
+    """Methods that a task knows: regression has no classes to vote on."""
+    without = () if task == "classification" else NEED_CLASSES
+    return tuple(method for method in METHODS if method not in without)

@@ -1,0 +1,124 @@
+"""Methods that turn local decisions into one.
+
+Arrays are ``p_NTK``: probabilities of N images, T tiles, K classes; for regression predictions of K
+targets. numpy only.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ddcnn.coarse.inputs import SMALLEST_PROBABILITY, log_rows
+from ddcnn.evaluation.scores import accuracy, r2
+
+
+def mean(p_NTK: np.ndarray) -> np.ndarray:
+    """Average of the local probabilities, ``N, K``."""
+    return p_NTK.mean(axis=1)
+
+
+def vote(p_NTK: np.ndarray) -> np.ndarray:
+    """Majority vote of the local decisions as scores ``N, K`` that sum to one.
+
+    The share of tiles that decide for a class. Ties are broken by the summed probability: the
+    average probability is worth one vote more, which no smaller number of votes outweighs.
+    """
+    num_tiles, num_classes = p_NTK.shape[1:]
+    votes_NK = np.eye(num_classes, dtype=p_NTK.dtype)[p_NTK.argmax(axis=2)].sum(axis=1)
+    return (votes_NK + mean(p_NTK)) / (num_tiles + 1)
+
+
+def weighted(p_NTK: np.ndarray, weights: np.ndarray, exponent: float) -> np.ndarray:
+    """Weighted average to a power, ``N, K`` of sum one; see ``coarse.solvers.fit_weighted``."""
+    average_NK = np.tensordot(p_NTK.astype(np.float64), weights, axes=(1, 0))
+    return _softmax(exponent * np.log(np.clip(average_NK, SMALLEST_PROBABILITY, 1)))
+
+
+def logistic(p_NTK: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Multinomial logistic regression on all log-probabilities: probabilities ``N, K``.
+
+    Args:
+        p_NTK: local probabilities.
+        weights: ``T * K + 1, K``, the last row is the bias;
+            see :func:`ddcnn.coarse.solvers.fit_logistic`.
+    """
+    return _softmax(log_rows(p_NTK) @ weights[:-1] + weights[-1])
+
+
+def _softmax(logits_NK: np.ndarray) -> np.ndarray:
+    p_NK = np.exp(logits_NK - logits_NK.max(axis=1, keepdims=True))
+    return (p_NK / p_NK.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def best_tile(p_val_NTK: np.ndarray, y_val: np.ndarray, task: str = "classification") -> int:
+    """Index of the tile with the best accuracy (R²) on the validation split, or the first one."""
+    score = accuracy if task == "classification" else r2
+    return int(np.argmax([score(p_val_NTK[:, t], y_val) for t in range(p_val_NTK.shape[1])]))
+
+
+@dataclass(frozen=True)
+class Combination:
+    """How one method turns local decisions ``N, T, K`` into one, ``N, K``, once it is fitted.
+
+    Attributes:
+        decide: the decision.
+        num_parameters: that it had to learn.
+        facts: what else is worth knowing; they stand in ``evaluation.json``.
+        only: index of the one tile that it needs; None if it needs all.
+    """
+
+    decide: Callable[[np.ndarray], np.ndarray]
+    num_parameters: int = 0
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    only: int | None = None
+
+
+@dataclass(frozen=True)
+class LocalDecisions:
+    """What the methods that need no further training know of a run.
+
+    Attributes:
+        p_NTK, y: local decisions and truth by split.
+        fitted: split that a method learns from.
+        tiles: names of the subdomains.
+        task: ``classification`` or ``regression``.
+    """
+
+    p_NTK: Mapping[str, np.ndarray]
+    y: Mapping[str, np.ndarray]
+    fitted: str
+    tiles: list[str]
+    task: str
+
+
+def _fit_logistic(local: LocalDecisions) -> Combination:
+    from ddcnn.coarse.solvers import fit_logistic
+
+    weights = fit_logistic(local.p_NTK[local.fitted], local.y[local.fitted])
+    return Combination(lambda p_NTK: logistic(p_NTK, weights), weights.size)
+
+
+def _fit_weighted(local: LocalDecisions) -> Combination:
+    from ddcnn.coarse.solvers import fit_weighted
+
+    weights, exponent = fit_weighted(local.p_NTK[local.fitted], local.y[local.fitted])
+    facts = {"weights": dict(zip(local.tiles, weights.round(4).tolist(), strict=True))}
+    return Combination(lambda p_NTK: weighted(p_NTK, weights, exponent), weights.size + 1, facts)
+
+
+def _find_best_tile(local: LocalDecisions) -> Combination:
+    best = best_tile(local.p_NTK["val"], local.y["val"], local.task)
+    return Combination(lambda p_NTK: p_NTK[:, best], 0, {"tile": local.tiles[best]}, best)
+
+
+# Methods on the trained local nets alone. A new one is a function and an entry here, and its name
+# in the schema.
+COMBINATIONS: dict[str, Callable[[LocalDecisions], Combination]] = {
+    "logistic": _fit_logistic,
+    "weighted": _fit_weighted,
+    "mean": lambda _: Combination(mean),
+    "vote": lambda _: Combination(vote),
+    "best-tile": _find_best_tile,
+}

@@ -1,0 +1,290 @@
+"""The stage evaluate: every method's decisions, scores and times for one run."""
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ddcnn.base.files import read_json, read_npz, read_prepared, write_json, write_npz
+from ddcnn.base.tasks import METHODS, Task, methods_of, task_of
+from ddcnn.evaluation import diagnosis
+from ddcnn.evaluation.methods import COMBINATIONS, LocalDecisions
+from ddcnn.evaluation.scores import MEASURES
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("val", "test")
+LOCAL_KEYS = (
+    "train_seconds",
+    "start_seconds",
+    "load_seconds",
+    "images_per_second",
+    "parameters",
+    "multiply_adds",
+    "peak_memory_bytes",
+)
+Metrics = dict[str, Any]  # of one training: what its metrics.json holds
+
+
+@dataclass
+class Trained:
+    """Folders of everything that was trained for a run, with ``metrics.json`` in each.
+
+    Attributes:
+        local: local nets by tile; of the global net's run the global net alone.
+        folds: local nets without a part of the training split, where the coarse net learns from
+            held-out decisions.
+        coarse: the coarse net; None for the global net's run.
+        global_net: the global net that times are compared with, or None.
+        small: the whole-image net of a local net's width, or None.
+        members: the nets of the ensemble.
+        ensemble: the coarse net of the ensemble, or None.
+        joint: ``coherent`` and ``transfer``.
+    """
+
+    local: dict[str, Path]
+    folds: list[Path] = field(default_factory=list)
+    coarse: Path | None = None
+    global_net: Path | None = None
+    small: Path | None = None
+    members: list[Path] = field(default_factory=list)
+    ensemble: Path | None = None
+    joint: dict[str, Path] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, folders: dict[str, Any]) -> "Trained":
+        """From texts, as a rule's parameters hold them."""
+        return cls(**{key: _as_paths(value) for key, value in folders.items()})
+
+
+def _as_paths(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: Path(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [Path(item) for item in value]
+    return value and Path(value)
+
+
+@dataclass
+class Decision:
+    """What one method says.
+
+    Attributes:
+        predictions: float32 ``N, K`` by split: probabilities, or predicted targets.
+        steps: trainings that must follow each other; those within a step can run in parallel.
+        kept: the nets that a prediction needs.
+        facts: what else is worth knowing.
+    """
+
+    predictions: dict[str, np.ndarray]
+    steps: list[list[Metrics]]
+    kept: list[Metrics]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def evaluate_run(
+    run: dict[str, Any],
+    methods: Sequence[str],
+    fit_on: str,
+    trained: Trained,
+    plan: str | Path,
+    labels: dict[str, Path],
+    card: str | Path,
+    out: str | Path,
+) -> None:
+    """Write ``evaluation.json`` and ``predictions.npz`` of one run to ``out``.
+
+    Args:
+        run: dataset, model, decomposition, coarse_view and seed, copied to the evaluation.
+        methods: which methods beside ``cnn-dnn`` are computed.
+        fit_on: local decisions that ``logistic`` and ``weighted`` learn from: ``validation``, or
+            those of the training split.
+        trained: folders of the nets.
+        plan: the tiling's ``plan.json``.
+        labels: ``y_{split}.npy`` of every split.
+        card: the data set's ``card.json``.
+        out: folder of the two files.
+    """
+    out, tiling, facts = Path(out), read_json(plan), read_json(card)
+    task = task_of(facts)
+    y = {split: read_prepared(path) for split, path in labels.items()}
+    nets = {tile: _metrics(folder) for tile, folder in trained.local.items()}
+    local = {tile: read_npz(f / "probabilities.npz") for tile, f in trained.local.items()}
+    decisions = decide(local, nets, trained, y, methods, fit_on, task)
+    reference = trained.global_net and _metrics(trained.global_net)
+    results = {
+        name: _scores(decision.predictions, y, task)
+        | costs(decision.steps, decision.kept, reference)
+        | decision.facts
+        for name, decision in in_order(decisions)
+    }
+    coarse = trained.coarse and _metrics(trained.coarse)
+    table = _local_table(nets, local, y, task)
+    write_npz(
+        out / "predictions.npz",
+        **{f"{s}_{m}": d.predictions[s] for m, d in decisions.items() for s in SPLITS},
+        **{f"{split}_labels": y[split] for split in SPLITS},
+    )
+    report = (
+        run
+        | {key: tiling[key] for key in ("tiling", "kind", "grid", "overlap")}
+        | {"task": task.name, "tiles": list(local), "classes": facts["classes"]}
+        | {"targets": facts.get("targets", []), "methods": results, "local": table}
+        | {"coarse": coarse and _coarse_entry(coarse, task)}
+        | {"overhead": _overhead(tiling, [*nets.values(), *([coarse] if coarse else [])], local)}
+    )
+    if coarse:
+        report["diagnosis"] = diagnosis.measure(report, local, y["test"], task.name)
+    write_json(out / "evaluation.json", report)
+    for method, result in results.items():
+        score = {key: result[key] for key in (f"{task.score}_val", f"{task.score}_test")}
+        log.info("%s: %s", method, ", ".join(f"{k} {v:.4f}" for k, v in score.items()))
+
+
+def in_order(decisions: dict[str, Decision]) -> list[tuple[str, Decision]]:
+    """Methods in the order of every table."""
+    return sorted(decisions.items(), key=lambda item: METHODS.index(item[0]))
+
+
+def decide(
+    local: dict[str, dict[str, np.ndarray]],
+    nets: dict[str, Metrics],
+    trained: Trained,
+    y: dict[str, np.ndarray],
+    methods: Sequence[str],
+    fit_on: str,
+    task: Task,
+) -> dict[str, Decision]:
+    """Every method's decision.
+
+    Args:
+        local: ``probabilities.npz`` of every subdomain, by tile.
+        nets: metrics of every local net, by tile.
+        trained: folders of the other nets.
+        y: labels or targets of every split.
+        methods, fit_on: see :func:`evaluate_run`.
+        task: of the data set.
+    """
+    step = list(nets.values())
+    if trained.coarse is None:
+        (only,) = local.values()
+        return {"global": Decision({s: only[s] for s in SPLITS}, [step], step)}
+    coarse = _metrics(trained.coarse)
+    both = [[*step, *map(_metrics, trained.folds)], [coarse]]
+    decisions = {"cnn-dnn": Decision(_probabilities(trained.coarse), both, [*step, coarse])}
+    p_NTK = {s: np.stack([p[s] for p in local.values()], axis=1) for s in ("train", *SPLITS)}
+    fitted = "val" if fit_on == "validation" else "train"
+    known = LocalDecisions(p_NTK, y, fitted, list(local), task.name)
+    for name in COMBINATIONS:
+        if name in methods and name in methods_of(task.name):
+            decisions[name] = _combine(name, known, step)
+    for name, folder in trained.joint.items():
+        joint = _metrics(folder)
+        steps = [[joint]] if name == "coherent" else [*both, [joint]]
+        decisions[name] = Decision(_probabilities(folder), steps, [joint])
+    if trained.small:
+        small = [_metrics(trained.small)]
+        decisions["small"] = Decision(_probabilities(trained.small), [small], small)
+    if trained.ensemble:
+        members, last = [_metrics(f) for f in trained.members], _metrics(trained.ensemble)
+        decisions["ensemble"] = Decision(
+            _probabilities(trained.ensemble), [members, [last]], [*members, last]
+        )
+    return decisions
+
+
+def _combine(name: str, local: LocalDecisions, nets: list[Metrics]) -> Decision:
+    """A decision from the local nets alone; what it costs beside them is its own small solve."""
+    start = time.perf_counter()
+    combination = COMBINATIONS[name](local)
+    own = {
+        "train_seconds": time.perf_counter() - start,
+        "parameters": combination.num_parameters,
+    }
+    found = {split: combination.decide(local.p_NTK[split]) for split in SPLITS}
+    learned = [own] if combination.num_parameters else []
+    kept = nets if combination.only is None else [nets[combination.only]]
+    steps = [nets, learned] if learned else [nets]
+    return Decision(found, steps, [*kept, *learned], dict(combination.facts))
+
+
+def costs(
+    steps: Iterable[Iterable[Metrics]], kept: Iterable[Metrics], global_net: Metrics | None
+) -> dict[str, float | int | None]:
+    """Times, work and size of a method.
+
+    Args:
+        steps: trainings that follow each other; those within a step run in parallel.
+        kept: the nets that a prediction needs.
+        global_net: what ``speedup`` and ``flop_ratio`` compare with.
+
+    Returns:
+        ``parallel_seconds``, the sum over the steps of the slowest training: one device for each
+        training of a step; ``serial_seconds``, the sum over all; ``flop_ratio`` of the work of one
+        image, with the steps added in the same way; and the rest of the columns.
+    """
+    steps = [list(step) for step in steps]
+    parallel = sum(max(net["train_seconds"] for net in step) for step in steps)
+    all_nets = [net for step in steps for net in step]
+    work = sum(max(net.get("multiply_adds", 0) for net in step) for step in steps)
+    sizes = [net["parameters"] for net in kept]
+    return {
+        "parallel_seconds": round(parallel, 4),
+        "serial_seconds": round(sum(net["train_seconds"] for net in all_nets), 4),
+        "speedup": global_net and round(global_net["train_seconds"] / parallel, 4),
+        "flop_ratio": global_net and round(global_net["multiply_adds"] / work, 4),
+        "parameters_largest": max(sizes),
+        "parameters_total": sum(sizes),
+        "peak_memory_bytes": max(net.get("peak_memory_bytes", 0) for net in all_nets),
+    }
+
+
+def _metrics(folder: Path) -> Metrics:
+    return read_json(folder / "metrics.json")
+
+
+def _probabilities(folder: Path) -> dict[str, np.ndarray]:
+    arrays = read_npz(folder / "probabilities.npz")
+    return {split: arrays[split] for split in SPLITS}
+
+
+def _scores(p: dict[str, np.ndarray], y: dict[str, np.ndarray], task: Task) -> dict[str, float]:
+    measures = MEASURES[task.name]
+    return {
+        f"{name}_{s}": measure(p[s], y[s]) for name, measure in measures.items() for s in SPLITS
+    }
+
+
+def _local_table(
+    nets: dict[str, Metrics],
+    local: dict[str, dict[str, np.ndarray]],
+    y: dict[str, np.ndarray],
+    task: Task,
+) -> dict[str, dict[str, Any]]:
+    measure = MEASURES[task.name][task.score]
+    return {
+        tile: {key: nets[tile][key] for key in (*LOCAL_KEYS, f"{task.score}_train")}
+        | {f"{task.score}_{s}": measure(local[tile][s], y[s]) for s in SPLITS}
+        for tile in nets
+    }
+
+
+def _coarse_entry(coarse: Metrics, task: Task) -> dict[str, Any]:
+    keys = (*LOCAL_KEYS, f"{task.score}_train", "solver", "input", "fit_on", "strength")
+    return {key: coarse[key] for key in keys}
+
+
+def _overhead(
+    plan: dict[str, Any], jobs: list[Metrics], local: dict[str, dict[str, np.ndarray]]
+) -> dict[str, float]:
+    """What the method pays beside training: seconds of the slowest job of each kind."""
+    return {
+        "tile_seconds": plan["seconds"],
+        "start_seconds": max(job["start_seconds"] for job in jobs),
+        "load_seconds": max(job["load_seconds"] for job in jobs),
+        "probabilities_seconds": round(max(float(p["seconds"]) for p in local.values()), 4),
+    }

@@ -1,0 +1,182 @@
+"""How long jobs take: as Snakemake's benchmark files say, or estimated from those.
+
+A benchmark file holds the seconds from the start of a script's process to its end, so what a job
+costs Snakemake before and after is not in it, and neither is its waiting.
+"""
+
+import csv
+import math
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ddcnn.base.errors import InputError
+from ddcnn.base.files import read_json
+from ddcnn.data.registry import Dataset
+from ddcnn.experiment.configuration import Experiment, Run
+from ddcnn.experiment.jobs import Job, kind_of
+
+HOW = {
+    "measured": "measured",
+    "kind": "mean of the same work on other tiles or seeds",
+    "work": "from measured trainings, by multiply-adds, images and epochs",
+    "rule": "median of other jobs of the same rule",
+}
+
+
+@dataclass(frozen=True)
+class JobTime:
+    """Seconds of a job, and how they are known: a key of :data:`HOW`."""
+
+    seconds: float
+    how: str
+
+
+def measured_seconds(results: str | Path) -> dict[str, float]:
+    """Seconds of every job that has a benchmark file below ``results/benchmarks``, by name."""
+    folder = Path(results) / "benchmarks"
+    seconds = {}
+    for path in sorted(folder.rglob("*.tsv")):
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file, delimiter="\t"))
+        try:
+            seconds[path.relative_to(folder).with_suffix("").as_posix()] = float(rows[-1]["s"])
+        except (IndexError, KeyError, TypeError, ValueError):
+            continue  # cut short by a crash: a job without a measured time
+    return seconds
+
+
+def seconds_of_kinds(measured: Mapping[str, float]) -> dict[str, float]:
+    """Mean measured seconds of the jobs of every kind that has any."""
+    times = defaultdict(list)
+    for name, seconds in measured.items():
+        times[kind_of(name)].append(seconds)
+    return {kind: statistics.fmean(values) for kind, values in times.items()}
+
+
+def job_times(
+    jobs: Sequence[Job], experiment: Experiment, results: str | Path
+) -> dict[str, JobTime]:
+    """The time of every job: the best that the files below ``results`` tell.
+
+    Raises:
+        InputError: of some rule no job was ever measured.
+    """
+    measured = measured_seconds(results)
+    kinds = seconds_of_kinds(measured)
+    rules = defaultdict(list)
+    for name, seconds in measured.items():
+        rules[name.split("/")[0]].append(seconds)
+    if unknown := sorted({job.rule for job in jobs} - set(rules)):
+        raise InputError(
+            f"{results}/benchmarks holds no measured time of {', '.join(unknown)}; run a small "
+            "experiment first (snakemake --cores all), or name the results of another run with "
+            "--measured FOLDER"
+        )
+    places = {job.name: job.places for job in jobs}
+    trainings = {
+        name: work
+        for name in measured
+        if (work := _measured_work(name, places.get(name), measured, results))
+    }
+    epochs = experiment.settings["local"]["epochs"]
+    cost: dict[tuple[str, int], JobTime] = {}
+    times = {}
+    for job in jobs:
+        if job.name in trainings and trainings[job.name].epochs != epochs:
+            own = trainings[job.name]
+            work = own.work / own.epochs * epochs
+            times[job.name] = JobTime(_seconds_of_work(work, [own]), "work")
+        elif job.name in measured:
+            times[job.name] = JobTime(measured[job.name], "measured")
+        elif job.kind in kinds and len(job.places) < 2:  # packs differ in size
+            times[job.name] = JobTime(kinds[job.kind], "kind")
+        elif job.rule == "train_local" and trainings:
+            key = job.kind, len(job.places)
+            if key not in cost:
+                work = len(job.places) * _work(_run_of(job, experiment), experiment, results)
+                cost[key] = JobTime(_seconds_of_work(work, list(trainings.values())), "work")
+            times[job.name] = cost[key]
+        else:
+            times[job.name] = JobTime(statistics.median(rules[job.rule]), "rule")
+    return times
+
+
+def how_known(times: Mapping[str, JobTime]) -> list[str]:
+    """One line for each way in which job times are known."""
+    counts = Counter(time.how for time in times.values())
+    return [f"{counts[how]} {words}" for how, words in HOW.items() if counts[how]]
+
+
+@dataclass(frozen=True)
+class _Training:
+    """A measured training: its multiply-adds in all, and the seconds of these and of the rest."""
+
+    work: float
+    epochs: int
+    train_seconds: float
+    other_seconds: float
+
+
+def _measured_work(
+    name: str,
+    places: Sequence[str] | None,
+    measured: Mapping[str, float],
+    results: str | Path,
+) -> _Training | None:
+    """Of a job that trains the nets of these places; of an unknown job, the one of its name."""
+    rule, place = name.split("/", 1)
+    paths = [Path(results) / "local" / each / "metrics.json" for each in places or (place,)]
+    if rule != "train_local" or not all(path.is_file() for path in paths):
+        return None
+    nets = [read_json(path) for path in paths]
+    work = sum(net["multiply_adds"] * net["images"] * net["epochs"] for net in nets)
+    seconds = math.fsum(net["train_seconds"] for net in nets)
+    return _Training(work, nets[0]["epochs"], seconds, max(0.0, measured[name] - seconds))
+
+
+def _seconds_of_work(work: float, trainings: Sequence[_Training]) -> float:
+    """At the speed of the measured training whose work is most alike: small nets are slower."""
+    alike = min(trainings, key=lambda training: abs(math.log(training.work / work)))
+    return work * alike.train_seconds / alike.work + alike.other_seconds
+
+
+def _run_of(job: Job, experiment: Experiment) -> Run:
+    kind = job.kind.removesuffix(" packed")
+    return next(
+        run
+        for run in [*experiment.runs, *experiment.controls]
+        if kind == kind_of(f"train_local/{run.local_folder(run.tiling.names[0])}")
+    )
+
+
+def _work(run: Run, experiment: Experiment, results: str | Path) -> float:
+    """Multiply-adds of a local net's training: per image, times images and epochs."""
+    from ddcnn import nets
+    from ddcnn.nets.cost import multiply_adds
+
+    dataset = experiment.datasets[run.dataset]
+    classes, images = _size(dataset, Path(results) / "data" / run.dataset / "card.json")
+    shape = (*run.tiling.tile_shape(dataset.shape), dataset.image_shape[-1])
+    net = nets.build(run.architecture, shape, classes, run.local_width)
+    return multiply_adds(net, shape) * images * experiment.settings["local"]["epochs"]
+
+
+def _size(dataset: Dataset, card: Path) -> tuple[int, int]:
+    """Classes and training images: of the card, or as far as the registry knows them."""
+    if card.is_file():
+        facts: dict[str, Any] = read_json(card)
+        return len(facts["classes"]), sum(facts["counts"]["train"].values())
+    if dataset.phantoms is not None:
+        return max(2, len(dataset.classes)), round(0.7 * dataset.phantoms.count)
+    counts = {s: n if isinstance(n, int) else sum(n) for s, n in dataset.counts.items()}
+    if not counts:
+        raise InputError(
+            f"dataset {dataset.name}: the number of its images is not known before it is prepared; "
+            "run snakemake --cores all --until prepare"
+        )
+    images = counts["train"] if "train" in counts else round(0.7 * counts["all"])
+    return max(2, len(dataset.classes)), images

@@ -1,0 +1,1 @@
+"""The subdomain solves: local nets, each trained on its own tile."""

@@ -1,0 +1,365 @@
+"""The stages train_local, train_fold and local_features: one subdomain's net, on its own.
+
+This is the subdomain solve of the two-level method (arXiv 2302.06564, section 3): a job reads the
+shard of its tile and the labels, and talks to no other job. The global net is the same stage on
+the tiling ``whole``. Where tiles are many and small, one job trains several, one after the other.
+"""
+
+import logging
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ddcnn import nets
+from ddcnn.base.errors import InputError
+from ddcnn.base.files import read_json, read_prepared, write_json, write_npz
+from ddcnn.base.process import JobClock
+from ddcnn.base.tasks import Task, task_of
+from ddcnn.tiles.packs import Pack
+from ddcnn.tiles.shards import read_shard
+from ddcnn.training.checkpoint import Checkpoint, fingerprint_of, load_weights, save_weights
+from ddcnn.training.device import Device, choose_device
+from ddcnn.training.loop import (
+    Images,
+    Progress,
+    Settings,
+    fit,
+    generator_of,
+    num_steps_per_epoch,
+    predict_features,
+    predict_logits,
+    training_metrics,
+)
+from ddcnn.training.settings import write_history
+
+log = logging.getLogger(__name__)
+
+FEW_STEPS = 100
+
+
+@dataclass(frozen=True)
+class Subdomain:
+    """One local net of one run: which data, which net, which seed.
+
+    Attributes:
+        dataset, tiling, tile: the shard; ``tile`` is a grid index or ``view``.
+        model: slug of the model in paths, for example ``vgg-w16``.
+        architecture: name of the net, for example ``vgg``.
+        width: channels of this net's first stage.
+        dropout: of this net's last layer.
+        seed: of the run.
+    """
+
+    dataset: str
+    tiling: str
+    tile: str
+    model: str
+    architecture: str
+    width: int
+    dropout: float
+    seed: int
+
+    @property
+    def own_seed(self) -> int:
+        """A seed of its own for every tile, or all nets would start from the same weights."""
+        return zlib.crc32(f"{self.seed} {self.tiling} {self.tile}".encode())
+
+    def shards(self, tiles: Path) -> dict[str, Path]:
+        """The files of every split below the folder ``results/tiles``."""
+        folder = tiles / self.dataset / self.tiling / self.tile
+        return {split: folder / f"x_{split}.npy" for split in ("train", "val", "test")}
+
+    def build(self, shape: tuple[int, ...], classes: int) -> nn.Module:
+        torch.manual_seed(self.own_seed)
+        return nets.build(self.architecture, shape, classes, self.width, self.dropout)
+
+
+def train_local(
+    subdomains: Sequence[Subdomain],
+    tiles: str | Path,
+    labels: dict[str, Path],
+    card: str | Path,
+    settings: Settings,
+    out: Sequence[str | Path],
+    gpus: int = 0,
+    threads: int = 1,
+    code: str = "",
+) -> None:
+    """Train local nets and write what they say of all images.
+
+    Of each: ``model.safetensors``, ``history.csv``, ``metrics.json`` and ``probabilities.npz``, see
+    :func:`write_probabilities`.
+
+    Args:
+        subdomains: what to train, one after the other.
+        tiles: the folder ``results/tiles``.
+        labels: files of the splits ``train`` and ``val``.
+        card: the data set's ``card.json``.
+        settings: how to train.
+        out: a folder for each; an unfinished training keeps its checkpoint there, and of several a
+            finished one, too, until all are done.
+        gpus: 0 computes on the CPU; otherwise on a GPU if there is one.
+        threads: CPU threads.
+        code: digest of the code, part of the checkpoint's fingerprint.
+
+    Raises:
+        InputError: a training diverged; of several, the others were trained before.
+    """
+    device, facts = choose_device(gpus, threads), read_json(card)
+    clock, failed, done = JobClock(), [], []
+    for subdomain, folder in zip(subdomains, map(Path, out), strict=True):
+        log.info("training %s, tile %s, on %s", subdomain.tiling, subdomain.tile, device.name)
+        shards = subdomain.shards(Path(tiles))
+        samples = _load_training_images(shards, labels, facts, settings, device)
+        clock.loaded()
+        _warn_of_few_steps(len(samples["train"]), settings)
+        checkpoint = _checkpoint(subdomain, settings, facts, folder, code)
+        checkpoint.keep_last = len(subdomains) > 1
+        try:
+            net, progress = _fit(subdomain, samples, settings, facts, device, clock, checkpoint)
+        except InputError as error:
+            failed.append(f"tile {subdomain.tile}: {error}" if len(subdomains) > 1 else str(error))
+            del samples
+            clock = JobClock(first=False)
+            continue
+        metrics = _metrics(subdomain, net, progress, samples, settings, device)
+        metrics["job"] = Pack(tuple(each.tile for each in subdomains)).name
+        write_probabilities(net, samples, shards["test"], facts, folder, device)
+        write_history(progress.history, folder / "history.csv")
+        write_json(folder / "metrics.json", metrics | clock.metrics())
+        save_weights(net, folder / "model.safetensors")
+        done.append(checkpoint)
+        del samples, net, progress  # before the next tile's are loaded
+        clock = JobClock(first=False)
+    if failed:
+        raise InputError("; ".join(failed))
+    for checkpoint in done:
+        checkpoint.remove()
+
+
+def train_fold(
+    subdomain: Subdomain,
+    fold: int,
+    num_folds: int,
+    shards: dict[str, Path],
+    labels: dict[str, Path],
+    card: str | Path,
+    settings: Settings,
+    coarse_input: str,
+    out: str | Path,
+    gpus: int = 0,
+    threads: int = 1,
+    code: str = "",
+) -> None:
+    """Train a local net without a part of the training split, and let it judge that part.
+
+    All folds together give every training image a local decision by a net that has not seen it:
+    what the coarse net learns from with ``fit_on: out-of-fold`` (stacking; Wolpert 1992).
+
+    Writes ``held_out.npz`` (``index``: int64 of the images left out; ``train``: float32
+    ``len(index), K``, and what else the coarse net sees) and ``metrics.json``.
+
+    Args:
+        subdomain: what to train.
+        fold: from 0: the part to leave out.
+        num_folds: into how many parts the images are dealt, at random but alike for all tiles.
+        coarse_input: what the coarse net sees of a tile.
+        shards, labels, card, settings, out, gpus, threads, code: as for :func:`train_local`,
+            of one subdomain.
+    """
+    out, facts = Path(out), read_json(card)
+    device = choose_device(gpus, threads)
+    clock = JobClock()
+    log.info("training %s, tile %s, without fold %d", subdomain.tiling, subdomain.tile, fold + 1)
+    samples = _load_training_images(shards, labels, facts, settings, device)
+    if len(samples["train"]) < 2 * num_folds:
+        raise InputError(
+            f"coarse.folds: {num_folds} parts of {len(samples['train'])} training images; take at "
+            f"most {len(samples['train']) // 2}, or coarse.fit_on: train"
+        )
+    order = torch.randperm(len(samples["train"]), generator=generator_of(subdomain.seed))
+    index = order[fold::num_folds].sort().values
+    others = torch.cat([order[k::num_folds] for k in range(num_folds) if k != fold])
+    left_out = samples["train"].subset(index.to(device.torch))
+    samples["train"] = samples["train"].subset(others.sort().values.to(device.torch))
+    clock.loaded()
+    code = f"{code} fold {fold} of {num_folds}"
+    checkpoint = _checkpoint(subdomain, settings, facts, out, code)
+    net, progress = _fit(subdomain, samples, settings, facts, device, clock, checkpoint)
+    held_out = local_outputs(net, left_out, task_of(facts), coarse_input, "train")
+    write_npz(out / "held_out.npz", index=index.numpy(), **held_out)
+    write_json(
+        out / "metrics.json",
+        _metrics(subdomain, net, progress, samples, settings, device)
+        | {"fold": fold, "folds": num_folds}
+        | clock.metrics(),
+    )
+    checkpoint.remove()
+
+
+def _checkpoint(
+    subdomain: Subdomain, settings: Settings, card: dict[str, Any], out: Path, code: str
+) -> Checkpoint:
+    fingerprint = fingerprint_of(subdomain, settings, sorted(card["checksums"].items()), code)
+    return Checkpoint(out / "checkpoint.pt", fingerprint, settings.checkpoint_seconds)
+
+
+def _fit(
+    subdomain: Subdomain,
+    samples: dict[str, Images],
+    settings: Settings,
+    card: dict[str, Any],
+    device: Device,
+    clock: JobClock,
+    checkpoint: Checkpoint,
+) -> tuple[nn.Module, Progress]:
+    """The trained net, and what happened."""
+    shape, task = samples["train"].pixels.shape[1:], task_of(card)
+    net = subdomain.build(tuple(shape), task.num_outputs).to(device.torch)
+    clock.ready()
+    progress = fit(
+        net,
+        **samples,
+        settings=settings,
+        seed=subdomain.own_seed,
+        device=device,
+        checkpoint=checkpoint,
+        task=task,
+    )
+    return net, progress
+
+
+def _metrics(
+    subdomain: Subdomain,
+    net: nn.Module,
+    progress: Progress,
+    samples: dict[str, Images],
+    settings: Settings,
+    device: Device,
+) -> dict[str, Any]:
+    shape = tuple(samples["train"].pixels.shape[1:])
+    return (
+        asdict(subdomain)
+        | {"input_shape": list(shape)}
+        | training_metrics(net, shape, progress, settings, len(samples["train"]), device)
+    )
+
+
+def _load_training_images(
+    shards: dict[str, Path],
+    labels: dict[str, Path],
+    card: dict[str, Any],
+    settings: Settings,
+    device: Device,
+) -> dict[str, Images]:
+    samples = {
+        split: load_images(shards[split], labels[split], card, device, settings.augment)
+        for split in ("train", "val")
+    }
+    device.synchronize()
+    return samples
+
+
+def _warn_of_few_steps(num_images: int, settings: Settings) -> None:
+    steps = settings.epochs * num_steps_per_epoch(num_images, settings.batch_size)
+    if steps < FEW_STEPS:
+        log.warning(
+            "warning: only %d training steps on %d images; with more epochs or a smaller "
+            "batch_size the nets learn more",
+            steps,
+            num_images,
+        )
+
+
+def load_images(
+    shard: str | Path,
+    labels: str | Path | None,
+    card: dict[str, Any],
+    device: Device,
+    augment: bool = False,
+    normalise: bool = True,
+    read: Callable[[Path], np.ndarray] = read_shard,
+) -> Images:
+    """A split of one tile on the device; ``augment`` as far as the card allows it."""
+    axes, allowed = card["axes"], card["augment"] if augment else {"flip": [], "shift": 0}
+    return Images(
+        pixels=torch.from_numpy(read(Path(shard))).to(device.torch),
+        labels=labels
+        and torch.from_numpy(task_of(card).load_targets(read_prepared(labels))).to(device.torch),
+        mean=card["mean"],
+        std=card["std"],
+        flip=[axes.index(axis) for axis in allowed["flip"]],
+        shift=allowed["shift"],
+        normalise=normalise,
+    )
+
+
+def write_probabilities(
+    net: nn.Module,
+    samples: dict[str, Images],
+    test: Path,
+    card: dict[str, Any],
+    out: Path,
+    device: Device,
+) -> None:
+    """Write what a local net says of every image to ``probabilities.npz``.
+
+    Class probabilities, float32 ``N, K`` for every split, and the logits beside them as
+    ``{split}_logits``; for regression the predicted targets in their own units, float32 ``N, M``.
+    The key ``seconds`` holds the time of the extraction.
+    """
+    start, task = time.perf_counter(), task_of(card)
+    outputs: dict[str, np.ndarray] = {}
+    for split, images in (samples | {"test": load_images(test, None, card, device)}).items():
+        outputs |= local_outputs(net, images, task, "logits", split)
+    seconds = time.perf_counter() - start
+    log.info("probabilities in %.1f s", seconds)
+    write_npz(out / "probabilities.npz", **outputs, seconds=np.array(seconds))
+
+
+def write_features(
+    subdomain: Subdomain,
+    tiles: str | Path,
+    card: str | Path,
+    weights: str | Path,
+    out: str | Path,
+    gpus: int = 0,
+    threads: int = 1,
+) -> None:
+    """Write what a trained net's last layer sees: ``{split}_features``, float32 ``N, F``.
+
+    Args:
+        subdomain, tiles, card, gpus, threads: as for :func:`train_local`.
+        weights: ``model.safetensors`` of its net.
+        out: the file ``features.npz``.
+    """
+    facts, device = read_json(card), choose_device(gpus, threads)
+    samples = {
+        split: load_images(shard, None, facts, device)
+        for split, shard in subdomain.shards(Path(tiles)).items()
+    }
+    shape = tuple(samples["train"].pixels.shape[1:])
+    net = subdomain.build(shape, task_of(facts).num_outputs)
+    net = load_weights(net, weights).to(device.torch)
+    features = {s: predict_features(net, images)[0].cpu().numpy() for s, images in samples.items()}
+    write_npz(out, **{f"{split}_features": values for split, values in features.items()})
+
+
+def local_outputs(
+    net: nn.Module, images: Images, task: Task, coarse_input: str, split: str
+) -> dict[str, np.ndarray]:
+    """What a net says of all images of a split, with what the coarse net sees beside it."""
+    if coarse_input == "features":
+        features, outputs = predict_features(net, images)
+        return {split: task.predictions(outputs), f"{split}_features": features.cpu().numpy()}
+    outputs = predict_logits(net, images)
+    with_logits = coarse_input == "logits" and task.name == "classification"
+    extra = {f"{split}_logits": outputs.cpu().numpy()} if with_logits else {}
+    return {split: task.predictions(outputs)} | extra

@@ -1,0 +1,70 @@
+"""What every training is told and what it writes down of itself; numbers and texts, no torch."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ddcnn.base.files import write_aside
+from ddcnn.base.provenance import hardware, versions
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a net is trained; the keys of ``local`` and ``coarse`` in the configuration."""
+
+    epochs: int
+    batch_size: int
+    optimizer: str  # sgd (Nesterov momentum) or adamw
+    learning_rate: float  # the peak of the one-cycle schedule
+    weight_decay: float
+    momentum: float = 0.9  # sgd only
+    label_smoothing: float = 0.0  # classification only
+    augment: bool = False  # flips and shifts that the data set's card allows
+    checkpoint_seconds: float = 0.0  # least time between two checkpoints
+    precision: str = "float32"  # or bfloat16, or auto; see ddcnn.training.steps
+
+
+def write_history(history: list[dict[str, float]], path: str | Path) -> None:
+    """One row per epoch."""
+    with write_aside(path) as aside, aside.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(history[0]))
+        writer.writeheader()
+        writer.writerows(history)
+
+
+def metrics_of(
+    net: Mapping[str, int],
+    last: Mapping[str, float],
+    seconds: float,
+    settings: Settings,
+    num_images: int,
+    place: Mapping[str, Any],
+    resumed: Sequence[Mapping[str, int]] = (),
+) -> dict[str, Any]:
+    """What every training reports in its ``metrics.json``.
+
+    Args:
+        net: its ``parameters`` and ``multiply_adds``.
+        last: the last row of its history.
+        seconds: of the training steps alone.
+        settings: as configured.
+        num_images: it was trained on.
+        place: where it was computed: device, threads, precision, memory.
+        resumed: where it went on after an interruption.
+    """
+    return {
+        **net,
+        "settings": asdict(settings),
+        "epochs": last["epoch"],
+        "steps": last["step"],
+        "images": num_images,
+        **{key: last[key] for key in last if key.endswith(("_train", "_val"))},  # loss and score
+        "train_seconds": round(seconds, 4),
+        "images_per_second": round(num_images * settings.epochs / seconds, 2),
+        **place,
+        "resumed": list(resumed),
+        "versions": versions(),
+        "hardware": hardware(),
+    }
