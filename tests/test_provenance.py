@@ -13,8 +13,16 @@ from ddcnn import nets
 from ddcnn.__main__ import main
 from ddcnn.base import provenance
 
-PACKAGE = Path(provenance.__file__).parent
-STAGES = ["shards", "local", "coarse", "coherent", "runs", "report", "data.preparation"]
+PACKAGE = provenance.PACKAGE
+STAGES = [
+    "tiles.shards",
+    "local.stage",
+    "coarse.stage",
+    "coarse.joint",
+    "evaluation.stage",
+    "report",
+    "data.preparation",
+]
 DIGESTS = """
 import json, sys
 from pathlib import Path
@@ -79,21 +87,21 @@ def test_digests_of_a_moved_package_are_the_same(package):
 @pytest.mark.parametrize(
     ("file", "stages"),
     [
-        ("coarse/problem.py", ["coarse"]),
-        ("training.py", ["coarse", "coherent", "local"]),
-        ("checkpoint.py", ["coarse", "coherent", "local"]),
-        ("models/vgg.py", ["net vgg"]),
-        ("models/resnet.py", ["net resnet20"]),
-        ("models/layers.py", ["net resnet20", "net vgg"]),
-        ("models/features.py", ["coarse", "coherent", "local"]),
-        ("shards.py", ["coherent", "local", "shards"]),
-        ("runs.py", ["runs"]),
+        ("coarse/problem.py", ["coarse.stage"]),
+        ("training/loop.py", ["coarse.joint", "coarse.stage", "local.stage"]),
+        ("training/checkpoint.py", ["coarse.joint", "coarse.stage", "local.stage"]),
+        ("nets/vgg.py", ["net vgg"]),
+        ("nets/resnet.py", ["net resnet20"]),
+        ("nets/layers.py", ["net resnet20", "net vgg"]),
+        ("nets/features.py", ["coarse.joint", "coarse.stage", "local.stage"]),
+        ("tiles/shards.py", ["coarse.joint", "local.stage", "tiles.shards"]),
+        ("evaluation/stage.py", ["evaluation.stage"]),
         ("report/page.py", ["report"]),
-        ("figures/heat.py", ["report"]),
+        ("report/figures/heat.py", ["report"]),
         ("data/arrays.py", ["data.preparation"]),
-        ("errors.py", sorted([*STAGES, "net resnet20", "net vgg"])),
+        ("base/errors.py", sorted([*STAGES, "net resnet20", "net vgg"])),
         ("__main__.py", []),
-        ("configuration.py", []),
+        ("experiment/configuration.py", []),
     ],
 )
 def test_an_edit_concerns_the_stages_that_import_the_module_and_no_other(changed, file, stages):
@@ -107,7 +115,9 @@ def test_an_edit_of_the_looks_of_the_report_concerns_the_report(changed, file):
     assert changed[file] == ["report"]
 
 
-@pytest.mark.parametrize(("module", "stage"), [("local", "local"), ("report.page", "report")])
+@pytest.mark.parametrize(
+    ("module", "stage"), [("local.stage", "local.stage"), ("report.page", "report")]
+)
 def test_every_module_that_a_stage_really_loads_counts(package, changed, module, stage):
     loaded = [Path(file).relative_to(package).as_posix() for file in run(package, LOADED, module)]
     modules = [file for file in loaded if not file.endswith("__init__.py")]

@@ -24,7 +24,14 @@ from ddcnn.report.template import template_environment
 from ddcnn.report.trainings import critical_path, provenance_of, trainings_of
 
 HERE = Path(__file__).parent
-CODE = ("data.preparation", "shards", "local", "coarse", "runs", "report")  # of the stages
+CODE = (  # of the stages
+    "data.preparation",
+    "tiles.shards",
+    "local.stage",
+    "coarse.stage",
+    "evaluation.stage",
+    "report",
+)
 
 
 def render_page(
