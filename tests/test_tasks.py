@@ -181,12 +181,12 @@ def test_a_regression_goes_on_with_the_same_bits_after_an_interruption(tmp_path)
 
     x, y = torch.from_numpy(normal(64, 5)), torch.from_numpy(normal(64, 1, seed=3))
     samples, task = Features(x, y), Regression((0.0,), (1.0,))
-    settings = Settings(3, 8, "adamw", 0.01, 0.01, checkpoint_seconds=1e-9)
+    settings = Settings(3, 8, "adamw", 0.01, 0.01)
 
     def trained(stop_after: int | None, folder: Path) -> tuple[bytes, list]:
         torch.manual_seed(1)
         net, saves = nn.Linear(5, 1), 0
-        checkpoint = Checkpoint(folder / "checkpoint.pt", "same", settings.checkpoint_seconds)
+        checkpoint = Checkpoint(folder / "checkpoint.pt", "same", 1e-9)
         save = checkpoint.save
 
         def counted(state: dict) -> None:

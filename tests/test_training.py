@@ -444,11 +444,20 @@ class Job:
         return out
 
     def train_all(
-        self, subdomains: list[Subdomain], out: list[Path], settings: Settings, code: str = ""
+        self,
+        subdomains: list[Subdomain],
+        out: list[Path],
+        settings: Settings,
+        code: str = "",
+        every: float = 0.0,
     ) -> None:
         labels = {split: self.folder / f"y_{split}.npy" for split in ("train", "val")}
         card = self.folder / "card.json"
-        train_local(subdomains, self.folder / "tiles", labels, card, settings, out, code=code)
+        train_local(
+            *(subdomains, self.folder / "tiles", labels, card, settings, out),
+            code=code,
+            checkpoint_seconds=every,
+        )
 
 
 class KillAt(logging.Handler):
@@ -507,6 +516,13 @@ def test_a_killed_local_job_goes_on_and_writes_the_same_weights(tmp_path):
     assert metrics(out)["resumed"] == [{"epoch": 1, "step": 0}]
     assert (out / "model.safetensors").read_bytes() == weights
     assert not (out / "checkpoint.pt").exists()
+
+
+def test_another_time_between_checkpoints_drops_no_checkpoint(tmp_path):
+    job = Job(tmp_path)
+    kill_after_first_epoch(job, "killed")
+    job.train_all([job.subdomain], [tmp_path / "killed"], SETTINGS, every=3600.0)
+    assert metrics(tmp_path / "killed")["resumed"] == [{"epoch": 1, "step": 0}]
 
 
 @pytest.mark.parametrize(
@@ -669,16 +685,15 @@ def test_a_pack_that_is_killed_does_not_train_its_finished_tiles_again(tmp_path,
     tiles = [replace(job.subdomain, tile=tile) for tile in ("0-0", "0-1")]
     out = [tmp_path / "out" / tile.tile for tile in tiles]
     # A long time between checkpoints: the finished tile's is written all the same.
-    settings = replace(SETTINGS, checkpoint_seconds=3600.0)
     handler = KillAt("training blocks-2x2-overlap0, tile 0-1")
     logging.getLogger("ddcnn").addHandler(handler)
     with pytest.raises(KeyboardInterrupt):
-        job.train_all(tiles, out, settings)
+        job.train_all(tiles, out, SETTINGS, every=3600.0)
     logging.getLogger("ddcnn").removeHandler(handler)
     for name in (*PACK_FILES, "metrics.json"):  # as Snakemake removes what a failed job has written
         (out[0] / name).unlink()
     caplog.clear()
-    job.train_all(tiles, out, settings)
+    job.train_all(tiles, out, SETTINGS, every=3600.0)
     epochs = [record.getMessage() for record in caplog.records if "/" in record.getMessage()]
     assert len([line for line in epochs if line.startswith("epoch")]) == SETTINGS.epochs
     for tile, folder in zip(tiles, out, strict=True):

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from ddcnn.__main__ import main
+from ddcnn.base import digests
 from ddcnn.base.logs import read_log
 from ddcnn.experiment.room import STAGES
 from workflow_runs import (
@@ -35,6 +36,7 @@ RUN = "results/runs/fashion/vgg-w8/blocks-2x2-overlap4-view/seed0"
 WHOLE = "results/runs/fashion/vgg-w8/whole/seed0"
 LOCAL = "results/local/fashion/vgg-w8"
 AFTER = {"train_coarse", "evaluate", "bundle", "report"}  # what follows the local nets
+CARRIERS = [name.removeprefix("ddcnn.").replace(".", "/") for name in sorted(digests.CARRIERS)]
 
 
 @pytest.fixture(scope="module")
@@ -235,19 +237,41 @@ def test_local_epochs_rerun_the_trainings_but_not_the_tiles(project):
         ("nets/vgg.py", {"train_local", *AFTER}),
         ("nets/resnet.py", set()),
         ("evaluation/stage.py", {"evaluate", "bundle", "report"}),
+        ("nets/kernels/loss.cpp", {"train_local", *AFTER}),
+        ("training/optimizers.py", {"train_local", *AFTER}),
         ("report/page.py", {"report"}),
         ("bundle/card.py", {"bundle"}),
         ("bundle/model.py", set()),
+        *((f"{module}.py", set()) for module in CARRIERS),
     ],
 )
 def test_an_edit_reruns_what_stands_on_the_module(project, module, rerun):
     path = project / "workflow/ddcnn" / module
     before = path.read_text()
-    path.write_text(before + "\n# an edit\n")
+    path.write_text(before + ("\nedited = 1\n" if path.suffix == ".py" else "\n// edited\n"))
     try:
         assert set(planned_jobs(project, project / "tiny.yaml")) == rerun
     finally:
         path.write_text(before)
+
+
+def test_a_message_mended_in_the_training_repeats_nothing(project):
+    path = project / "workflow/ddcnn/training/loop.py"
+    before = path.read_text()
+    changed = before.replace("the training diverged", "the net diverged")
+    assert changed != before
+    path.write_text(changed + "\n# an edit\n")
+    try:
+        assert planned_jobs(project, project / "tiny.yaml") == {}
+    finally:
+        path.write_text(before)
+
+
+def test_another_time_between_checkpoints_repeats_no_training(project):
+    data = project.parent / "fashion.npz"
+    local = {"checkpoint_seconds": 60}
+    config = write_config(project / "clock.yaml", dataset=dataset(data), local=local)
+    assert planned_jobs(project, config) == {"report": 1}
 
 
 def test_changed_data_of_the_user_are_prepared_again(project):

@@ -18,7 +18,7 @@ from ddcnn.experiment.configuration import load_experiment
 from ddcnn.base.disk import require_writable
 from ddcnn.base.errors import InputError
 from ddcnn.tiles.packs import ANY_TILE, AWAITED, RULE, local_rules
-from ddcnn.base.provenance import code_digest
+from ddcnn.base.digests import code_digest
 from ddcnn.tiles.geometry import VIEW
 
 CONDA_ENVIRONMENT = Path(workflow.basedir) / "envs" / "ddcnn.yaml"
@@ -29,6 +29,8 @@ try:
     EXPERIMENT = load_experiment(config)
 except InputError as error:
     sys.exit(f"Error in the configuration: {error}\nEvery key is described in config/README.md.")
+# With all defaults: jobs read from it what changes no result, and so is no parameter of a rule.
+config |= EXPERIMENT.settings
 
 # In the environment and in no parameter: who watches a training does not repeat it.
 if EXPERIMENT.settings["log"] == "tensorboard":
@@ -131,8 +133,10 @@ def joint_code(wildcards):
 
 
 def local_settings():
-    """Training settings of local nets; dropout belongs to the net."""
-    return {k: v for k, v in EXPERIMENT.settings["local"].items() if k != "dropout"}
+    """Training settings of local nets; dropout belongs to the net, and no result depends on how
+    often a checkpoint is written."""
+    others = ("dropout", "checkpoint_seconds")
+    return {k: v for k, v in EXPERIMENT.settings["local"].items() if k not in others}
 
 
 COARSE_NET_KEYS = ("solver", "input", "hidden", "dropout", "fit_on")

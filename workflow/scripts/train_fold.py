@@ -23,4 +23,5 @@ with job(snakemake.log[0]):
         gpus=snakemake.resources.gpu,
         threads=snakemake.threads,
         code=snakemake.params.code,
+        checkpoint_seconds=snakemake.config["local"]["checkpoint_seconds"],
     )

@@ -94,6 +94,7 @@ def train_coherent(
     gpus: int = 0,
     threads: int = 1,
     code: str = "",
+    checkpoint_seconds: float = 0.0,
 ) -> None:
     """Train the whole two-level net; write its weights, history, metrics and probabilities.
 
@@ -111,6 +112,7 @@ def train_coherent(
         gpus: 0 computes on the CPU; otherwise on a GPU if there is one.
         threads: CPU threads.
         code: digest of the code, part of the checkpoint's fingerprint.
+        checkpoint_seconds: least time between two checkpoints; no result depends on it.
     """
     out, facts, device = Path(out), read_json(card), choose_device(gpus, threads)
     clock, task = JobClock(), task_of(facts)
@@ -133,7 +135,7 @@ def train_coherent(
     fingerprint = fingerprint_of(
         subdomains, tiling, facts["checksums"], coarse, settings, start, code
     )
-    checkpoint = Checkpoint(out / "checkpoint.pt", fingerprint, settings.checkpoint_seconds)
+    checkpoint = Checkpoint(out / "checkpoint.pt", fingerprint, checkpoint_seconds)
     loss, score = evaluate(net, samples["val"], task)
     log.info("before the first step: validation loss %.4f, %s %.4f", loss, task.score, score)
     clock.ready()

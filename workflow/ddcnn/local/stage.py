@@ -91,6 +91,7 @@ def train_local(
     gpus: int = 0,
     threads: int = 1,
     code: str = "",
+    checkpoint_seconds: float = 0.0,
 ) -> None:
     """Train local nets and write what they say of all images.
 
@@ -108,6 +109,7 @@ def train_local(
         gpus: 0 computes on the CPU; otherwise on a GPU if there is one.
         threads: CPU threads.
         code: digest of the code, part of the checkpoint's fingerprint.
+        checkpoint_seconds: least time between two checkpoints; no result depends on it.
 
     Raises:
         InputError: a training diverged; of several, the others were trained before.
@@ -120,7 +122,7 @@ def train_local(
         samples = _load_training_images(shards, labels, facts, settings, device)
         clock.loaded()
         _warn_of_few_steps(len(samples["train"]), settings)
-        checkpoint = _checkpoint(subdomain, settings, facts, folder, code)
+        checkpoint = _checkpoint(subdomain, settings, facts, folder, code, checkpoint_seconds)
         checkpoint.keep_last = len(subdomains) > 1
         try:
             net, progress = _fit(subdomain, samples, settings, facts, device, clock, checkpoint)
@@ -157,6 +159,7 @@ def train_fold(
     gpus: int = 0,
     threads: int = 1,
     code: str = "",
+    checkpoint_seconds: float = 0.0,
 ) -> None:
     """Train a local net without a part of the training split, and let it judge that part.
 
@@ -171,8 +174,8 @@ def train_fold(
         fold: from 0: the part to leave out.
         num_folds: into how many parts the images are dealt, at random but alike for all tiles.
         coarse_input: what the coarse net sees of a tile.
-        shards, labels, card, settings, out, gpus, threads, code: as for :func:`train_local`,
-            of one subdomain.
+        shards, labels, card, settings, out, gpus, threads, code, checkpoint_seconds: as for
+            :func:`train_local`, of one subdomain.
     """
     out, facts = Path(out), read_json(card)
     device = choose_device(gpus, threads)
@@ -191,7 +194,7 @@ def train_fold(
     samples["train"] = samples["train"].subset(others.sort().values.to(device.torch))
     clock.loaded()
     code = f"{code} fold {fold} of {num_folds}"
-    checkpoint = _checkpoint(subdomain, settings, facts, out, code)
+    checkpoint = _checkpoint(subdomain, settings, facts, out, code, checkpoint_seconds)
     net, progress = _fit(subdomain, samples, settings, facts, device, clock, checkpoint)
     held_out = local_outputs(net, left_out, task_of(facts), coarse_input, "train")
     write_npz(out / "held_out.npz", index=index.numpy(), **held_out)
@@ -205,10 +208,15 @@ def train_fold(
 
 
 def _checkpoint(
-    subdomain: Subdomain, settings: Settings, card: dict[str, Any], out: Path, code: str
+    subdomain: Subdomain,
+    settings: Settings,
+    card: dict[str, Any],
+    out: Path,
+    code: str,
+    every_seconds: float,
 ) -> Checkpoint:
     fingerprint = fingerprint_of(subdomain, settings, sorted(card["checksums"].items()), code)
-    return Checkpoint(out / "checkpoint.pt", fingerprint, settings.checkpoint_seconds)
+    return Checkpoint(out / "checkpoint.pt", fingerprint, every_seconds)
 
 
 def _fit(

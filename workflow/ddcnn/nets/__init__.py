@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ddcnn.base.digests import code_digest
 from ddcnn.base.errors import InputError
-from ddcnn.base.provenance import code_digest
 from ddcnn.nets import own
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from ddcnn.base import provenance
+from ddcnn.base.digests import code_digest
 from ddcnn.report import words
 from ddcnn.report.citation import citations
 from ddcnn.report.drawing import Drawn
@@ -66,7 +67,7 @@ def render_page(
         sections=[_section(*pair) for pair in zip(studies, drawn, strict=True)],
         settings=list(flatten(settings)),
         commit=provenance.git_commit() or "not in a git checkout",
-        code=provenance.code_digest(*CODE),
+        code=code_digest(*CODE),
         versions=provenance.versions(),
         citations=citations(),
     )

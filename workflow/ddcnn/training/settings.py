@@ -22,7 +22,6 @@ class Settings:
     momentum: float = 0.9  # sgd only
     label_smoothing: float = 0.0  # classification only
     augment: bool = False  # flips and shifts that the data set's card allows
-    checkpoint_seconds: float = 0.0  # least time between two checkpoints
     precision: str = "float32"  # or bfloat16, or auto; see ddcnn.training.steps
 
 
