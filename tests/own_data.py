@@ -9,7 +9,7 @@ from PIL import Image
 
 from ddcnn.data import own
 from ddcnn.data.options import ReadOptions
-from ddcnn.data.samples import Collection, Samples
+from ddcnn.data.samples import Collection, LabelledImages
 
 CT = {"window": (-1000.0, 400.0)}
 
@@ -19,7 +19,7 @@ def read(path: Path, **options) -> Collection:
     return own.reader(own.recognise(path))([path], ReadOptions(**options))
 
 
-def decoded(samples: Samples) -> np.ndarray:
+def decoded(samples: LabelledImages) -> np.ndarray:
     """All images of a stream; every one must be readable."""
     chunks = list(samples.chunks())
     assert not [item for chunk in chunks for item in chunk.unreadable]

@@ -221,7 +221,7 @@ def test_about_eight_patches_lie_along_the_longest_axis():
 
 def test_torchvision_is_imported_for_a_transformer_only():
     script = (
-        "import sys; from ddcnn import models\n"
+        "import sys; from ddcnn import nets\n"
         "nets.build('resnet20', (8, 8, 1), 2, 4)\n"
         "assert 'torchvision' not in sys.modules\n"
         "nets.build('vit', (8, 8, 1), 2, 4)\n"

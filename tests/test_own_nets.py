@@ -249,7 +249,7 @@ def digests_of_edits(module: str, folder: Path, files: list[str]) -> list[str]:
     assert digest() == before
     for file in files:
         content = (folder / file).read_text()
-        (folder / file).write_text(f"{content}\n# edited\n")
+        (folder / file).write_text(f"{content}\nedited = 1\n")
         changing += [file] if digest() != before else []
         (folder / file).write_text(content)
     return changing

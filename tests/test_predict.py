@@ -216,10 +216,10 @@ def test_volumes_are_no_images(run, volumes, tmp_path, capsys):
     ("content", "words"),
     [
         (None, "names or holds nothing to predict"),
-        ("", "no column 'file'"),
+        ("", "list.csv is empty"),
         ("path\na.png\n", "no column 'file'"),
         ("file\n", "names or holds nothing to predict"),
-        (b"\xff\xfe", "cannot be read as a table"),
+        (b"\xff\xfe", "list.csv, line 1 is not UTF-8"),
     ],
 )
 def test_an_empty_folder_or_table_is_one_clear_error(run, tmp_path, capsys, content, words):

@@ -163,7 +163,7 @@ def test_keys_of_a_mapping_arrive():
         ({"name": "chest-ct", "shape": [9, 9]}, r"\[9, 9\]; chest-ct has 3 axes"),
         ({"name": "chest-ct", "window": [400, -1000]}, "the first value must be the smaller"),
         ({"name": "chest-ct", "channels": 3}, "dataset.channels"),
-        ({"name": "cifar10", "flip": ["slice"]}, "'slice' is no axis of these images"),
+        ({"name": "cifar10", "flip": ["slice"]}, "'slice' is no axis of the images of cifar10"),
         ({"name": "cifar10", "title": "mine"}, "dataset.title"),
         ({"name": "ct-phantom", "count": 3}, "at least 8"),
         ({"name": "cifar10", "path": "/data"}, "the name 'cifar10' is taken"),

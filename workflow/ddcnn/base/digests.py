@@ -30,7 +30,7 @@ CARRIERS = frozenset(
         "base.process",
         "base.provenance",
         "base.recovery",
-        "base.words",
+        "base.text",
         "tiles.packs",
         "tiles.staging",
         "training.interruption",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ddcnn.base.words import duration
+from ddcnn.base.text import duration
 
 Description = Mapping[str, Any]
 

@@ -7,7 +7,6 @@ but no wrong byte.
 
 import json
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from safetensors.numpy import load, save
 from ddcnn.base.errors import DamagedResult, InputError
 from ddcnn.base.files import write_aside
 from ddcnn.data.survey import check_regular
+from ddcnn.training.weights import digest_of_arrays
 
 FORMAT = 1  # of the description and the names of the tensors
 KEY = "ddcnn"  # of the metadata; one alone, because the library writes several in any order
@@ -44,7 +44,11 @@ class Bundle:
 def write_bundle(path: str | Path, bundle: Bundle) -> None:
     """Write a bundle; the same content always gives the same bytes."""
     text = json.dumps(bundle.description, ensure_ascii=False, allow_nan=False)
-    facts = {"format": FORMAT, "description": text, "sha256": digest(bundle.tensors, text)}
+    facts = {
+        "format": FORMAT,
+        "description": text,
+        "sha256": digest_of_arrays(bundle.tensors, text),
+    }
     content = save(bundle.tensors, {KEY: json.dumps(facts, ensure_ascii=False)})
     with write_aside(path) as aside:
         aside.write_bytes(content)
@@ -71,7 +75,7 @@ def read_bundle(path: str | Path) -> Bundle:
             f"{FORMAT}; use the version that wrote it, or write it again"
         )
     text = str(facts.get("description"))
-    if facts.get("sha256") != digest(tensors, text):
+    if facts.get("sha256") != digest_of_arrays(tensors, text):
         raise InputError(
             f"{path} is damaged: its content does not have the digest that was written with it; "
             "get it again"
@@ -104,7 +108,7 @@ def read_weights(path: str | Path) -> Tensors:
         tensors, metadata = _read(path, "it is truncated or")
     except InputError as error:
         raise DamagedResult(path, error) from error
-    if metadata.get("sha256") != digest(tensors):
+    if metadata.get("sha256") != digest_of_arrays(tensors):
         raise DamagedResult(path, "the weights do not have the digest that was written with them")
     return tensors
 
@@ -121,16 +125,3 @@ def _read(path: Path, problem: str) -> tuple[Tensors, dict[str, str]]:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{problem} no safetensors file ({reason}); get it again") from error
     return tensors, metadata
-
-
-def digest(tensors: Tensors, text: str = "") -> str:
-    """SHA-256 of names, types, shapes and bytes in the order of the names, and of a text.
-
-    Without a text it is the digest of ``training.checkpoint``, whose types have torch's names.
-    """
-    found = sha256()
-    for name, value in sorted(tensors.items()):
-        found.update(f"{name} torch.{value.dtype.name} {list(value.shape)}\n".encode())
-        found.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8))
-    found.update(text.encode())
-    return found.hexdigest()

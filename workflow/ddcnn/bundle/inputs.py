@@ -3,7 +3,6 @@
 The readers are those of :mod:`ddcnn.data`.
 """
 
-import csv
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from ddcnn.data.labelled import kind_of
 from ddcnn.data.npy import ArrayStore, open_store
 from ddcnn.data.samples import FileSamples
 from ddcnn.data.survey import change_notes, check_regular, read_headers, size_notes
+from ddcnn.data.tables import table_lines
 
 TABLES, ARRAYS = (".csv", ".tsv"), (".npy", ".npz")
 FEW_FILES = 16  # are decoded sooner than other processes start
@@ -154,19 +154,14 @@ def _is_folder(path: Path) -> bool:
 
 def _in_table(table: Path) -> list[Path]:
     """The column ``file`` of a CSV; paths are relative to its folder."""
-    check_regular(table)
     try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            header = file.readline()
-            separator = max(",;\t", key=header.count)
-            names = [name.strip() for name in next(csv.reader([header], delimiter=separator), [])]
-            if "file" not in names:
-                raise InputError(f"{table}, line 1: no column 'file'; add it, with a path a line")
-            rows = csv.reader(file, delimiter=separator)
-            place = names.index("file")
-            cells = [row[place].strip() for row in rows if len(row) > place]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{table} cannot be read as a table ({error}); save it as CSV") from error
+        names, lines = table_lines(table)
+        if "file" not in names:
+            raise InputError(f"{table}, line 1: no column 'file'; add it, with a path a line")
+        place = names.index("file")
+        cells = [fields[place].strip() for _, fields in lines if len(fields) > place]
+    except OSError as error:
+        raise InputError(f"{table} cannot be read ({error.strerror}); check it") from error
     return [table.parent / cell for cell in cells if cell]
 
 

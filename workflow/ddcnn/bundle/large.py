@@ -14,7 +14,7 @@ import psutil
 import torch
 
 from ddcnn.base.errors import InputError
-from ddcnn.base.words import size
+from ddcnn.base.text import size
 from ddcnn.bundle.expected import Expected, read_header
 from ddcnn.bundle.model import Model
 from ddcnn.coarse.net import stacked

@@ -36,12 +36,12 @@ class Candidate:
     bias: Any
 
 
-class Samples(Protocol):
+class CoarseRows(Protocol):
     """Rows of the coarse net and their targets, in the form that a solver works on."""
 
     def __len__(self) -> int: ...
 
-    def subset(self, index: np.ndarray) -> "Samples":
+    def subset(self, index: np.ndarray) -> "CoarseRows":
         """The samples ``index``."""
         ...
 
@@ -53,12 +53,12 @@ class Solver(Protocol):
 
     def samples(
         self, outputs_NTK: np.ndarray, features_NTF: np.ndarray | None, targets: np.ndarray | None
-    ) -> Samples:
+    ) -> CoarseRows:
         """Rows from what the local nets say of N images, see ``coarse_input`` of ``cnn_dnn``."""
         ...
 
     def build(
-        self, fitted: Samples, val: Samples
+        self, fitted: CoarseRows, val: CoarseRows
     ) -> tuple[Any, Iterator[Candidate], list[dict[str, float]]]:
         """A net whose hidden layers are final, candidates for its last, and an MLP's history."""
         ...
@@ -67,16 +67,16 @@ class Solver(Protocol):
         """Make a candidate the net's last layer."""
         ...
 
-    def evaluate(self, net: Any, samples: Samples) -> tuple[float, float]:
+    def evaluate(self, net: Any, samples: CoarseRows) -> tuple[float, float]:
         """Mean loss and score over all samples."""
         ...
 
-    def predict(self, net: Any, samples: Samples) -> np.ndarray:
+    def predict(self, net: Any, samples: CoarseRows) -> np.ndarray:
         """What is stored: probabilities, or targets in their own units, float32 ``N, K``."""
         ...
 
     def metrics(
-        self, net: Any, last: dict[str, float], seconds: float, fitted: Samples
+        self, net: Any, last: dict[str, float], seconds: float, fitted: CoarseRows
     ) -> dict[str, Any]:
         """What every training reports in its ``metrics.json``."""
         ...
@@ -119,7 +119,7 @@ class Problem:
     fit_on: str
     seed: int
 
-    def solve(self, fitted: Samples, val: Samples) -> Solution:
+    def solve(self, fitted: CoarseRows, val: CoarseRows) -> Solution:
         """The coarse net that is best on images it was not fitted on.
 
         Those are the validation split, or, where the net is fitted on that one, the parts that
@@ -143,7 +143,7 @@ class Problem:
         return Solution(net, tried[best].strength, seconds, history or strengths)
 
     def search(
-        self, net: Any, candidates: Iterable[Candidate], held_out: Samples
+        self, net: Any, candidates: Iterable[Candidate], held_out: CoarseRows
     ) -> tuple[list[Candidate], list[float]]:
         """Candidates and their losses, until :data:`PATIENCE` were no better than the best."""
         tried, losses = [], []
@@ -155,7 +155,7 @@ class Problem:
                 break
         return tried, losses
 
-    def cross_validate(self, samples: Samples) -> list[float]:
+    def cross_validate(self, samples: CoarseRows) -> list[float]:
         """Mean loss of every candidate on images that a fold leaves out."""
         order = shuffled(len(samples), self.seed)
         parts = [order[fold::NUM_FOLDS] for fold in range(NUM_FOLDS)]

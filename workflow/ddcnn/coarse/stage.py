@@ -12,7 +12,7 @@ from ddcnn.base.process import JobClock
 from ddcnn.base.tasks import Task, task_of
 from ddcnn.coarse.inputs import SMALLEST_PROBABILITY
 from ddcnn.coarse.linear import LinearSolver
-from ddcnn.coarse.problem import Problem, Samples, Solution, Solver
+from ddcnn.coarse.problem import CoarseRows, Problem, Solution, Solver
 from ddcnn.coarse.settings import CoarseSettings
 from ddcnn.training.settings import Settings, write_history
 
@@ -132,7 +132,7 @@ def join_folds(folder: Path, num_folds: int) -> dict[str, np.ndarray]:
 
 
 def _last_row(
-    solution: Solution, solver: Solver, fitted: Samples, val: Samples, task: Task
+    solution: Solution, solver: Solver, fitted: CoarseRows, val: CoarseRows, task: Task
 ) -> dict[str, float]:
     """What every training says of its end."""
     row: dict[str, float] = {"epoch": len(solution.history), "step": len(solution.history)}

@@ -5,7 +5,7 @@ import math
 import os
 from pathlib import Path
 
-from ddcnn.base.words import duration, table
+from ddcnn.base.text import duration, table
 from ddcnn.commands.configuration_file import add_file, file_of, read_experiment
 from ddcnn.experiment.job_times import how_known, job_times
 from ddcnn.experiment.jobs import Job, experiment_jobs

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import write_aside
-from ddcnn.base.words import table
+from ddcnn.base.text import table
 
 EXAMPLES = """\
 examples, with MODEL for results/runs/.../seed0/ddcnn.safetensors:

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from ddcnn.base.errors import InputError
-from ddcnn.base.words import duration, size, table
+from ddcnn.base.text import duration, size, table
 from ddcnn.experiment.room import (
     STAGES,
     Room,

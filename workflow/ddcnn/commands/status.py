@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 
 from ddcnn.base.errors import InputError
-from ddcnn.base.words import duration, table
+from ddcnn.base.text import duration, table
 from ddcnn.commands.configuration_file import add_file, file_of, read_experiment
 from ddcnn.experiment.configuration import Experiment
 from ddcnn.experiment.jobs import STAGES

@@ -32,7 +32,7 @@ from ddcnn.data.download import fetch_all, file_sha256
 from ddcnn.data.labels import check_targets
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.registry import AXES, Dataset, dataset_of
-from ddcnn.data.samples import Chunk, Collection, Samples, Unreadable
+from ddcnn.data.samples import Chunk, Collection, LabelledImages, Unreadable
 
 log = logging.getLogger(__name__)
 
@@ -107,13 +107,13 @@ class SplitWriter:
     """One split's images, written as they come; what is known of them besides."""
 
     path: Path
-    parts: list[tuple[Samples, np.ndarray]] = field(default_factory=list)
+    parts: list[tuple[LabelledImages, np.ndarray]] = field(default_factory=list)
     hash_parts: list[np.ndarray] = field(default_factory=list)
     statistics: PixelStatistics | ValueStatistics | None = None
     shape: tuple[int, ...] = ()
     dtype: np.dtype = np.dtype(np.uint8)  # noqa: RUF009, a type cannot be changed
 
-    def append(self, images: np.ndarray, samples: Samples, index: np.ndarray) -> None:
+    def append(self, images: np.ndarray, samples: LabelledImages, index: np.ndarray) -> None:
         """Add images ``n, *spatial, C``, uint8 or float32, which are ``samples[index]``."""
         if not self.shape:
             self.shape, self.dtype = images.shape[1:], images.dtype
@@ -195,7 +195,7 @@ def _write_splits(
     return writers
 
 
-def _append(writer: SplitWriter, samples: Samples, chunk: Chunk, chosen: np.ndarray) -> None:
+def _append(writer: SplitWriter, samples: LabelledImages, chunk: Chunk, chosen: np.ndarray) -> None:
     if chosen.any():
         images = chunk.images if chosen.all() else chunk.images[chosen]
         writer.append(images, samples, chunk.index[chosen])

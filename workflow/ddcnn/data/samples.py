@@ -44,7 +44,7 @@ class Chunk:
     unreadable: Sequence[Unreadable] = ()
 
 
-class Samples(Protocol):
+class LabelledImages(Protocol):
     """A stream of labelled images.
 
     Attributes:
@@ -191,7 +191,7 @@ class Collection:
     """
 
     classes: list[str]
-    splits: dict[str, Samples]
+    splits: dict[str, LabelledImages]
     notes: list[str] = field(default_factory=list)
     facts: dict[str, object] = field(default_factory=dict)
     targets: list[str] = field(default_factory=list)

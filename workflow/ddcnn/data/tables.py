@@ -10,7 +10,7 @@ import re
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -56,7 +56,7 @@ def read_table(raw: list[Path], options: ReadOptions) -> Collection:
     targets = target_columns(table)
     _check_task(table, targets, options)
     found = LabelledFiles(table.parent, table, targets=[_target_name(name) for name in targets])
-    places = _Places(table)
+    places = _Columns(table)
     for row in rows(table):
         name = places.checked(row)
         found.add(row.split, name, row.label)
@@ -66,7 +66,7 @@ def read_table(raw: list[Path], options: ReadOptions) -> Collection:
 
 def first_files(table: Path) -> Iterator[Path]:
     """The files in the order of the table, without reading all of it."""
-    places = _Places(table)
+    places = _Columns(table)
     for row in rows(table):
         yield table.parent / places.checked(row)
     places.finish()
@@ -74,8 +74,8 @@ def first_files(table: Path) -> Iterator[Path]:
 
 def target_columns(table: Path) -> list[str]:
     """The columns with targets, in their order; none: the table has classes."""
-    columns, _ = _columns(table, _header(table, _lines(table)))
-    return [name for name in columns if TARGET.fullmatch(name)]
+    names, _ = table_lines(table)
+    return [name for name in _columns(table, names) if TARGET.fullmatch(name)]
 
 
 def _target_name(column: str) -> str:
@@ -97,22 +97,34 @@ def _check_task(table: Path, targets: Sequence[str], options: ReadOptions) -> No
 
 def rows(table: Path) -> Iterator[Row]:
     """The lines of a table, each checked by itself."""
+    names, lines = table_lines(table)
+    columns = _columns(table, names)
+    for number, fields in lines:
+        yield _row(table, number, columns, fields)
+
+
+def table_lines(table: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """Names of the columns, and number and fields of every line that holds something.
+
+    Raises:
+        InputError: an empty file, one that is no CSV in UTF-8, or an endless line.
+    """
     lines = _lines(table)
-    columns, separator = _columns(table, _header(table, lines))
-    reader = csv.reader(lines, delimiter=separator, strict=True)
+    header = next(lines, None)
+    if header is None:
+        raise InputError(f"{table} is empty; accepted: a CSV whose first line names the columns")
+    separator = max(SEPARATORS, key=header.count)
+    names = [name.strip() for name in next(csv.reader([header], delimiter=separator), [])]
+    return names, _fields(table, csv.reader(lines, delimiter=separator, strict=True))
+
+
+def _fields(table: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
     try:
         for fields in reader:
             if any(field.strip() for field in fields):
-                yield _row(table, reader.line_num + 1, columns, fields)
+                yield reader.line_num + 1, fields
     except csv.Error as error:
         raise InputError(f"{table}, line {reader.line_num + 1}: no valid CSV ({error})") from error
-
-
-def _header(table: Path, lines: Iterator[str]) -> str:
-    header = next(lines, None)
-    if header is None:
-        raise InputError(f"{table} is empty; accepted: the columns file,label[,split] and rows")
-    return header
 
 
 def _lines(table: Path) -> Iterator[str]:
@@ -135,10 +147,8 @@ def _lines(table: Path) -> Iterator[str]:
                 ) from error
 
 
-def _columns(table: Path, header: str) -> tuple[dict[str, int], str]:
-    """The place of every column, and the separator."""
-    separator = max(SEPARATORS, key=header.count)
-    names = [name.strip() for name in next(csv.reader([header], delimiter=separator), [])]
+def _columns(table: Path, names: list[str]) -> dict[str, int]:
+    """The place of every column."""
     targets = [name for name in names if TARGET.fullmatch(name)]
     unknown = [name for name in names if name not in (*COLUMNS, *targets)]
     needed = ("file",) if targets else ("file", "label")
@@ -155,7 +165,7 @@ def _columns(table: Path, header: str) -> tuple[dict[str, int], str]:
             f"{table}, line 1: {problem}; accepted: {COLUMNS_TEXT}, separated by comma, "
             "semicolon or tab"
         )
-    return {name: place for place, name in enumerate(names)}, separator
+    return {name: place for place, name in enumerate(names)}
 
 
 def _row(table: Path, line: int, columns: dict[str, int], fields: list[str]) -> Row:
@@ -194,7 +204,7 @@ def _number(table: Path, line: int, column: str, text: str) -> float:
     return value
 
 
-class _Places:
+class _Columns:
     """Checks that every file of a table is there, inside the table's folder, and named once."""
 
     def __init__(self, table: Path) -> None:

@@ -21,7 +21,7 @@ from ddcnn import nets
 from ddcnn.base import events
 from ddcnn.base.errors import InputError
 from ddcnn.base.tasks import methods_of
-from ddcnn.data.registry import AXES, Dataset, dataset_of
+from ddcnn.data.registry import Dataset, dataset_of
 from ddcnn.tiles.geometry import Decomposition, Tiling
 
 DEEPEST = 20  # levels of lists and mappings
@@ -138,7 +138,6 @@ def load_experiment(config: dict[str, Any]) -> Experiment:
     datasets = {name: dataset_of(entry) for name, entry in entries.items()}
     runs = list(dict.fromkeys(_runs(settings, datasets)))
     for dataset in datasets.values():
-        _check_flip(dataset)
         _check_task(dataset, settings)
     controls = list(dict.fromkeys(_controls(settings, runs)))
     for run in runs + controls:
@@ -180,16 +179,6 @@ def _check_log(log: str) -> None:
             "log: tensorboard is asked for and not installed; install the package tensorboard "
             '(pip install "ddcnn[tensorboard]") or set log: none'
         )
-
-
-def _check_flip(dataset: Dataset) -> None:
-    axes = AXES[len(dataset.shape)]
-    for axis in dataset.flip:
-        if axis not in axes:
-            raise InputError(
-                f"dataset.flip: {axis!r} is no axis of the images of {dataset.name} "
-                f"({'x'.join(map(str, dataset.shape))} pixels); accepted: {', '.join(axes)}"
-            )
 
 
 def _check_task(dataset: Dataset, settings: dict[str, Any]) -> None:

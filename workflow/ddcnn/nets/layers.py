@@ -3,8 +3,8 @@
 They are torch's layers, with torch's names, parameters and numbers (up to rounding). On a CPU with
 one thread per job those that local nets are made of compute with :mod:`ddcnn.nets.kernels`:
 as many as follow each other in one call; a batch norm, the pooling and the ReLU behind it in one
-pass over memory. Whatever the kernels are not made for goes to torch: other types, orders in memory, layers
-and hooks, tracing, transforms of functions. Of what they compute there are first derivatives,
+pass over memory. Whatever the kernels are not made for goes to torch: other types, orders in
+memory, layers and hooks, tracing, transforms of functions. They have first derivatives only,
 backwards.
 """
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ddcnn.base.files import write_aside
-from ddcnn.report.figures.votes import Vote, save_described, votes_picture
+from ddcnn.report.figures.votes import WeightedVote, save_described, votes_picture
 
 UNSAFE = re.compile(r"[^\w.-]+")
 MOST_NAME = 60  # letters
@@ -89,7 +89,7 @@ class Explainer:
     ) -> None:
         k = self._decided(values)[0]
         votes = {
-            tile: Vote(self._in_words(vote, k), float(weight[k]))
+            tile: WeightedVote(self._in_words(vote, k), float(weight[k]))
             for tile, vote, weight in zip(self._subdomains, votes_TK, weights_TK, strict=True)
         }
         title, what = self._title(values, k), self._what(k)

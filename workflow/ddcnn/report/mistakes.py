@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ddcnn.report import figures
-from ddcnn.report.figures import Mistake, Vote
+from ddcnn.report.figures import JudgedVote, Mistake
 from ddcnn.report.sketch import Sketch
 from ddcnn.report.study import Run, Study
 from ddcnn.tiles.geometry import VIEW
@@ -106,7 +106,7 @@ def _case(study: Study, judged: _Judged, index: int) -> Mistake:
     truth = judged.run.labels[index]
     output = judged.run.predictions[f"test_{judged.method}"][index]
     votes = {
-        name: Vote(_said(study, said, short=True), _is_good(study, said, output, truth))
+        name: JudgedVote(_said(study, said, short=True), _is_good(study, said, output, truth))
         for name, said in ((tile, local[index]) for tile, local in judged.local.items())
     }
     tally = ""

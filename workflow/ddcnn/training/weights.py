@@ -18,19 +18,30 @@ def save_arrays(weights: Mapping[str, np.ndarray], path: str | Path, **descripti
     """Write arrays under the names a net has for them; ``description`` goes along."""
     from safetensors.numpy import save
 
-    parts = [(n, f"torch.{w.dtype}", w.shape, np.ascontiguousarray(w)) for n, w in weights.items()]
-    content = save(
-        {name: array for name, _, _, array in parts},
-        metadata=description | {"sha256": digest_of(parts)},
-    )
+    arrays = {name: np.ascontiguousarray(array) for name, array in weights.items()}
+    content = save(arrays, metadata=description | {"sha256": digest_of_arrays(arrays)})
     with write_aside(path) as aside:
         aside.write_bytes(content)
 
 
-def digest_of(parts: Iterable[tuple[str, str, Sequence[int], Any]]) -> str:
-    """Of name, type (as torch names it), shape and bytes of every weight."""
+def digest_of_arrays(arrays: Mapping[str, np.ndarray], text: str = "") -> str:
+    """The digest of arrays: that of torch's tensors of the same content."""
+    parts = (
+        # A single number has the shape (), which ascontiguousarray would make (1,).
+        (n, f"torch.{a.dtype.name}", a.shape, np.ascontiguousarray(a).reshape(-1).view(np.uint8))
+        for n, a in arrays.items()
+    )
+    return digest_of(parts, text)
+
+
+def digest_of(parts: Iterable[tuple[str, str, Sequence[int], Any]], text: str = "") -> str:
+    """SHA-256 of name, type (as torch names it), shape and bytes of every weight, and of a text.
+
+    The weights count in the order of their names.
+    """
     digest = sha256()
     for name, dtype, shape, content in sorted(parts, key=lambda part: part[0]):
         digest.update(f"{name} {dtype} {list(shape)}\n".encode())
         digest.update(content)
+    digest.update(text.encode())
     return digest.hexdigest()

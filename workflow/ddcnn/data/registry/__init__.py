@@ -115,6 +115,7 @@ def _with_options(dataset: Dataset, entry: dict[str, Any]) -> Dataset:
     for axis in changed.flip:
         if axis not in axes:
             raise InputError(
-                f"dataset.flip: {axis!r} is no axis of these images ({', '.join(axes)})"
+                f"dataset.flip: {axis!r} is no axis of the images of {changed.name} "
+                f"({'x'.join(map(str, changed.shape))} pixels); accepted: {', '.join(axes)}"
             )
     return changed

@@ -9,7 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from ddcnn import report
-from ddcnn.base.words import table
+from ddcnn.base.text import table
 from ddcnn.report.comparison import TEST
 from ddcnn.report.tables import latex
 from ddcnn.report.template import template_environment

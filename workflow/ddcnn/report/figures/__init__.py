@@ -14,7 +14,7 @@ from ddcnn.report.figures.charts import (
 from ddcnn.report.figures.cost import CostPoint, cost, pareto_front
 from ddcnn.report.figures.heat import TileMap, heat_map
 from ddcnn.report.figures.matrices import agreement, confusion
-from ddcnn.report.figures.mistakes import Mistake, Vote, mistakes
+from ddcnn.report.figures.mistakes import JudgedVote, Mistake, mistakes
 from ddcnn.report.figures.picture import tiles_picture
 from ddcnn.report.figures.reliability import LOCAL, ReliabilityCurve, reliability
 from ddcnn.report.figures.scatter import predicted_against_true
@@ -31,11 +31,11 @@ __all__ = [
     "CostPoint",
     "CurveGroup",
     "DifferenceRow",
+    "JudgedVote",
     "Mistake",
     "ReliabilityCurve",
     "TileMap",
     "TimeRow",
-    "Vote",
     "accuracy_by_overlap",
     "agreement",
     "confusion",

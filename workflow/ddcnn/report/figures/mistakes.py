@@ -27,7 +27,7 @@ LETTERS = 24  # of a title, at this width
 TINT = 0.35
 
 
-class Vote(NamedTuple):
+class JudgedVote(NamedTuple):
     """What one tile says of one image."""
 
     text: str
@@ -41,7 +41,7 @@ class Mistake(NamedTuple):
     title: str
     note: str
     tally: str  # below the picture
-    votes: Mapping[str, Vote]  # of the tiles, without the coarse view
+    votes: Mapping[str, JudgedVote]  # of the tiles, without the coarse view
 
 
 @styled

@@ -34,7 +34,7 @@ BAR, TEXT = 0.21, 22  # inches of a bar; letters of a name
 
 
 @dataclass(frozen=True)
-class Vote:
+class WeightedVote:
     """What a subdomain says alone, in words, and its weight in the decision."""
 
     text: str
@@ -43,7 +43,12 @@ class Vote:
 
 @styled
 def votes_picture(
-    image: np.ndarray, boxes: Boxes, votes: Mapping[str, Vote], title: str, note: str, what: str
+    image: np.ndarray,
+    boxes: Boxes,
+    votes: Mapping[str, WeightedVote],
+    title: str,
+    note: str,
+    what: str,
 ) -> Figure:
     """The image with its tiles, coloured by their weights, and the weights as bars.
 
@@ -104,7 +109,7 @@ def _draw_picture(
         )
 
 
-def _write_votes(axes: Axes, boxes: Boxes, votes: Mapping[str, Vote]) -> None:
+def _write_votes(axes: Axes, boxes: Boxes, votes: Mapping[str, WeightedVote]) -> None:
     if len(boxes) > MOST_TEXTS or is_interleaved(boxes):
         return
     for name, box in boxes.items():
@@ -136,7 +141,7 @@ def _draw_signal(
     axes.set_xlabel("time (samples)")
 
 
-def _draw_bars(axes: Axes, votes: Mapping[str, Vote], what: str) -> None:
+def _draw_bars(axes: Axes, votes: Mapping[str, WeightedVote], what: str) -> None:
     names = sorted(votes, key=lambda name: -abs(votes[name].weight))[:MOST_BARS]
     names = [name for name in votes if name in names]
     weights = [votes[name].weight for name in names]
