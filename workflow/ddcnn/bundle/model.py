@@ -17,7 +17,7 @@ from ddcnn.base.tasks import task_of
 from ddcnn.bundle.expected import Expected
 from ddcnn.bundle.file import read_bundle
 from ddcnn.coarse.inputs import SMALLEST_PROBABILITY
-from ddcnn.coarse.net import CnnDnn
+from ddcnn.coarse.net import CnnDnn, CoarseNet
 from ddcnn.coarse.settings import CoarseSettings
 from ddcnn.nets import own
 
@@ -210,8 +210,8 @@ def _build(description: dict[str, Any], tensors: dict[str, Any]) -> CnnDnn:
             )
             for net in description["nets"]
         ]  # fmt: skip
-        coarse = settings and CoarseSettings(**settings).build(
-            len(tensors["net.coarse.shift"]), task.num_outputs
+        coarse = settings and CoarseNet.of(
+            CoarseSettings(**settings), len(tensors["net.coarse.shift"]), task.num_outputs
         )
     return CnnDnn(
         boxes,

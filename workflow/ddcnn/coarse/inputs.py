@@ -4,6 +4,8 @@ import numpy as np
 
 # Below it a probability says no more than "never", and its logarithm would drown the others.
 SMALLEST_PROBABILITY = 1e-6
+# Inputs that spread by less are not blown up any further.
+SMALLEST_SPREAD = 0.01
 
 
 def log_rows(p_NTK: np.ndarray) -> np.ndarray:

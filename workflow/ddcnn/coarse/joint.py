@@ -18,7 +18,7 @@ import torch
 from ddcnn.base.files import read_json, read_prepared, write_json, write_npz
 from ddcnn.base.process import JobClock
 from ddcnn.base.tasks import Task, task_of
-from ddcnn.coarse.net import CnnDnn
+from ddcnn.coarse.net import CnnDnn, CoarseNet
 from ddcnn.coarse.settings import CoarseSettings
 from ddcnn.local.stage import Subdomain, load_images
 from ddcnn.nets.features import num_features
@@ -59,7 +59,7 @@ def build_cnn_dnn(
     return CnnDnn(
         tiling.tiles(shape),
         nets,
-        coarse.build(len(nets) * per_tile, task.num_outputs),
+        CoarseNet.of(coarse, len(nets) * per_tile, task.num_outputs),
         coarse.input,
         task,
         shape,

@@ -15,9 +15,9 @@ import numpy as np
 from ddcnn.base.process import found_place, peak_memory_bytes
 from ddcnn.base.provenance import hardware
 from ddcnn.base.tasks import Task
-from ddcnn.coarse.inputs import SMALLEST_PROBABILITY
+from ddcnn.coarse.inputs import SMALLEST_PROBABILITY, SMALLEST_SPREAD
 from ddcnn.coarse.problem import Candidate
-from ddcnn.coarse.settings import SMALLEST_SPREAD, CoarseSettings
+from ddcnn.coarse.settings import CoarseSettings
 from ddcnn.coarse.solvers import fit_ridge, fit_softmax
 from ddcnn.training.settings import Settings, metrics_of
 from ddcnn.training.weights import save_arrays

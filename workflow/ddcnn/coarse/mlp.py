@@ -58,7 +58,7 @@ class MlpSolver:
     ) -> tuple[CoarseNet, Iterator[Candidate], list[dict[str, float]]]:
         torch.manual_seed(self.seed)
         num_inputs = fitted.values.shape[1] - self.task.num_outputs
-        net = self.coarse.build(num_inputs, self.task.num_outputs).to(self.device.torch)
+        net = CoarseNet.of(self.coarse, num_inputs, self.task.num_outputs).to(self.device.torch)
         net.standardise(fitted.values)
         fitting = fit(net, fitted, val, self.settings, self.seed, self.device, task=self.task)
         return net, _candidates(net), fitting.history

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from ddcnn.base.tasks import Task
-from ddcnn.coarse.inputs import SMALLEST_PROBABILITY
-from ddcnn.coarse.settings import SMALLEST_SPREAD
+from ddcnn.coarse.inputs import SMALLEST_PROBABILITY, SMALLEST_SPREAD
+from ddcnn.coarse.settings import CoarseSettings
 from ddcnn.nets.features import last_features
 from ddcnn.tiles.geometry import area_counts, area_weights, exact_type
 
@@ -43,6 +43,11 @@ class CoarseNet(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(num_in, classes))
         for parameter in self.layers[-1].parameters():
             nn.init.zeros_(parameter)
+
+    @classmethod
+    def of(cls, settings: CoarseSettings, num_inputs: int, classes: int) -> "CoarseNet":
+        """The net that is configured, adding nothing to the average yet."""
+        return cls(num_inputs, classes, settings.layers, settings.dropout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits ``N, K`` of rows ``N, F + K`` from :func:`coarse_input`."""

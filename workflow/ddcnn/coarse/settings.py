@@ -1,13 +1,6 @@
 """What is known of the coarse net without torch."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from ddcnn.coarse.net import CoarseNet
-
-# Inputs of the coarse net that spread by less are not blown up any further.
-SMALLEST_SPREAD = 0.01
 
 
 @dataclass(frozen=True)
@@ -33,9 +26,3 @@ class CoarseSettings:
     def layers(self) -> list[int]:
         """Neurons of each hidden layer."""
         return [] if self.solver == "linear" else list(self.hidden)
-
-    def build(self, num_inputs: int, num_outputs: int) -> "CoarseNet":
-        """The net, adding nothing to the average yet."""
-        from ddcnn.coarse.net import CoarseNet  # here: the linear solver needs no torch
-
-        return CoarseNet(num_inputs, num_outputs, self.layers, self.dropout)
