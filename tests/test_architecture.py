@@ -1,4 +1,4 @@
-"""The package's entries import as CONTRIBUTING.md says, from the ground up and never in a circle."""
+"""The package's entries import as CONTRIBUTING.md says: downwards, and never in a circle."""
 
 import ast
 import re

@@ -112,7 +112,7 @@ def _tree(source: bytes) -> ast.Module:
 
 @cache
 def _file_digest(content: bytes, suffix: str, is_ours: bool) -> bytes:
-    """Of what a file does; of a file that is no Python, of its text.
+    """Digest of what a Python file does, or of the text of another one.
 
     Args:
         is_ours: messages of this package's own code do not count. What a user's code calls a log

@@ -128,7 +128,7 @@ def read_prepared(path: str | Path) -> np.ndarray:
 
 
 def map_prepared(path: str | Path) -> np.ndarray:
-    """The same without reading and verifying all of it: for a look at a few images."""
+    """A prepared array, neither read nor verified as a whole: for a look at a few images."""
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:

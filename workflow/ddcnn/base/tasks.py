@@ -37,7 +37,7 @@ class Classification:
     """One of K classes for every image, learned by cross-entropy.
 
     Attributes:
-        num_outputs: of a net: K.
+        num_outputs: outputs of a net: K.
     """
 
     num_outputs: int = 0
@@ -86,7 +86,7 @@ class Regression:
 
     @property
     def num_outputs(self) -> int:
-        """Of a net: M."""
+        """Outputs of a net: M."""
         return len(self.mean)
 
     def load_targets(self, y: np.ndarray) -> np.ndarray:

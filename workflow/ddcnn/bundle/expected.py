@@ -126,10 +126,10 @@ class Expected:
     def spacing_notes(self, groups: Iterable[HeaderGroup]) -> list[str]:
         """A warning of volumes that are resampled although their voxels have another size."""
         count = sum(g.count for g in groups if self._is_strange(g.header)) if self.resizes else 0
+        if not count:
+            return []
         found = f"{count} volumes have voxels of a size that the training did not have"
-        return [f"{found}: they are resampled to the model's shape, whatever that means"] * (
-            count > 0
-        )
+        return [f"{found}: they are resampled to the model's shape, whatever that means"]
 
 
 def read_header(path: Path, expected: Expected) -> Header:

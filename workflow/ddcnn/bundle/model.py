@@ -99,7 +99,7 @@ class Model(nn.Module):
     def decide(
         self, outputs_NTK: torch.Tensor, features_NTF: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """The same from the outputs of the local nets."""
+        """Predictions from the outputs of the local nets."""
         return self._predictions(self.net.decide(self._as_stored(outputs_NTK), features_NTF))
 
     @torch.no_grad()

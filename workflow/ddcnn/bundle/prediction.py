@@ -71,7 +71,7 @@ def predict(
 def _predict_batch(model: Model, batch: Batch, device: torch.device, explain: bool) -> Predicted:
     images = torch.from_numpy(batch.images).to(device)
     # torch takes other kernels for a single image, whose rounding differs.
-    twice = images.repeat(2, *[1] * (images.ndim - 1)) if len(images) == 1 else images
+    twice = torch.cat([images, images]) if len(images) == 1 else images
     pixels = twice.float().movedim(-1, 1)
     explanation = model.explain(pixels) if explain else None
     values = explanation.predictions if explanation else model(pixels)

@@ -57,7 +57,7 @@ def bundle_run(
     out, facts = Path(out), read_json(card)
     folders = [Path(folder) for folder in local.values()]
     metrics = [read_json(folder / "metrics.json") for folder in folders]
-    solved = coarse and read_json(Path(coarse) / "metrics.json")
+    solved = read_json(Path(coarse) / "metrics.json") if coarse else None
     evaluation = read_json(Path(run) / "evaluation.json")
     method = "cnn-dnn" if coarse else "global"
     result = evaluation["methods"][method]

@@ -118,7 +118,11 @@ def train_coherent(
     clock, task = JobClock(), task_of(facts)
     samples = {
         split: load_images(
-            *(images[split], labels.get(split), facts, device, settings.augment),
+            images[split],
+            labels.get(split),
+            facts,
+            device,
+            settings.augment,
             normalise=False,
             read=read_prepared,
         )
@@ -140,7 +144,12 @@ def train_coherent(
     log.info("before the first step: validation loss %.4f, %s %.4f", loss, task.score, score)
     clock.ready()
     progress = fit(
-        *(net, samples["train"], samples["val"], settings, subdomains[0].seed, device),
+        net,
+        samples["train"],
+        samples["val"],
+        settings,
+        subdomains[0].seed,
+        device,
         checkpoint=checkpoint,
         task=task,
     )

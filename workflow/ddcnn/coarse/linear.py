@@ -24,7 +24,7 @@ from ddcnn.training.weights import save_arrays
 
 # Inverse penalties, from hardly more than the average to hardly a penalty.
 INVERSE_RIDGES = (30.0, 300.0, 3e3, 3e4)
-# Of L-BFGS for one penalty; the next one goes on from there.
+# L-BFGS takes so many steps for one penalty; the next penalty goes on from there.
 STEPS, TOLERANCE = 20, 1e-3
 
 
@@ -65,7 +65,7 @@ class LinearNet:
         # In double precision, but without a copy of all inputs that has it.
         squares = np.einsum("nf,nf->f", inputs_NF, inputs_NF, dtype=np.float64) / len(inputs_NF)
         spread = np.sqrt(np.maximum(squares - mean**2, 0))
-        # Of an input that hardly changes, dividing by its spread would make noise large.
+        # Dividing an input that hardly changes by its spread would make noise large.
         scale = 1 / np.maximum(spread, SMALLEST_SPREAD)
         return cls(mean.astype(np.float32), scale.astype(np.float32))
 
@@ -122,8 +122,7 @@ class LinearSolver:
                 weights = fit_ridge(inputs, targets - average, 1 / inverse)
             else:
                 weights = fit_softmax(
-                    *(inputs, targets, num_outputs, 1 / inverse, average, weights),
-                    *(STEPS, TOLERANCE),
+                    inputs, targets, num_outputs, 1 / inverse, average, weights, STEPS, TOLERANCE
                 )
             layer = weights.T.astype(np.float32)
             yield Candidate(inverse, layer[:, :-1], layer[:, -1])
@@ -187,6 +186,6 @@ def rows_of(
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Of the last axis."""
+    """Logarithm of the softmax along the last axis."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))

@@ -65,7 +65,7 @@ class CoarseNet(nn.Module):
         inputs = x[:, : len(self.shift)]
         self.shift.copy_(inputs.mean(dim=0))
         spread = inputs.std(dim=0, unbiased=False)
-        # Of an input that hardly changes, dividing by its spread would make noise large.
+        # Dividing an input that hardly changes by its spread would make noise large.
         self.scale.copy_(1 / spread.clamp(min=SMALLEST_SPREAD))
 
 

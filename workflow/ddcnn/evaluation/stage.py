@@ -115,14 +115,14 @@ def evaluate_run(
     nets = {tile: _metrics(folder) for tile, folder in trained.local.items()}
     local = {tile: read_npz(f / "probabilities.npz") for tile, f in trained.local.items()}
     decisions = decide(local, nets, trained, y, methods, fit_on, task)
-    reference = trained.global_net and _metrics(trained.global_net)
+    reference = _metrics(trained.global_net) if trained.global_net else None
     results = {
         name: _scores(decision.predictions, y, task)
         | costs(decision.steps, decision.kept, reference)
         | decision.facts
         for name, decision in in_order(decisions)
     }
-    coarse = trained.coarse and _metrics(trained.coarse)
+    coarse = _metrics(trained.coarse) if trained.coarse else None
     table = _local_table(nets, local, y, task)
     write_npz(
         out / "predictions.npz",

@@ -297,10 +297,13 @@ def load_images(
 ) -> Images:
     """A split of one tile on the device; ``augment`` as far as the card allows it."""
     axes, allowed = card["axes"], card["augment"] if augment else {"flip": [], "shift": 0}
+    targets = None
+    if labels is not None:
+        loaded = task_of(card).load_targets(read_prepared(labels))
+        targets = torch.from_numpy(loaded).to(device.torch)
     return Images(
         pixels=torch.from_numpy(read(Path(shard))).to(device.torch),
-        labels=labels
-        and torch.from_numpy(task_of(card).load_targets(read_prepared(labels))).to(device.torch),
+        labels=targets,
         mean=card["mean"],
         std=card["std"],
         flip=[axes.index(axis) for axis in allowed["flip"]],

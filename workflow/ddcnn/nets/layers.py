@@ -46,7 +46,7 @@ class _Chained(nn.Module):
         return y, 0 if y is None else chain.covers
 
     def _chain_of(self, layers: Sequence[nn.Module], x: torch.Tensor) -> Chain | None:
-        """Of the first layers, as many as there are kernels for."""
+        """The chain of as many of the first layers as there are kernels for."""
         # Each time: torch's layers choose the order in memory themselves.
         if not layers or not suits(x):
             return None
@@ -96,7 +96,13 @@ MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 
 
 _OF_CONVOLUTIONS = itemgetter(
-    *("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups"),
+    "in_channels",
+    "out_channels",
+    "kernel_size",
+    "stride",
+    "padding",
+    "dilation",
+    "groups",
     "padding_mode",
 )
 _OF_NORMS = itemgetter("num_features", "eps", "momentum", "affine", "track_running_stats")
@@ -177,7 +183,7 @@ def _state(layer: nn.Module) -> tuple:
 
 
 def _chain(layers: Sequence[nn.Module], x: torch.Tensor) -> Chain | None:
-    """Of the first layers, as many as there are kernels for; None if the first has none."""
+    """The chain of as many of the first layers as there are kernels for; None: not of one."""
     found: list[Kernel] = []
     shape, differentiable = tuple(x.shape), x.requires_grad
     while layers:

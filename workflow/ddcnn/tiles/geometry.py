@@ -215,7 +215,7 @@ def area_counts(num_in: int, num_out: int) -> np.ndarray:
 
 
 def area_weights(num_in: int, num_out: int) -> np.ndarray:
-    """The same as float32 shares of the output pixel: every row sums to one."""
+    """:func:`area_counts` as float32 shares of the output pixel: every row sums to one."""
     return (area_counts(num_in, num_out) / num_in).astype(np.float32)
 
 

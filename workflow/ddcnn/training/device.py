@@ -13,7 +13,7 @@ from ddcnn.training.slots import Slot, claim_slot
 
 log = logging.getLogger(__name__)
 
-# Of glibc's malloc.h.
+# Numbers from glibc's malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 

@@ -34,7 +34,7 @@ from ddcnn.training.steps import Step, kernels_of, lay_channels_last, precision_
 log = logging.getLogger(__name__)
 
 CLASSIFICATION = Classification()
-# Of a prediction: samples, and numbers in them.
+# A prediction takes at most so many samples at a time, and so many numbers in them.
 LARGEST_BATCH, VALUES_OF_BATCH = 1024, 2**20
 
 
@@ -55,7 +55,7 @@ class Samples(Protocol):
         ...
 
     def training_inputs(self, index: torch.Tensor, random: Random) -> torch.Tensor:
-        """The same with random augmentation."""
+        """These inputs with random augmentation."""
         ...
 
 
@@ -86,7 +86,7 @@ class Images:
         std = torch.tensor(self.std, device=self.pixels.device)
         mean = torch.tensor(self.mean, device=self.pixels.device)
         self._scale, self._offset = 1 / (white * std), -mean / std
-        # Of all values of a row: torch is slow with factors that change with every number.
+        # One factor for every number of a row: torch is slow with factors that repeat in a row.
         width = self.pixels.shape[-2]
         self._scales, self._offsets = self._scale.repeat(width), self._offset.repeat(width)
 
@@ -119,7 +119,7 @@ class Images:
     def _augment(self, pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         for axis in self.flip:
             mirrored = torch.rand(len(pixels), generator=generator) < 0.5
-            mirrored = mirrored.to(pixels.device).view(-1, *[1] * (pixels.ndim - 1))
+            mirrored = mirrored.to(pixels.device).view(-1, *(1 for _ in pixels.shape[1:]))
             pixels = torch.where(mirrored, pixels.flip(axis + 1), pixels)
         if self.shift:
             for axis in range(1, pixels.ndim - 1):
@@ -252,7 +252,7 @@ def fit(
                 _save(net, optimizer, checkpoint, progress, device)
             row = progress.history[-1]
             log.info(_epoch_line(row, settings.epochs, task), extra={events.ROW: row})
-            # Of several trainings of a job the next one waits: its state is saved, it may stop.
+            # Where a job has several trainings, the next one waits: this one may stop.
             if noted() and (not last or checkpoint.keep_last):
                 _stop(progress)
     return progress
@@ -395,7 +395,7 @@ def _batches(
 
 @torch.no_grad()
 def predict_features(net: nn.Module, samples: Samples) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the net's last linear layer sees, ``N, F``, and the outputs ``N, K``; see above."""
+    """What the net's last linear layer sees, ``N, F``, and the outputs ``N, K``, of all samples."""
     net.eval()
     parts = [last_features(net, samples.inputs(part)) for part in _batches(net, samples)]
     features, outputs = zip(*parts, strict=True)
@@ -432,7 +432,12 @@ def training_metrics(
     }
     return metrics_of(
         {"parameters": num_parameters(net), "multiply_adds": multiply_adds(net, shape)},
-        *(progress.history[-1], progress.seconds, settings, num_images, place, progress.resumed),
+        progress.history[-1],
+        progress.seconds,
+        settings,
+        num_images,
+        place,
+        progress.resumed,
     )
 
 

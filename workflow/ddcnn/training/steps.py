@@ -90,7 +90,7 @@ class Step:
 
 
 class GraphedStep(Step):
-    """The same as one CUDA graph, captured at the first batch; all batches have its shape."""
+    """A step as one CUDA graph, captured at the first batch; all batches have its shape."""
 
     graph: "torch.cuda.CUDAGraph | None" = None
 

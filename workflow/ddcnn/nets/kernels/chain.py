@@ -153,9 +153,17 @@ class Chain:
         memory, loss = _Memory(self.num_bytes + 2 * size), x.new_empty(())
         num_right = labels.new_empty(())
         status = kernels().chain_learn(
-            *(self.links, len(self.links), _table(addresses), *_at(x, memory.block)),
-            *(self.num_bytes, self.num_bytes + size, labels.data_ptr(), self.shape_out[1]),
-            *(label_smoothing, *_at(loss, num_right), self._places_of_gradients(parameters)),
+            self.links,
+            len(self.links),
+            _table(addresses),
+            *_at(x, memory.block),
+            self.num_bytes,
+            self.num_bytes + size,
+            labels.data_ptr(),
+            self.shape_out[1],
+            label_smoothing,
+            *_at(loss, num_right),
+            self._places_of_gradients(parameters),
         )
         del factors  # until here
         if status != DONE:
@@ -166,7 +174,7 @@ class Chain:
         return loss, num_right
 
     def _addresses(self) -> list[int | None] | None:
-        """Of all tensors of the layers; None if one is not as the kernels read it."""
+        """Where all tensors of the layers lie; None if one is not as the kernels read it."""
         addresses: list[int | None] = [None] * (len(PARAMETERS + BUFFERS) * len(self.links))
         for slot, held, name, shape in (*self._parameters, *self._buffers):
             tensor = held.get(name)
@@ -184,7 +192,7 @@ class Chain:
         return addresses
 
     def _draw_factors(self, x: torch.Tensor, addresses: list[int | None]) -> Sequence[torch.Tensor]:
-        """Of dropouts, as torch draws them; ``addresses`` get theirs."""
+        """What dropouts multiply with, as torch draws it; its places go into ``addresses``."""
         factors = []
         for slot, p, shape in self._dropouts:
             factors.append(self.empty(shape, x).bernoulli_(1 - p).div_(1 - p))
@@ -293,7 +301,7 @@ class _Apply(Function):
 def _gradients(
     ctx: Any, dy: torch.Tensor, saved: Sequence[torch.Tensor | None]
 ) -> list[torch.Tensor | None]:
-    """Of the input and the parameters of a chain, None where none is needed."""
+    """Gradients for the input and the parameters of a chain, None where none is needed."""
     chain, (of_x, _, _, _, *needed) = ctx.chain, ctx.needs_input_grad
     # Whoever has kept the tensors may have changed their order in memory.
     x, y, dy = map(_with_channels_last, (*saved[:2], dy.resolve_neg()))
@@ -312,8 +320,13 @@ def _gradients(
     needing = (slot % count for slot, need in zip(chain.slots, needed, strict=True) if need)
     first = 0 if of_x else min(needing)
     kernels().chain_backward(
-        *(chain.links, count, first, _table(weights), *_at(x, ctx.memory.block, y, dy)),
-        *(_table(of_weights), *_at(dx)),
+        chain.links,
+        count,
+        first,
+        _table(weights),
+        *_at(x, ctx.memory.block, y, dy),
+        _table(of_weights),
+        *_at(dx),
     )
     return [dx, *(g if need else None for g, need in zip(gradients, needed, strict=True))]
 

@@ -36,7 +36,10 @@ def gather_images(
     x = torch.empty((len(index), *shape), dtype=torch.float32, device="cpu")
     status = kernels().gather_images(
         *(tensor.data_ptr() for tensor in (pixels, index, scale, offset, x)),
-        *(images, len(index), math.prod(shape), shape[-1]),
+        images,
+        len(index),
+        math.prod(shape),
+        shape[-1],
     )
     if status != DONE:
         raise IndexError(f"images {index.min()} to {index.max()} of {images}")

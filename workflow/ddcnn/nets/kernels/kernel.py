@@ -60,7 +60,7 @@ class Kernel:
         return self.kind in ("convolution", "first_layer", "first_layer_pool")
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of the layer's parameters and buffers that it reads or writes, by name."""
+        """Shapes of the layer's parameters and buffers that it reads or writes, by name."""
         layer = self.layer
         if self.convolves:
             weight = (layer.out_channels, layer.in_channels, *layer.kernel_size)
@@ -108,7 +108,7 @@ class Kernel:
         return batch, channels, *spatial
 
     def link(self, shape: Sequence[int]) -> Link:
-        """For inputs of a shape, without places in memory."""
+        """What the C++ side is told of it for inputs of a shape, without places in memory."""
         batch, channels, *spatial = shape
         link = Link(KINDS.index(self.kind), batch, *(1,) * (3 - len(spatial)), *spatial, channels)
         window = 3 if self.convolves else 2
