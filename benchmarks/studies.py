@@ -1,15 +1,17 @@
 """Publish the studies: tables, figures and what they say of the paper's claims.
 
     python benchmarks/studies.py publish study-overlap --seconds 764
-    python benchmarks/studies.py readme
+    python benchmarks/studies.py docs
 
 The first copies the tables and figures of ``results/reports/{study}`` to ``benchmarks/{study}`` and
-writes a page about them; the second renews the part of README.md between the two marks. Everything
-in words is computed from the tables: a test writes README.md again and finds no difference.
+writes a page about them; the second renews these pages and the part of docs/studies.md between the
+two marks. Everything in words is computed from the tables: a test writes docs/studies.md again and
+finds no difference.
 """
 
 import argparse
 import shutil
+import textwrap
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,8 +25,9 @@ from ddcnn.base.provenance import git_commit, hardware, versions
 from ddcnn.report.comparison import NO_DIFFERENCE, TEST
 
 ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "studies.md"
 STUDIES = ("study-overlap", "study-grid", "study-controls")
-MAIN = ("study-controls", "blocks-2x2-overlap4")  # the decomposition of the README's table
+MAIN = ("study-controls", "blocks-2x2-overlap4")  # the decomposition of the page's table
 BEGIN, END = "<!-- studies: made by benchmarks/studies.py -->", "<!-- end of studies -->"
 FIGURES = ("differences", "overlap", "times")
 WORDS = {
@@ -207,25 +210,31 @@ def _signed(points: float) -> str:
     return f"{points:+.1f}".replace("-", "\u2212")
 
 
-def readme_block() -> str:
-    """What README.md says of the studies."""
+def summary_of_all() -> str:
+    """What docs/studies.md says of the studies."""
     study, decomposition = MAIN
     label = read(study, "comparison").set_index("decomposition").loc[decomposition, "label"].iloc[0]
-    links = ", ".join(f"[{name}](benchmarks/{name}/README.md)" for name in STUDIES)
+    places = ", ".join(f"`benchmarks/{name}/README.md`" for name in STUDIES)
     overlap, _, _ = claims("study-overlap")
     averaging = _averaging_claim(_all_coarse())
     _, time = claims("study-grid")
     parts = [
-        f"All ways of deciding and the controls, {label}, mean ± standard deviation over "
-        f"{len(seeds(study))} seeds; differences in points with 95 % intervals:",
+        _wrapped(
+            f"All ways of deciding and the controls, {label}, mean ± standard deviation over "
+            f"{len(seeds(study))} seeds; differences in points with 95 % intervals:"
+        ),
         "\n".join(table(study, decomposition)),
-        what(study),
-        TEST,
+        _wrapped(what(study)),
+        _wrapped(TEST),
         "What the paper claims, and what three studies on these images say of it:",
-        "\n".join(f"- {claim}" for claim in (overlap, averaging, time)),
-        f"Tables and figures: {links}.",
+        "\n".join(_wrapped(f"- {claim}", indent="  ") for claim in (overlap, averaging, time)),
+        _wrapped(f"Tables and figures: {places}."),
     ]
     return "\n\n".join(parts)
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    return textwrap.fill(text, width=100, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def _all_coarse() -> pd.DataFrame:
@@ -236,10 +245,10 @@ def _all_coarse() -> pd.DataFrame:
 
 
 def with_studies(text: str) -> str:
-    """A README with the part between the marks renewed."""
+    """The page with the part between the marks renewed."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{readme_block()}\n\n{END}{after}"
+    return f"{before}{BEGIN}\n\n{summary_of_all()}\n\n{END}{after}"
 
 
 def main() -> None:
@@ -249,16 +258,15 @@ def main() -> None:
     one.add_argument("study", choices=STUDIES)
     one.add_argument("--seconds", type=float, required=True, help="wall time of the command")
     one.add_argument("--remarks", default="", help="what a reader must know of this run")
-    commands.add_parser("readme", help="renew the part of README.md about the studies")
+    commands.add_parser("docs", help="renew all pages about the studies")
     options = parser.parse_args()
     if options.command == "publish":
         publish(options.study, options.seconds, options.remarks)
         return
     for study in STUDIES:
         write_page(study)
-    readme = ROOT / "README.md"
-    text = with_studies(readme.read_text(encoding="utf-8"))
-    with write_aside(readme) as aside:
+    text = with_studies(PAGE.read_text(encoding="utf-8"))
+    with write_aside(PAGE) as aside:
         aside.write_text(text, encoding="utf-8")
 
 

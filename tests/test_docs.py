@@ -1,5 +1,6 @@
 """The documentation as a site: it builds without a warning and needs nothing from outside."""
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from ddcnn.__main__ import COMMANDS
 from ddcnn.experiment.configuration import schema
 from ddcnn.tiles.geometry import Tiling
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 LOADED = {"img": "src", "script": "src", "link": "href", "iframe": "src", "source": "src"}
 
 
@@ -102,13 +104,52 @@ def test_reference_has_every_command_and_every_key(site):
         assert f'<span class="pre">{key}</span>' in keys
 
 
-def test_every_how_to_and_the_tutorial_have_commands_that_ci_runs():
-    run = (DOCS.parent / ".ci/run").read_text(encoding="utf-8")
-    assert "document_commands.py docs/tutorial.md docs/how-to/*.md" in run
-    assert "document_commands.py README.md" in run
-    for path in DOCS.rglob("*.md"):
-        has_commands = "```bash" in path.read_text(encoding="utf-8")
-        assert has_commands == (path.parent.name == "how-to" or path.stem == "tutorial"), path
+@pytest.fixture(scope="module")
+def script():
+    """The script of CI that runs the commands of documents, as a module."""
+    spec = importlib.util.spec_from_file_location("commands", ROOT / ".ci/document_commands.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_ci_runs_the_commands_of_every_document(script):
+    assert "python .ci/document_commands.py\n" in (ROOT / ".ci/run").read_text(encoding="utf-8")
+    holding = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "README.md", *DOCS.rglob("*.md"))
+        if re.search(r"^```(bash|sh|shell|console)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert script.documents()[:2] == ["README.md", "docs/tutorial.md"]
+    assert sorted(script.documents()) == sorted(holding)
+    for document in holding:
+        assert "$ " not in "\n".join(script.commands((ROOT / document).read_text("utf-8")))
+
+
+def test_a_failing_command_ends_the_script_with_its_status(script, tmp_path, capfd):
+    page = tmp_path / "page.md"
+    page.write_text("```bash\necho first\nmake test\nexit 3\necho never\n```\n")
+    assert script.main([str(page)]) == 3
+    out = capfd.readouterr().out
+    assert "first" in out
+    assert "never" not in out.replace("echo never", "")
+
+
+def test_the_readme_is_short_and_links_every_page_at_most_once():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 190
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", text)
+    pages = [link for link in links if link.startswith("docs/") and link.endswith(".md")]
+    assert len(pages) == len(set(pages))
+    for link in links:
+        assert link.startswith("https://") or (ROOT / link).exists(), link
+
+
+def test_the_text_of_the_index_links_every_page():
+    """Beside the hidden tables of contents, which only the site shows."""
+    links = re.findall(r"\]\(([^)#]+\.md)\)", (DOCS / "index.md").read_text(encoding="utf-8"))
+    pages = {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")}
+    assert sorted(links) == sorted(pages - {"index.md", "examples/README.md"})
 
 
 def test_the_cost_model_of_the_explanation_is_the_code(site):

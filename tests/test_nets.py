@@ -280,11 +280,11 @@ def test_the_configuration_takes_all_nets():
     assert own["examples"] == ["my_module:factory"]
 
 
-def test_the_table_of_the_readme_is_what_the_command_prints(capsys):
+def test_the_table_of_the_documentation_is_what_the_command_prints(capsys):
     assert main(["nets"]) == 0
     table = capsys.readouterr().out
     assert len(table.splitlines()) == len(nets.ARCHITECTURES) + 2
-    assert table in (PROJECT / "README.md").read_text()
+    assert table in (PROJECT / "docs/reference/nets.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("axes", [1, 2, 3])

@@ -310,11 +310,11 @@ def test_a_weight_with_two_names_can_be_saved(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_example_of_the_readme_runs_and_an_edit_trains_it_again(tmp_path):
+def test_the_example_of_the_documentation_runs_and_an_edit_trains_it_again(tmp_path):
     project = make_project(tmp_path / "my project")
-    readme = (PROJECT / "README.md").read_text()
+    page = (PROJECT / "docs/how-to/own-net.md").read_text(encoding="utf-8")
     ((code,), (model,)) = (
-        re.findall(pattern, readme, re.DOTALL)
+        re.findall(pattern, page, re.DOTALL)
         for pattern in (r"`my_nets\.py`:\n\n```python\n(.*?)```", r"--config model=(my_nets:\w+)\n")
     )
     (project / "my_nets.py").write_text(code)

@@ -321,4 +321,4 @@ def test_help_has_examples_and_loads_no_torch(project, name):
 def test_the_readme_names_the_commands():
     text = (PROJECT / "README.md").read_text(encoding="utf-8")
     for name in ("status", "plan", "room"):
-        assert f"python -m ddcnn {name}" in text
+        assert f"\nddcnn {name}" in text
