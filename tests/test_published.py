@@ -11,7 +11,6 @@ import struct
 import tarfile
 import zipfile
 from dataclasses import replace
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -23,8 +22,7 @@ from PIL import Image
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import read_json
 from ddcnn.data import REGISTRY, dataset_of
-from ddcnn.data.download import fetch
-from ddcnn.data.download.transfer import Patience
+from ddcnn.data.download import transfer
 from ddcnn.data.preparation import download, prepare
 from ddcnn.data.registry import Dataset, entries
 from http_server import Fault, Server, serve
@@ -37,7 +35,8 @@ YALE_FEWER = {11: 60, 12: 59, 13: 60, 15: 63, 16: 62, 17: 63, 18: 63}
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(fetch, "Patience", partial(Patience, first_wait=0.01, tries=3))
+    monkeypatch.setattr(transfer, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(transfer, "TRIES", 3)
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:

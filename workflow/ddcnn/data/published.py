@@ -9,13 +9,12 @@ import struct
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
 from ddcnn.base.errors import InputError
 from ddcnn.data import arrays, folders, own
-from ddcnn.data.download.archives import open_gzip, unpack
+from ddcnn.data.download.archives import Content, unpack
 from ddcnn.data.labelled import LabelledFiles, kind_of
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.samples import ArraySamples, Collection
@@ -59,7 +58,7 @@ def read_idx(
 def _check_content(path: Path, sha256: str | None) -> None:
     """Packing the same content again gives other bytes, for which no checksum is published."""
     digest = hashlib.sha256()
-    with open_gzip(path, MOST_IDX_BYTES) as file:
+    with Content(path, MOST_IDX_BYTES) as file:
         while sha256 and (block := file.read(2**20)):
             digest.update(block)
     if sha256 not in (None, digest.hexdigest()):
@@ -71,7 +70,7 @@ def _check_content(path: Path, sha256: str | None) -> None:
 
 def _idx_blocks(path: Path, axes: int) -> Iterator[np.ndarray]:
     """Blocks of an idx file of bytes; images get a channel axis."""
-    with open_gzip(path, MOST_IDX_BYTES) as file:
+    with Content(path, MOST_IDX_BYTES) as file:
         header = file.read(4 + 4 * axes)
         if len(header) < 4 + 4 * axes or header[:4] != bytes([0, 0, 8, axes]):
             raise InputError(f"{path} is no idx file of bytes with {axes} axes; get it again")
@@ -84,7 +83,7 @@ def _idx_blocks(path: Path, axes: int) -> Iterator[np.ndarray]:
             raise InputError(f"{path} is longer than its header says; get it again")
 
 
-def _exactly(path: Path, file: IO[bytes], num_bytes: int) -> np.ndarray:
+def _exactly(path: Path, file: Content, num_bytes: int) -> np.ndarray:
     content = file.read(num_bytes)
     if len(content) != num_bytes:
         raise InputError(f"{path} is shorter than its header says; get it again")

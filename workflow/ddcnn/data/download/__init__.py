@@ -10,43 +10,36 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ddcnn.base.errors import InputError
-from ddcnn.data.download.check import SourceFile, file_sha256
-
-if TYPE_CHECKING:
-    from ddcnn.data.download.transfer import Patience
+from ddcnn.data.download.source import SourceFile, file_sha256
 
 __all__ = ["SourceFile", "fetch_all", "file_sha256"]
 
 MOST_AT_ONCE = 4
 
 
-def fetch_all(
-    files: Sequence[SourceFile], folder: Path, patience: "Patience | None" = None
-) -> list[dict[str, Any]]:
+def fetch_all(files: Sequence[SourceFile], folder: Path) -> list[dict[str, Any]]:
     """Put ``files`` into ``folder`` unless they are there, several at once, and verify them.
 
     Args:
         files: with different names.
         folder: ``raw``; a file that a person placed there is taken if it fits.
-        patience: how long to try an address.
 
     Returns:
         One entry of ``raw/manifest.json`` each: ``path`` (relative to ``folder``; absolute for a
-        user's own data), ``bytes`` and ``sha256``; for a user's own folder ``path`` and the
-        number of ``files``.
+        user's own data), ``bytes`` and ``sha256``, or the number of ``files`` of an own folder.
 
     Raises:
         InputError: what could not be brought and why, and the steps that a person can take.
     """
-    # Imported here: requests takes 0.1 s, and every job of the workflow imports this module.
+    # Imported here: requests takes 0.1 s, and every job imports this module.
     from ddcnn.data.download.fetch import manifest_entry
 
     assert len({file.name for file in files}) == len(files), files
-    cache = os.environ.get("DDCNN_DATA") or None
-    options = (Path(folder), cache and Path(cache).expanduser(), patience, stop := Event())
+    cache = os.environ.get("DDCNN_DATA")
+    options = (Path(folder), Path(cache).expanduser() if cache else None, stop := Event())
     with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
         jobs = [pool.submit(manifest_entry, file, *options) for file in files]
         try:
@@ -56,9 +49,6 @@ def fetch_all(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     errors = [error for job in jobs if (error := job.exception())]
-    for error in errors:
-        if not isinstance(error, InputError):
-            raise error
-    if errors:
+    if errors and all(isinstance(error, InputError) for error in errors):
         raise InputError("\n".join(map(str, errors)))
     return [job.result() for job in jobs]

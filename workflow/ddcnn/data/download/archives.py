@@ -1,122 +1,192 @@
-"""Unpack archives that may be damaged or hostile: complete and in their folder, or not at all."""
+"""Unpack archives that may be damaged or hostile: complete, or not at all."""
 
-import os
+import bz2
+import gzip
+import lzma
 import re
 import shutil
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
 
 from ddcnn.base.disk import disk_errors, require_space
 from ddcnn.base.errors import InputError
-from ddcnn.data.download.disk import locked
-from ddcnn.data.download.members import Limits, Member, reader_of
-from ddcnn.data.download.streams import BLOCK_BYTES, damage_errors, open_gzip
 
-__all__ = ["open_gzip", "unpack"]
-
-MOST_BYTES = 32 * 2**30
-MOST_FILES = 1_000_000
-MOST_STEPS = 64  # folders inside each other
-MOST_STEP_BYTES, MOST_NAME_BYTES = 255, 2000  # what disks accept
+MOST_BYTES, MOST_FILES = 32 * 2**30, 1_000_000
+MOST_STEPS, MOST_STEP_BYTES, MOST_NAME = 64, 255, 2000  # of a path, as disks accept it
+BLOCK_BYTES, MOST_READ_BYTES = 2**20, 2**26  # headers are shorter
+ENCRYPTED, UTF8 = 0x1, 0x800  # flags of a zip member
+OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open, b"": open}
+DAMAGE = (OSError, RuntimeError, EOFError, ValueError, IndexError, OverflowError, struct.error)
+DAMAGE += (zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile)
 
 
 def unpack(
     archive: Path, folder: Path, most_bytes: int = MOST_BYTES, most_files: int = MOST_FILES
 ) -> Path:
-    """Unpack a zip or tar archive (plain, .gz, .xz, .bz2).
-
-    Its kind is told by its content. Files get the rights 644, folders 755; dates and owners are
-    not kept.
+    """Unpack a zip or tar archive (plain, .gz, .xz, .bz2); its kind is told by its content.
 
     Args:
-        archive: the file; not inside ``folder``.
-        folder: has the content when it is complete; an earlier one is replaced.
-        most_bytes: of the unpacked files together.
-        most_files: files and folders in the archive.
+        archive: the file.
+        folder: a new one; rights, dates and owners in the archive do not count.
+        most_bytes, most_files: of the content; folders count as files.
 
     Returns:
         ``folder``.
 
     Raises:
         InputError: no archive, a damaged or encrypted one, one with links, devices or members
-            that leave the folder, or above a limit; the disk is full. An earlier ``folder`` is
-            then as it was.
+            that leave the folder, or above a limit; the disk is full. There is no folder then.
     """
-    archive, folder = Path(archive), Path(folder)
-    assert folder.absolute() not in archive.absolute().parents, folder
-    read_members = reader_of(archive)
-    with locked(folder, Event()) as exclusive, _made_aside(folder, exclusive) as aside:
-        require_space(aside, archive.stat().st_size)
-        with damage_errors(archive):
-            _write_all(archive, read_members(archive, Limits(most_bytes, most_files)), aside)
-        _set_rights(aside)
+    contents = _Contents(archive, folder, most_bytes, most_files)
+    try:
+        with damage_errors(archive), disk_errors(folder):
+            with archive.open("rb") as file:
+                is_zip = file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+            folder.mkdir(parents=True)
+            require_space(folder, archive.stat().st_size)
+            (_unzip if is_zip else _untar)(contents)
+            if not any(path.is_file() for path in folder.rglob("*")):
+                raise InputError(f"{archive} holds no files")
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     return folder
 
 
-@contextmanager
-def _made_aside(folder: Path, exclusive: bool) -> Iterator[Path]:
-    """Yield a new folder beside ``folder``; if all goes well it takes its place."""
-    owner = "" if exclusive else f".{os.getpid()}"
-    aside = folder.with_name(f".{folder.name}{owner}.partial")
-    earlier = folder.with_name(f".{folder.name}{owner}.partial-earlier")
-    try:
-        for path in (aside, earlier):  # left by a killed process
-            shutil.rmtree(path, ignore_errors=True)
-        with disk_errors(folder):
-            aside.mkdir(parents=True)
-            yield aside
-            if folder.exists():
-                os.replace(folder, earlier)
-            os.replace(aside, folder)
-    finally:
-        for path in (aside, earlier):
-            shutil.rmtree(path, ignore_errors=True)
+@dataclass
+class _Contents:
+    """What an archive puts into ``folder``, and how much of it its headers have claimed."""
+
+    archive: Path
+    folder: Path
+    most_bytes: int
+    most_files: int
+    size: int = 0
+    files: int = 0
+
+    def admit(self, name: str, size: int, plain: bool) -> None:
+        """Refuse a member that is not ``plain`` (a file or folder), leads out or is too much."""
+        self.size, self.files = self.size + max(size, 0), self.files + 1
+        steps = re.split(r"[/\\]", name)
+        if self.size > self.most_bytes:
+            problem = f"would unpack to more than {self.most_bytes:,} bytes"
+        elif self.files > self.most_files:
+            problem = f"holds more than {self.most_files:,} files"
+        elif not plain:
+            problem = f"holds {name!r}, a link or a device, which could lead out of the folder"
+        elif steps[0] == "" or ".." in steps or re.fullmatch("[A-Za-z]:", steps[0]):
+            problem = f"holds {name!r}, which would be written outside the folder"
+        elif re.search("[\0\ud800-\udfff]", name):
+            problem = f"holds {name!r}, whose name is not UTF-8"
+        elif max(len(s.encode()) for s in steps) > MOST_STEP_BYTES or (
+            len(steps) > MOST_STEPS or len(name) > MOST_NAME
+        ):
+            problem = f"holds {name[:80]!r}..., whose name is too long or too deep"
+        else:
+            return
+        raise InputError(f"{self.archive} {problem}; refused")
 
 
-def _write_all(archive: Path, members: Iterator[Member], folder: Path) -> None:
-    files = 0
-    for member in members:
-        path = folder.joinpath(*_safe_parts(archive, member.name))
-        try:
-            if member.content is None:
-                path.mkdir(parents=True, exist_ok=True)
-            else:
-                _write(member, path)
-                files += 1
-        except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-            raise InputError(f"{archive}: {member.name!r} is both a file and a folder") from error
-    if not files:
-        raise InputError(f"{archive} holds no files")
+def _unzip(contents: _Contents) -> None:
+    with zipfile.ZipFile(contents.archive) as file:
+        for info in file.infolist():
+            if not info.flag_bits & UTF8:
+                with suppress(UnicodeError):  # macOS and others write UTF-8 without saying so
+                    info.filename = info.filename.encode("cp437").decode("utf-8")
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            plain = kind in (0, stat.S_IFREG, stat.S_IFDIR)
+            contents.admit(info.filename, info.file_size, plain)
+            if info.flag_bits & ENCRYPTED:
+                raise InputError(f"{contents.archive}: {info.filename!r} is encrypted; refused")
+            info.filename = info.filename.replace("\\", "/")  # some Windows programs
+        for info in file.infolist():
+            with disk_errors(contents.folder / info.filename, info.file_size):
+                file.extract(info, contents.folder)
 
 
-def _write(member: Member, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Members are read no further than the size that the limits have counted.
-    with path.open("wb") as target, disk_errors(path, member.size), member.content as content:
-        shutil.copyfileobj(content, target, BLOCK_BYTES)
+def _untar(contents: _Contents) -> None:
+    """Read in one pass, to the end of the compression, where its checksum is."""
+    headers = 4 * tarfile.BLOCKSIZE * contents.most_files + BLOCK_BYTES
+    with Content(contents.archive, contents.most_bytes + headers) as stream:
+        with tarfile.open(fileobj=stream, mode="r:") as tar:
+            # The first releases of Python 3.11 lack it; ``admit`` is stricter.
+            tar.extraction_filter = getattr(tarfile, "data_filter", lambda info, path: info)
+            while info := tar.next():
+                tar.members.clear()  # else it keeps all of them
+                contents.admit(info.name, info.size, info.isreg() or info.isdir())
+                with disk_errors(contents.folder / info.name, info.size):
+                    tar.extract(info, contents.folder, set_attrs=False)
+        if stream.last != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError("it has no end mark")
+        while stream.read():
+            pass
 
 
-def _safe_parts(archive: Path, name: str) -> list[str]:
-    """The steps of a member's path, made sure to stay inside the folder.
+class Content:
+    """What a file holds, packed (.gz, .xz, .bz2) or not, read forward only; tarfile reads it, too.
+
+    The checksum of a packed file is verified when its last byte is read: read until nothing comes.
 
     Raises:
-        InputError: an absolute path, one with ``..``, a name that is no text or too long.
+        InputError: here or on any read: the file is missing, cut short or damaged, or its content
+            is longer than ``most_bytes``.
     """
-    steps = re.split(r"[/\\]", name)
-    if steps[0] == "" or re.fullmatch("[A-Za-z]:", steps[0]) or ".." in steps:
-        raise InputError(f"{archive}: {name!r} would be written outside the folder; refused")
-    if "\0" in name or re.search("[\ud800-\udfff]", name):
-        raise InputError(f"{archive}: the name {name!r} is not UTF-8; refused")
-    lengths = [len(step.encode()) for step in steps]
-    if len(steps) > MOST_STEPS or max(lengths) > MOST_STEP_BYTES or sum(lengths) > MOST_NAME_BYTES:
-        raise InputError(f"{archive}: the name {name[:80]!r}... is too long or too deep; refused")
-    return [step for step in name.split("/") if step not in ("", ".")]
+
+    def __init__(self, path: Path, most_bytes: int) -> None:
+        self.path, self.most_bytes = path, most_bytes
+        self.position, self.last = 0, b""
+        with damage_errors(path):
+            with path.open("rb") as file:
+                head = file.read(6)
+            opens = next(opener for magic, opener in OPENERS.items() if head.startswith(magic))
+            self.stream = opens(path, "rb")
+
+    def __enter__(self) -> "Content":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stream.close()
+
+    def read(self, size: int = BLOCK_BYTES) -> bytes:
+        """Read ``size`` bytes, fewer only at the end."""
+        if not 0 <= size <= MOST_READ_BYTES:
+            raise InputError(f"{self.path} has a header or block of {size:,} bytes; refused")
+        with damage_errors(self.path):
+            self.last = self.stream.read(size)
+        self.position += len(self.last)
+        if self.position > self.most_bytes:
+            raise InputError(f"{self.path} unpacks to more than {self.most_bytes:,} bytes; refused")
+        return self.last
+
+    def tell(self) -> int:
+        """Bytes read so far."""
+        return self.position
+
+    def seek(self, position: int) -> None:
+        """Go forward to ``position``, or to the end."""
+        if position < self.position:
+            raise tarfile.ReadError("a member overlaps another one")
+        while self.position < position and self.read(min(BLOCK_BYTES, position - self.position)):
+            pass
 
 
-def _set_rights(folder: Path) -> None:
-    for path, _, files in os.walk(folder):
-        Path(path).chmod(0o755)
-        for name in files:
-            Path(path, name).chmod(0o644)
+@contextmanager
+def damage_errors(path: Path) -> Iterator[None]:
+    """Turn what decompressors and readers of archives raise into an :class:`InputError`."""
+    try:
+        yield
+    except InputError:
+        raise
+    except DAMAGE as error:
+        reason = getattr(error, "strerror", None) or error or type(error).__name__
+        raise InputError(
+            f"{path} is damaged, cut short or of a kind that cannot be read ({reason}); "
+            "get the file again"
+        ) from error

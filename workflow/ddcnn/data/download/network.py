@@ -3,75 +3,67 @@
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-import requests
 import urllib3
+from requests import exceptions as errors
+
+from ddcnn.data.download.source import Unfit
 
 
-class TransferFailed(Exception):
-    """An address does not give the file; another one may."""
+class Passing(Exception):
+    """A try failed, another one may succeed; ``wait``: seconds that the server asks for."""
+
+    def __init__(self, reason: str, wait: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait = wait
+
+
+CERTIFICATE = (
+    "its https certificate is not trusted ({0.verify_message}); check this machine's date, and "
+    "behind a company's proxy set REQUESTS_CA_BUNDLE to its certificate"
+)
+ADDRESS = (errors.InvalidURL, errors.InvalidSchema, errors.MissingSchema)
+TIMEOUT = (TimeoutError, errors.Timeout, urllib3.exceptions.ReadTimeoutError)
+PROXY = "the proxy does not let it through; check HTTPS_PROXY and NO_PROXY"
+REASONS = (
+    (ssl.SSLCertVerificationError, Unfit, CERTIFICATE),
+    (errors.TooManyRedirects, Unfit, "the server redirects without end"),
+    (ADDRESS, Unfit, "the address, or the one it redirects to, is not valid"),
+    (errors.ProxyError, Passing, PROXY),
+    (socket.gaierror, Passing, "the host is unknown, or there is no network ({0.strerror})"),
+    (TIMEOUT, Passing, "the server does not answer in time"),
+    (OSError, Passing, "the connection failed ({0.strerror})"),
+)
+
+
+@contextmanager
+def network_errors() -> Iterator[None]:
+    """Turn what requests raises, whose words hold the whole address, into Unfit or Passing."""
+    try:
+        yield
+    except (OSError, urllib3.exceptions.HTTPError) as error:  # those of requests are OSErrors
+        causes = _causes(error)
+        for types, kind, words in REASONS:
+            for cause in causes:
+                # An OSError of requests has no strerror: what led to it says more.
+                if isinstance(cause, types) and (types is not OSError or cause.strerror):
+                    raise kind(words.format(cause)) from error
+        raise Passing("the connection broke") from error
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """The error and what led to it, the libraries' own links included, the innermost first."""
+    found = [error]
+    for cause in found:  # grows meanwhile
+        links = [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]
+        found += [e for e in links if isinstance(e, BaseException) and e not in found]
+    return found[::-1]
 
 
 def shown(url: str) -> str:
     """An address for messages: without user, password and query, which may hold a key."""
     parts = urlsplit(url)
-    if not parts.netloc:
-        return url
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def is_final(error: Exception) -> bool:
-    """Whether another try of the same address is of no use."""
-    wrong_address = (
-        requests.exceptions.TooManyRedirects,
-        requests.exceptions.InvalidURL,
-        requests.exceptions.InvalidSchema,
-        requests.exceptions.MissingSchema,
-    )
-    certificate = any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))
-    return certificate or isinstance(error, wrong_address)
-
-
-def reason_of(error: Exception) -> str:
-    """Why a connection failed; never the library's own words, which hold the whole address."""
-    if isinstance(error, requests.exceptions.TooManyRedirects):
-        return "the server redirects without end"
-    if isinstance(error, requests.exceptions.ProxyError):
-        return "the proxy does not let it through; check HTTPS_PROXY and NO_PROXY"
-    for cause in _causes(error):
-        if reason := _reason_of_cause(cause):
-            return reason
-    if is_final(error):
-        return "the address, or the one it redirects to, is not valid"
-    return "the connection broke"
-
-
-def _reason_of_cause(cause: BaseException) -> str | None:
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return (
-            f"its https certificate is not trusted ({cause.verify_message}); check this "
-            "machine's date, and behind a company's proxy set REQUESTS_CA_BUNDLE to its "
-            "certificate"
-        )
-    if isinstance(cause, socket.gaierror):
-        return f"the host is unknown, or there is no network ({cause.strerror})"
-    if isinstance(cause, TimeoutError | requests.Timeout | urllib3.exceptions.TimeoutError):
-        return "the server does not answer in time"
-    if isinstance(cause, OSError) and cause.errno and cause.strerror:
-        return f"the connection failed ({cause.strerror})"
-    return None
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what led to it, the libraries' own links included, the innermost first."""
-    seen: dict[int, BaseException] = {}
-    waiting = [error]
-    while waiting:
-        cause = waiting.pop()
-        if id(cause) in seen:
-            continue
-        seen[id(cause)] = cause
-        linked = [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]
-        waiting += [item for item in linked if isinstance(item, BaseException)]
-    return reversed(seen.values())
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}" if host else url

@@ -1,240 +1,208 @@
-"""Bring one file over HTTP into a ``.part`` file that later tries and runs continue.
+"""Bring a file over HTTP; a later try or run continues where this one broke off.
 
-Own code on requests: pooch neither resumes nor knows mirrors, and pypdl neither limits sizes nor
-makes sure (If-Range) that it continues the same version of a file.
+No library at hand does: pooch begins anew each time, and pypdl does not make sure (If-Range) that
+it continues the same version of a file.
 """
 
+import hashlib
+import io
 import logging
 import os
 import re
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from threading import Event
+from typing import Any
 
 import requests
-import urllib3
+from tqdm import tqdm
 
 from ddcnn import __version__
 from ddcnn.base.disk import disk_errors, require_space
-from ddcnn.data.download.check import HEAD_BYTES, Unfit, refuse_page
-from ddcnn.data.download.disk import Stopped
-from ddcnn.data.download.network import TransferFailed, is_final, reason_of, shown
-from ddcnn.data.download.part import Part, Version
-from ddcnn.data.download.progress import Progress
+from ddcnn.base.errors import InputError
+from ddcnn.base.files import read_json, write_json
+from ddcnn.data.download.network import Passing, network_errors, shown
+from ddcnn.data.download.source import HEAD_BYTES, SourceFile, Unfit, refuse_page
 
 log = logging.getLogger(__name__)
 
+TRIES = 5  # of one address, without worthwhile progress between them
+FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds before the second try, doubled for each further one
+TIMEOUTS = (20.0, 60.0)  # seconds to connect, and without any answer
 PIECE_BYTES = 2**16  # what a broken connection loses at most
 WORTHWHILE_BYTES = 2**20  # a try that adds as many bytes is no failed one
 MOST_BYTES = 16 * 2**30  # of a file whose size nobody says
+LINE_SECONDS = 10.0  # between two lines of the log
 PASSING = {408, 425, 429, 500, 502, 503, 504}  # answers that another try may change
 PACKED = (".gz", ".tgz", ".xz", ".bz2")
-SPACE = (
-    "free some space or set DDCNN_DATA to a folder on a larger disk, then run the same command "
-    "again; what has arrived is kept"
-)
+SPACE = "free some space or set DDCNN_DATA to a folder on a larger disk, then run the same "
+SPACE += "command again; what has arrived is kept"
 # identity: a file is wanted byte by byte as it was published.
 HEADERS = {"Accept-Encoding": "identity", "User-Agent": f"ddcnn/{__version__}"}
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long to try one address.
-
-    Attributes:
-        tries: without worthwhile progress between them.
-        first_wait, longest_wait: seconds before the second try, doubled for each further one.
-        connect_timeout, read_timeout: seconds without any answer.
-    """
-
-    tries: int = 5
-    first_wait: float = 1.0
-    longest_wait: float = 60.0
-    connect_timeout: float = 20.0
-    read_timeout: float = 60.0
-
-    def wait(self, failures: int) -> float:
-        """Seconds to wait after so many failures."""
-        return min(self.first_wait * 2 ** (failures - 1), self.longest_wait)
-
-
-class _Temporary(Exception):
-    """A try failed, another one may succeed; ``wait``: seconds that the server asks for."""
-
-    def __init__(self, reason: str, wait: float = 0.0) -> None:
-        super().__init__(reason)
-        self.wait = wait
-
-
 @dataclass
 class Transfer:
-    """One file from one address.
+    """Brings ``source`` from an address to ``part`` (``NAME.part``).
+
+    ``NAME.part.json`` says what its bytes belong to: ``url``, as a digest because it may hold a
+    key, ``validator`` (strong ETag or date) and ``total`` bytes.
 
     Attributes:
-        url: where it is.
-        name: what the file is called in messages.
-        part: takes the bytes.
-        size: bytes it must have, if known.
         stop: set from outside to give up.
         continued: whether the last try went on from bytes of an earlier one.
     """
 
-    url: str
-    name: str
-    part: Part
-    size: int | None = None
-    patience: Patience = field(default_factory=Patience)
-    stop: Event = field(default_factory=Event)
+    source: SourceFile
+    part: Path
+    stop: Event
     continued: bool = False
 
-    def run(self) -> None:
-        """Complete ``part``.
+    def run(self, url: str) -> None:
+        """Complete ``part``, or raise :class:`Unfit`; what has arrived is kept then."""
+        failures, furthest = 0, self.arrived
+        while failures < TRIES:
+            try:
+                return self._try(url)
+            except Passing as error:
+                failures = 1 if self.arrived - furthest >= WORTHWHILE_BYTES else failures + 1
+                furthest, reason = max(furthest, self.arrived), f"{error} ({failures} tries)"
+                wait = min(max(FIRST_WAIT * 2 ** (failures - 1), error.wait), LONGEST_WAIT)
+                if failures < TRIES:
+                    again = f"trying again in {wait:.1f} s (try {failures + 1} of {TRIES})"
+                    log.warning("%s from %s: %s; %s", self.source.name, shown(url), error, again)
+                    self.stop.wait(wait)
+                if self.stop.is_set():
+                    break
+        raise Unfit(reason)
 
-        Raises:
-            TransferFailed: the address does not give the file; what has arrived is kept.
-            InputError: the disk is full or forbidden.
-            Stopped: ``stop`` was set.
-        """
-        failures, furthest = 0, self.part.arrived
-        with requests.Session() as session:
-            while True:
-                try:
-                    return self._try(session)
-                except _Temporary as error:
-                    worthwhile = self.part.arrived - furthest >= WORTHWHILE_BYTES
-                    failures = 1 if worthwhile else failures + 1
-                    furthest = max(furthest, self.part.arrived)
-                    if failures >= self.patience.tries:
-                        raise TransferFailed(f"{error} ({failures} tries)") from error
-                    self._pause(error, failures)
+    @property
+    def arrived(self) -> int:
+        """Bytes that are there."""
+        return self.part.stat().st_size if self.part.exists() else 0
 
-    def _pause(self, error: _Temporary, failures: int) -> None:
-        seconds = max(self.patience.wait(failures), min(error.wait, self.patience.longest_wait))
-        log.warning(
-            "%s from %s: %s; trying again in %.1f s (try %d of %d)",
-            *(self.name, shown(self.url), error, seconds, failures + 1, self.patience.tries),
-        )
-        if self.stop.wait(seconds):
-            raise Stopped
+    @property
+    def _note(self) -> Path:
+        return self.part.with_name(f"{self.part.name}.json")
 
-    def _try(self, session: requests.Session) -> None:
-        version = self.part.version(self.url)
-        start = self.part.arrived if version else 0
+    def forget(self) -> None:
+        """Remove what has arrived."""
+        self.part.unlink(missing_ok=True)
+        self._note.unlink(missing_ok=True)
+
+    def _try(self, url: str) -> None:
+        known = self._known(url)
+        start = self.arrived if known else 0
         self.continued = start > 0
-        if version and start == version.total:
+        if known and start == known["total"]:
             return  # an earlier run ended just before the file got its name
-        headers = dict(HEADERS)
-        if start:
-            headers |= {"Range": f"bytes={start}-", "If-Range": version.validator}
-        with self._answer(session, headers) as response:
-            self._check_answer(response)
+        condition = {"Range": f"bytes={start}-", "If-Range": known["validator"]} if start else {}
+        with network_errors():
+            response = requests.get(url, headers=HEADERS | condition, stream=True, timeout=TIMEOUTS)
+        with response:
+            self._check(response, rf"bytes {start}-\d+/({known.get('total')}|\*)")
             self.continued = response.status_code == 206
-            if self.continued:
-                self._check_range(response, start, version)
-                self._receive(response, start, version.total)
-            else:
-                length = response.headers.get("Content-Length", "")
-                self._receive(response, 0, int(length) if length.isdecimal() else self.size)
+            if not self.continued:
+                start, known = 0, self._described(url, response)
+            try:
+                self._receive(response, start, known)
+            except Passing as error:
+                of = f" of {known['total']:,}" if known["total"] else ""
+                raise Passing(f"{error} after {self.arrived:,}{of} bytes") from error
 
-    def _answer(self, session: requests.Session, headers: dict[str, str]) -> requests.Response:
-        timeout = (self.patience.connect_timeout, self.patience.read_timeout)
+    def _known(self, url: str) -> dict[str, Any]:
+        """The note on what has arrived; empty where that cannot be continued."""
         try:
-            return session.get(self.url, headers=headers, stream=True, timeout=timeout)
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            kind = TransferFailed if is_final(error) else _Temporary
-            raise kind(reason_of(error)) from error
+            note = read_json(self._note)
+        except (FileNotFoundError, InputError):
+            return {}
+        return note if note["url"] == _digest(url) and self.part.exists() else {}
 
-    def _check_answer(self, response: requests.Response) -> None:
+    def _described(self, url: str, response: requests.Response) -> dict[str, Any]:
+        """The note on what a server begins to send."""
+        length, etag = (response.headers.get(key, "") for key in ("Content-Length", "ETag"))
+        total = int(length) if length.isdecimal() else self.source.size
+        # A weak ETag (W/) does not promise the same bytes.
+        validator = etag if etag.startswith('"') else response.headers.get("Last-Modified")
+        return {"url": _digest(url), "validator": validator, "total": total}
+
+    def _check(self, response: requests.Response, expected_range: str) -> None:
         status, headers = response.status_code, response.headers
         reason = f"the server answers {status} {response.reason or ''}".rstrip()
-        if status == 416:
-            self.part.forget()
-            raise _Temporary(f"{reason}: the file there has become shorter")
+        other = status == 206 and not re.fullmatch(expected_range, headers.get("Content-Range", ""))
+        if status == 416 or other:
+            self.forget()
+            raise Passing(f"{reason}, with other bytes than asked for")
         if status in PASSING:
             wait = headers.get("Retry-After", "")
-            raise _Temporary(reason, float(wait) if wait.isdecimal() else 0.0)
+            raise Passing(reason, float(wait) if wait.isdecimal() else 0.0)
         if status not in (200, 206):
-            raise TransferFailed(reason)
+            raise Unfit(reason)
         encoding = headers.get("Content-Encoding", "identity").lower()
         # Servers call a .tar.gz encoded too; what they send is then the file as it is.
-        if encoding != "identity" and not self.name.lower().endswith(PACKED):
-            raise TransferFailed(f"the server sends the file changed (encoding {encoding})")
+        if encoding != "identity" and not self.source.name.lower().endswith(PACKED):
+            raise Unfit(f"the server sends the file changed (encoding {encoding})")
 
-    def _check_range(
-        self, response: requests.Response, start: int, version: Version | None
-    ) -> None:
-        """Make sure that the bytes follow those that are there."""
-        said = response.headers.get("Content-Range", "nothing")
-        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", said)
-        if not (
-            version and match and int(match[1]) == start and match[2] in ("*", str(version.total))
-        ):
-            self.part.forget()
-            raise _Temporary(f"the server sends other bytes than asked for ({said})")
-
-    def _receive(self, response: requests.Response, start: int, total: int | None) -> None:
-        with Progress(self.name, total, start) as progress:
-            try:
-                self._write(response, progress)
-            except _Temporary as error:
-                raise _Temporary(f"{error} after {_bytes(progress.done, total)}") from error
-            if total is not None and progress.done < total:
-                raise _Temporary(f"the server sent only {_bytes(progress.done, total)}")
-
-    def _write(self, response: requests.Response, progress: Progress) -> None:
-        start, total = progress.start, progress.total
-        pieces = self._pieces(response)
-        first = next(pieces, b"")
-        self._check_beginning(response, start, total, first)
+    def _receive(self, response: requests.Response, start: int, known: dict[str, Any]) -> None:
+        total, pieces = known["total"], _pieces(response)
         needed = None if total is None else total - start
-        with disk_errors(self.part.path, needed, SPACE):
+        first = next(pieces, b"")
+        if not start:
+            said = response.headers.get("Content-Type", "")
+            refuse_page(first[:HEAD_BYTES], self.source.name, said)
+        if total is not None and self.source.size not in (None, total):
+            raise Unfit(f"the server offers {total:,} bytes, expected {self.source.size:,}")
+        require_space(self.part, needed or 0, SPACE)
+        with disk_errors(self.part, needed, SPACE):
             if not start:
-                self.part.begin(self.url, _version(response, total))
-            with self.part.path.open("ab") as file:
+                self.forget()
+                if known["validator"] and total:
+                    write_json(self._note, known)
+            with self.part.open("ab") as file, _meter(self.source.name, start, total) as meter:
                 for piece in chain([first], pieces):
-                    self._check_amount(progress.done + len(piece), total)
                     file.write(piece)
-                    progress.add(len(piece))
+                    meter.update(len(piece))
+                    self._check_amount(file.tell(), total)
                 file.flush()
                 os.fsync(file.fileno())
-
-    def _pieces(self, response: requests.Response) -> Iterator[bytes]:
-        try:
-            # raw: requests itself would unpack what a server calls encoded.
-            yield from response.raw.stream(PIECE_BYTES, decode_content=False)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise _Temporary(reason_of(error)) from error
-
-    def _check_beginning(
-        self, response: requests.Response, start: int, total: int | None, first: bytes
-    ) -> None:
-        if not start:
-            try:
-                said = response.headers.get("Content-Type", "")
-                refuse_page(first[:HEAD_BYTES], self.name, said)
-            except Unfit as error:
-                raise TransferFailed(str(error)) from error
-        if total is not None and self.size not in (None, total):
-            raise TransferFailed(f"the server offers {total:,} bytes, expected {self.size:,}")
-        if total is not None:
-            require_space(self.part.path, total - start, SPACE)
+            if self.arrived < (total or 0):
+                raise Passing("the connection broke")
 
     def _check_amount(self, done: int, total: int | None) -> None:
         if self.stop.is_set():
-            raise Stopped
+            raise Passing("stopped")
         most = MOST_BYTES if total is None else total
         if done > most:
-            self.part.forget()
-            raise TransferFailed(f"the server sends more than {most:,} bytes; stopped")
+            self.forget()
+            raise Unfit(f"the server sends more than {most:,} bytes; stopped")
 
 
-def _version(response: requests.Response, total: int | None) -> Version | None:
-    etag = response.headers.get("ETag", "")
-    # A weak ETag (W/) does not promise the same bytes.
-    validator = etag if etag.startswith('"') else response.headers.get("Last-Modified")
-    return Version(validator, total) if validator and total is not None else None
+def _pieces(response: requests.Response) -> Iterator[bytes]:
+    with network_errors():
+        # raw: requests itself would unpack what a server calls encoded.
+        yield from response.raw.stream(PIECE_BYTES, decode_content=False)
 
 
-def _bytes(done: int, total: int | None) -> str:
-    return f"{done:,} bytes" if total is None else f"{done:,} of {total:,} bytes"
+class _LogLines(io.TextIOBase):
+    """Where tqdm writes if nobody watches a terminal."""
+
+    def write(self, text: str) -> int:
+        if line := text.strip():
+            log.info("%s", line)
+        return len(text)
+
+
+def _meter(name: str, done: int, total: int | None) -> tqdm:
+    """A bar on a terminal; else a line of the log now and then."""
+    counted = {"desc": name, "initial": done, "total": total, "unit": "B", "unit_scale": True}
+    if sys.stderr.isatty():
+        return tqdm(**counted)
+    form = "{desc}: {n_fmt}B of {total_fmt}B, {rate_fmt}"
+    return tqdm(**counted, file=_LogLines(), mininterval=LINE_SECONDS, bar_format=form)
+
+
+def _digest(url: str) -> str:
+    return hashlib.sha256(url.encode()).hexdigest()
