@@ -187,6 +187,6 @@ def damage_errors(path: Path) -> Iterator[None]:
     except DAMAGE as error:
         reason = getattr(error, "strerror", None) or error or type(error).__name__
         raise InputError(
-            f"{path} is damaged, cut short or of a kind that cannot be read ({reason}); "
+            f"{path} is damaged or cut short, or of a kind that cannot be read ({reason}); "
             "get the file again"
         ) from error
