@@ -15,14 +15,17 @@ import sys
 import termios
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from ddcnn.base.errors import InputError
 from ddcnn.data.download import SourceFile, fetch_all, file_sha256, transfer
+from ddcnn.data.download.fetch import manifest_entry
 from full_disk import largest_file
 from http_server import PAGE, Fault, Server, serve
 
@@ -229,6 +232,22 @@ def test_a_process_that_is_killed_is_continued_by_the_next(server, raw, how):
     assert not (raw / "a.zip").exists()
     assert arrived(raw, [entry := fetch_all([wanted(server)], raw)[0]]), entry
     assert server.requests[1].status == 206
+
+
+def test_giving_up_keeps_what_has_arrived_and_asks_no_mirror(server, raw):
+    server.faults["/a.zip"] = Fault(slow=0.05)
+    source, stop = wanted(server, "/a.zip", "/mirror/a.zip"), Event()
+    with ThreadPoolExecutor() as pool:
+        job = pool.submit(manifest_entry, source, raw, None, stop)
+        part = raw / "a.zip.part"
+        wait_until(lambda: part.exists() and part.stat().st_size > 200_000)
+        stop.set()
+    assert isinstance(job.exception(), transfer.Stopped)
+    assert part.stat().st_size > 200_000
+    assert [request.path for request in server.requests] == ["/a.zip"]
+    server.faults.clear()
+    assert arrived(raw, fetch_all([source], raw))
+    assert server.requests[-1].status == 206
 
 
 def test_a_part_that_was_complete_is_not_fetched_again(server, raw):

@@ -44,6 +44,10 @@ SPACE += "command again; what has arrived is kept"
 HEADERS = {"Accept-Encoding": "identity", "User-Agent": f"ddcnn/{__version__}"}
 
 
+class Stopped(Exception):
+    """The work was given up from outside, for example by Ctrl-C."""
+
+
 @dataclass
 class Transfer:
     """Brings ``source`` from an address to ``part`` (``NAME.part``).
@@ -64,20 +68,18 @@ class Transfer:
     def run(self, url: str) -> None:
         """Complete ``part``, or raise :class:`Unfit`; what has arrived is kept then."""
         failures, furthest = 0, self.arrived
-        while failures < TRIES:
+        while True:
             try:
                 return self._try(url)
             except Passing as error:
                 failures = 1 if self.arrived - furthest >= WORTHWHILE_BYTES else failures + 1
-                furthest, reason = max(furthest, self.arrived), f"{error} ({failures} tries)"
+                furthest = max(furthest, self.arrived)
+                if failures == TRIES:
+                    raise Unfit(f"{error} ({failures} tries)") from error
                 wait = min(max(FIRST_WAIT * 2 ** (failures - 1), error.wait), LONGEST_WAIT)
-                if failures < TRIES:
-                    again = f"trying again in {wait:.1f} s (try {failures + 1} of {TRIES})"
-                    log.warning("%s from %s: %s; %s", self.source.name, shown(url), error, again)
-                    self.stop.wait(wait)
-                if self.stop.is_set():
-                    break
-        raise Unfit(reason)
+                again = f"trying again in {wait:.1f} s (try {failures + 1} of {TRIES})"
+                log.warning("%s from %s: %s; %s", self.source.name, shown(url), error, again)
+                self.stop.wait(wait)
 
     @property
     def arrived(self) -> int:
@@ -94,6 +96,7 @@ class Transfer:
         self._note.unlink(missing_ok=True)
 
     def _try(self, url: str) -> None:
+        self._check_stop()
         known = self._known(url)
         start = self.arrived if known else 0
         self.continued = start > 0
@@ -171,9 +174,12 @@ class Transfer:
             if self.arrived < (total or 0):
                 raise Passing("the connection broke")
 
-    def _check_amount(self, done: int, total: int | None) -> None:
+    def _check_stop(self) -> None:
         if self.stop.is_set():
-            raise Passing("stopped")
+            raise Stopped
+
+    def _check_amount(self, done: int, total: int | None) -> None:
+        self._check_stop()
         most = MOST_BYTES if total is None else total
         if done > most:
             self.forget()
