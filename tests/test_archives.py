@@ -16,7 +16,7 @@ import pytest
 
 from ddcnn.base import disk
 from ddcnn.base.errors import InputError
-from ddcnn.data.download.archives import Content, unpack
+from ddcnn.data.archives import Content, unpack
 from full_disk import largest_file
 
 FILES = {

@@ -14,7 +14,7 @@ import numpy as np
 
 from ddcnn.base.errors import InputError
 from ddcnn.data import arrays, folders, own
-from ddcnn.data.download.archives import Content, unpack
+from ddcnn.data.archives import Content, unpack
 from ddcnn.data.labelled import LabelledFiles, kind_of
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.samples import ArraySamples, Collection
