@@ -112,7 +112,7 @@ def table_lines(table: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]
     lines = _lines(table)
     header = next(lines, None)
     if header is None:
-        raise InputError(f"{table} is empty; accepted: a CSV whose first line names the columns")
+        raise InputError(f"{table} is empty; accepted: a CSV that begins with file,label[,split]")
     separator = max(SEPARATORS, key=header.count)
     names = [name.strip() for name in next(csv.reader([header], delimiter=separator), [])]
     return names, _fields(table, csv.reader(lines, delimiter=separator, strict=True))
