@@ -62,7 +62,7 @@ def test_the_default_configuration_is_the_quickstart():
 
 def test_the_documentation_of_the_configuration_is_up_to_date():
     written = (PROJECT / "config/README.md").read_text(encoding="utf-8")
-    assert written == documentation(), "run: .venv/bin/python -m ddcnn docs"
+    assert written == documentation(), "run: .venv/bin/ddcnn docs"
 
 
 def keys_of(rules: dict, prefix: str = "") -> dict[str, dict]:
