@@ -22,6 +22,7 @@ def run(options: argparse.Namespace) -> None:
         text = card_text(description)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            f"{options.model}: its description is not of this version of ddcnn ({error!r}); write it again"
+            f"{options.model}: its description is not of this version of ddcnn ({error!r}); "
+            "write it again"
         ) from error
     print(text, end="")
