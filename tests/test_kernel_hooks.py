@@ -1,4 +1,4 @@
-"""Releases of torch without a name that the kernels need, and the one door to the kernels."""
+"""Releases of torch without a name that the kernels need."""
 
 import ast
 import functools
@@ -142,20 +142,3 @@ def test_every_private_name_that_is_used_is_looked_up() -> None:
             if each.attr.startswith("_") and not each.attr.startswith("__")
         }
         assert private - ours <= listed, path.name
-
-
-def test_the_package_comes_to_the_kernels_through_their_door() -> None:
-    for path in sorted({*PACKAGE.rglob("*.py")} - {*KERNELS}):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom):
-                names = {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
-            elif isinstance(node, ast.Import):
-                names = {alias.name for alias in node.names}
-            else:
-                continue
-            inside = {name for name in names if (name or "").startswith("ddcnn.nets.kernels")}
-            assert all(name.startswith("ddcnn.nets.kernels.door") for name in inside), path
-
-
-def test_the_package_of_the_kernels_imports_no_torch() -> None:
-    assert lines_of("import sys, ddcnn.nets.kernels\nprint('torch' in sys.modules)") == ["False"]
