@@ -65,6 +65,13 @@ def test_the_documentation_of_the_configuration_is_up_to_date():
     assert written == documentation(), "run: .venv/bin/ddcnn docs"
 
 
+def test_an_installed_package_has_no_documentation_to_write(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("ddcnn.commands.docs.CONFIG_README", tmp_path / "config/README.md")
+    assert main(["docs"]) == 1
+    assert "docs writes the config/README.md of a checkout" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def keys_of(rules: dict, prefix: str = "") -> dict[str, dict]:
     """Every key of the schema by its dotted name."""
     found = {}
