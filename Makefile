@@ -40,6 +40,10 @@ test-browser: $(READY)  ## open the report in a headless Chromium (Debian packag
 test-slurm: $(READY)  ## run on a real SLURM of two nodes, started here (root; slurm-wlm, munge)
 	@$(IN_VENV) pytest -m slurm tests/slurm $(ARGS)
 
+.PHONY: test-wheel
+test-wheel: $(READY)  ## install the wheel elsewhere and use it there, with the model of make run
+	@$(IN_VENV) bash .ci/wheel.sh
+
 THEMES := training decomposition coarse startup tiling pipeline memory scaling gpu
 
 .PHONY: bench

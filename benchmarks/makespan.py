@@ -1,4 +1,4 @@
-"""The makespan that `python -m ddcnn plan` predicts, against a real run of the quickstart.
+"""The makespan that `ddcnn plan` predicts, against a real run of the quickstart.
 
 A fresh copy of the project runs the quickstart; then the makespan is computed from the job times
 that Snakemake measured in this very run, plus the time of a run that has nothing to do. So this
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from common import write_theme
 
-from ddcnn.commands.configuration_file import read_experiment
+from ddcnn.commands.arguments import read_experiment
 from ddcnn.commands.plan import START_SECONDS, tasks_of
 from ddcnn.experiment.job_times import measured_seconds
 from ddcnn.experiment.jobs import experiment_jobs

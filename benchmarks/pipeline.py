@@ -15,7 +15,7 @@ from common import options_of, parse, spread, summary, write_theme
 from project import PROJECT, make_project, run
 
 from ddcnn.base.files import read_json
-from ddcnn.commands.configuration_file import read_experiment
+from ddcnn.commands.arguments import read_experiment
 from ddcnn.experiment.configuration import schema
 from ddcnn.experiment.job_times import measured_seconds
 

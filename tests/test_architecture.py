@@ -105,8 +105,15 @@ def test_an_import_upwards_or_in_a_circle_is_found(tmp_path, file, line, wrong):
     assert wrong or circle(package)
 
 
+def test_the_kernels_have_one_door():
+    inside, door = "ddcnn.nets.kernels", "ddcnn.nets.kernels.door"
+    for name, others in imports(PACKAGE).items():
+        used = {other for other in others if other.startswith(inside)}
+        assert name.startswith(inside) or used <= {door}, name
+
+
 def test_no_ground_and_no_door_imports_torch():
-    entries = [f"ddcnn.{entry}" for entry in allowed_imports()]
+    entries = [*(f"ddcnn.{entry}" for entry in allowed_imports()), "ddcnn.nets.kernels"]
     ground = [name for name in imports(PACKAGE) if name.startswith(("ddcnn.base", "ddcnn.experim"))]
     code = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]; "
     code += "sys.exit('torch' in sys.modules)"

@@ -1,4 +1,4 @@
-"""``python -m ddcnn compare``: made-up experiments side by side, against SciPy."""
+"""``ddcnn compare``: made-up experiments side by side, against SciPy."""
 
 import re
 import shutil

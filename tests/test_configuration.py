@@ -62,7 +62,14 @@ def test_the_default_configuration_is_the_quickstart():
 
 def test_the_documentation_of_the_configuration_is_up_to_date():
     written = (PROJECT / "config/README.md").read_text(encoding="utf-8")
-    assert written == documentation(), "run: .venv/bin/python -m ddcnn docs"
+    assert written == documentation(), "run: .venv/bin/ddcnn docs"
+
+
+def test_an_installed_package_has_no_documentation_to_write(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("ddcnn.commands.docs.CONFIG_README", tmp_path / "config/README.md")
+    assert main(["docs"]) == 1
+    assert "docs writes the config/README.md of a checkout" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def keys_of(rules: dict, prefix: str = "") -> dict[str, dict]:

@@ -98,7 +98,7 @@ def test_reference_has_every_command_and_every_key(site):
     commands = (site / "reference/commands.html").read_text(encoding="utf-8")
     for command in COMMANDS:
         name = command.__name__.rpartition(".")[2]
-        assert f"usage: python -m ddcnn {name}" in re.sub("<[^>]*>", "", commands)
+        assert f"usage: ddcnn {name}" in re.sub("<[^>]*>", "", commands)
     keys = (site / "reference/configuration.html").read_text(encoding="utf-8")
     for key in schema()["properties"]:
         assert f'<span class="pre">{key}</span>' in keys
@@ -167,7 +167,7 @@ def test_the_cost_model_of_the_explanation_is_the_code(site):
 
 
 def test_the_example_configuration_is_valid():
-    from ddcnn.commands.configuration_file import read_experiment
+    from ddcnn.commands.arguments import read_experiment
 
     experiment = read_experiment(DOCS / "examples/own-images.yaml")
     assert len(experiment.runs) == 9

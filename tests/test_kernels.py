@@ -6,6 +6,7 @@ import math
 import os
 import pickle
 import re
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -1132,8 +1133,22 @@ print(library.kernels())
 
 def test_a_read_only_installation_compiles_into_the_user_s_cache(tmp_path: Path) -> None:
     said = in_a_process(FRESH + "print(library.kernels()._name)", tmp_path)
-    assert said.splitlines()[-1].startswith(str(tmp_path / "cache" / "ddcnn" / "kernels-"))
+    folder = tmp_path / "cache" / "ddcnn" / "kernels"
+    assert said.splitlines()[-1].startswith(f"{folder}/kernels-")
     assert len(list(tmp_path.rglob("*.so"))) == 1
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_library_that_others_may_have_put_there_is_not_run(tmp_path: Path) -> None:
+    folder = tmp_path / "cache" / "ddcnn" / "kernels"
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    assert "can be written" in in_a_process(FRESH + "print(library.kernels())", tmp_path)
+    folder.chmod(0o700)
+    (loaded,) = in_a_process(FRESH + "print(library.kernels()._name)", tmp_path).splitlines()[-1:]
+    folder.chmod(0o777)
+    assert Path(loaded).is_file()
+    assert in_a_process(FRESH + "print(library.kernels())", tmp_path).endswith("None")
 
 
 def test_the_switch(tmp_path: Path) -> None:

@@ -41,10 +41,20 @@ def test_the_commit_says_whether_something_is_uncommitted(tmp_path, monkeypatch)
     monkeypatch.setattr(provenance, "PACKAGE", tmp_path)
     assert provenance.git_commit() is None
     git(tmp_path, "init", "--quiet")
-    (tmp_path / "a").write_text("1")
-    git(tmp_path, "add", "a")
+    (tmp_path / "__init__.py").write_text("1")
+    git(tmp_path, "add", "__init__.py")
     git(tmp_path, "commit", "--quiet", "-m", "one")
     commit = git(tmp_path, "rev-parse", "HEAD").strip()
     assert commit.startswith(provenance.git_commit())
-    (tmp_path / "a").write_text("2")
+    (tmp_path / "__init__.py").write_text("2")
     assert provenance.git_commit() == f"{commit[:12]}-dirty"
+
+
+def test_an_installed_package_has_not_the_commit_of_the_repository_around_it(tmp_path, monkeypatch):
+    installed = tmp_path / ".venv/site-packages/ddcnn"
+    installed.mkdir(parents=True)
+    (installed / "__init__.py").touch()
+    monkeypatch.setattr(provenance, "PACKAGE", installed)
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "commit", "--quiet", "--allow-empty", "-m", "somebody's own")
+    assert provenance.git_commit() is None

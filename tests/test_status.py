@@ -310,7 +310,7 @@ def test_a_mistake_is_one_line(project, arguments, words):
 @pytest.mark.parametrize("name", ["status", "plan", "room"])
 def test_help_has_examples_and_loads_no_torch(project, name):
     done = command(name, "--help", cwd=project)
-    assert f"python -m ddcnn {name}" in done.stdout.split("examples:")[1]
+    assert f"ddcnn {name}" in done.stdout.split("examples:")[1]
     program = (
         "import sys; from ddcnn.__main__ import main\n"
         "main(['status']); sys.exit('torch' in sys.modules)"

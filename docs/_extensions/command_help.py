@@ -17,7 +17,7 @@ class CommandHelp(SphinxDirective):
     """A section for every command."""
 
     def run(self) -> list[nodes.Node]:
-        """The sections, in the order of ``python -m ddcnn --help``."""
+        """The sections, in the order of ``ddcnn --help``."""
         names = [command.__name__.rpartition(".")[2] for command in COMMANDS]
         return [self._section(name) for name in names]
 
@@ -30,7 +30,7 @@ class CommandHelp(SphinxDirective):
 
 
 def help_of(*command: str) -> str:
-    """What ``python -m ddcnn COMMAND --help`` prints, at a fixed width."""
+    """What ``ddcnn COMMAND --help`` prints, at a fixed width."""
     os.environ["COLUMNS"] = COLUMNS
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
         main([*command, "--help"])

@@ -1,4 +1,4 @@
-"""The command line: ``python -m ddcnn``."""
+"""The command line: ``ddcnn COMMAND``, or ``python -m ddcnn COMMAND``."""
 
 import argparse
 import os
@@ -25,7 +25,7 @@ COMMANDS = (check, status, plan, room, compare, predict, info, export, nets, dat
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m ddcnn", description=__doc__)
+    parser = argparse.ArgumentParser(prog="ddcnn", description=__doc__)
     parser.add_argument("--version", action="version", version=f"ddcnn {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:

@@ -52,16 +52,19 @@ def _memory_bytes() -> int:
 
 
 def git_commit() -> str | None:
-    """Commit of the checkout, ``-dirty`` with uncommitted changes; None outside of git."""
+    """Commit of the checkout, ``-dirty`` with uncommitted changes; None outside of git.
+
+    An installed package may lie in a repository of somebody else, which does not hold it.
+    """
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-            cwd=PACKAGE,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
+        _git("ls-files", "--error-unmatch", "__init__.py")
+        return _git("describe", "--always", "--dirty", "--abbrev=12")
     except (OSError, subprocess.SubprocessError):
         return None
-    return described.stdout.strip()
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments], cwd=PACKAGE, capture_output=True, text=True, timeout=10, check=True
+    )
+    return done.stdout.strip()

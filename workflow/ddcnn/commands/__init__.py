@@ -1,1 +1,1 @@
-"""The commands of ``python -m ddcnn``, one module each: its arguments, and what it prints."""
+"""The commands of ``ddcnn``, one module each: its arguments, and what it prints."""

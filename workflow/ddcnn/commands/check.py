@@ -2,21 +2,19 @@
 
 import argparse
 from collections import Counter
-from pathlib import Path
 
-from ddcnn.commands.configuration_file import add_file, file_of, read_experiment
+from ddcnn.commands.arguments import add_command, add_configuration, asked_experiment
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
-    parser = commands.add_parser("check", help="check a configuration and list its runs")
-    add_file(parser)
-    parser.set_defaults(function=lambda options: check_configuration(file_of(options)))
+    parser = add_command(commands, "check", run, "check a configuration and list its runs")
+    add_configuration(parser)
 
 
-def check_configuration(path: Path) -> None:
+def run(options: argparse.Namespace) -> None:
     """Print what a configuration asks for; a faulty one is an :class:`InputError`."""
-    experiment = read_experiment(path)
+    experiment = asked_experiment(options)
     for run in experiment.runs:
         shape = experiment.datasets[run.dataset].shape
         tile = "x".join(map(str, run.tiling.tile_shape(shape)))

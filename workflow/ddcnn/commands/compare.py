@@ -6,14 +6,14 @@ from pathlib import Path
 
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import read_json, write_aside
-from ddcnn.commands.configuration_file import read_experiment
+from ddcnn.commands.arguments import add_command, add_written, read_experiment
 
 REPORTS = Path("results/reports")
 EXAMPLES = """\
 examples:
-  python -m ddcnn compare quickstart wide         by name, as under results/reports
-  python -m ddcnn compare config/a.yaml config/b.yaml
-  python -m ddcnn compare here/reports/a there/reports/b --csv ab.csv --latex ab.tex --html ab.html
+  ddcnn compare quickstart wide         by name, as under results/reports
+  ddcnn compare config/a.yaml config/b.yaml
+  ddcnn compare here/reports/a there/reports/b --csv ab.csv --latex ab.tex --html ab.html
 
 Every experiment is compared with the first one, on the same data set, test images, seeds and
 method: where both have the same model and decomposition, and where these differ, in the
@@ -23,20 +23,13 @@ decomposition that each would choose by the validation split. Only finished repo
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
-    parser = commands.add_parser(
-        "compare",
-        help="finished experiments side by side",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = add_command(commands, "compare", run, "finished experiments side by side", EXAMPLES)
     parser.add_argument(
         "experiments", nargs="+", metavar="EXPERIMENT",
         help="its name, its configuration file, or its report's folder",
     )  # fmt: skip
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="all rows, unrounded")
-    parser.add_argument("--latex", type=Path, metavar="FILE", help="tables for a paper (booktabs)")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="a page that needs no network")
-    parser.set_defaults(function=run)
+    add_written(parser, csv="all rows, unrounded", latex="tables for a paper (booktabs)")
+    add_written(parser, html="a page that needs no network")
 
 
 def run(options: argparse.Namespace) -> None:

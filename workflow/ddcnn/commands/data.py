@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 from ddcnn.base.files import read_json
+from ddcnn.commands.arguments import add_command
 from ddcnn.data.registry import REGISTRY, dataset_of
 
 
@@ -13,29 +14,26 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
     data = commands.add_parser("data", help="list the registered data sets, or describe one")
     what = data.add_subparsers(dest="what", required=True, metavar="WHAT")
-    what.add_parser("list", help="one line per data set").set_defaults(
-        function=lambda options: list_datasets()
-    )
-    info = what.add_parser("info", help="everything that is known of a data set")
+    add_command(what, "list", list_datasets, "one line per data set")
+    info = add_command(what, "info", describe_dataset, "everything that is known of a data set")
     info.add_argument("name")
-    info.set_defaults(function=lambda options: describe_dataset(options.name))
 
 
-def list_datasets() -> None:
+def list_datasets(options: argparse.Namespace) -> None:
     """Print one line per registered data set."""
     width = max(map(len, REGISTRY))
     for dataset in REGISTRY.values():
         print(f"{dataset.name:{width}}  {dataset.title}")
 
 
-def describe_dataset(name: str) -> None:
+def describe_dataset(options: argparse.Namespace) -> None:
     """Print what is known of a data set, and its card where it is prepared."""
-    dataset = dataset_of(name)
+    dataset = dataset_of(options.name)
     print(
         yaml.safe_dump(dataset.description(), sort_keys=False, allow_unicode=True, width=100),
         end="",
     )
-    card = Path("results/data") / name / "card.json"
+    card = Path("results/data") / options.name / "card.json"
     if card.is_file():
         print(f"\nprepared, see {card}:")
         print(

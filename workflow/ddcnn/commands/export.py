@@ -4,12 +4,12 @@ import argparse
 from pathlib import Path
 
 from ddcnn.base.errors import InputError
-from ddcnn.commands.predict import add_model
+from ddcnn.commands.arguments import add_command, add_model, add_written
 
 EXAMPLES = """\
 examples, with MODEL for results/runs/.../seed0/ddcnn.safetensors:
-  python -m ddcnn export MODEL --onnx model.onnx
-  python -m ddcnn export MODEL --torch-export model.pt2 --images photos/
+  ddcnn export MODEL --onnx model.onnx
+  ddcnn export MODEL --torch-export model.pt2 --images photos/
 
 Both take float32 N, channels, *pixels of raw values (0 to 255) and give class probabilities. Each
 is run on real images and compared with the model before it is kept.
@@ -18,20 +18,14 @@ is run on real images and compared with the model before it is kept.
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
-    parser = commands.add_parser(
-        "export",
-        help="a trained model as ONNX or torch.export",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    description = "a trained model as ONNX or torch.export"
+    parser = add_command(commands, "export", run, description, EXAMPLES)
     add_model(parser)
-    parser.add_argument("--onnx", type=Path, metavar="FILE", help="write ONNX (ddcnn[export])")
-    parser.add_argument("--torch-export", type=Path, metavar="FILE", help="write torch.export")
+    add_written(parser, onnx="write ONNX (ddcnn[export])", torch_export="write torch.export")
     parser.add_argument(
         "--images", nargs="+", type=Path, default=[], metavar="INPUT",
         help="compare on these (default: the test images in results/data)",
     )  # fmt: skip
-    parser.set_defaults(function=run)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -3,15 +3,15 @@
 import argparse
 
 from ddcnn import nets
+from ddcnn.commands.arguments import add_command
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
-    parser = commands.add_parser("nets", help="list the nets with their sizes")
-    parser.set_defaults(function=lambda options: list_nets())
+    add_command(commands, "nets", run, "list the nets with their sizes")
 
 
-def list_nets() -> None:
+def run(options: argparse.Namespace) -> None:
     """Print a table of the nets, for 10 classes of 32 x 32 colour pixels or 2 of CT scans."""
     from ddcnn.nets.cost import num_parameters
 

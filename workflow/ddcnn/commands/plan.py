@@ -6,17 +6,17 @@ import os
 from pathlib import Path
 
 from ddcnn.base.text import duration, table
-from ddcnn.commands.configuration_file import add_file, file_of, read_experiment
+from ddcnn.commands.arguments import add_command, add_configuration, asked_experiment
 from ddcnn.experiment.job_times import how_known, job_times
 from ddcnn.experiment.jobs import Job, experiment_jobs
 from ddcnn.experiment.makespan import Machine, Task, busy_seconds, critical_path, simulate
 
 EXAMPLES = """\
 examples:
-  python -m ddcnn plan --cores 8                  the default experiment on 1, 2, 4, 8 cores
-  python -m ddcnn plan config/cifar10.yaml --gpus 64 --queue-seconds 30
+  ddcnn plan --cores 8                  the default experiment on 1, 2, 4, 8 cores
+  ddcnn plan config/cifar10.yaml --gpus 64 --queue-seconds 30
                                                   on a cluster that lets every job wait 30 s
-  python -m ddcnn plan mine.yaml --measured ../other/results
+  ddcnn plan mine.yaml --measured ../other/results
 
 The jobs are those of the whole experiment, whether done or not. Their times are those that
 Snakemake measured in results/benchmarks; of jobs that never ran they are estimated.
@@ -26,13 +26,9 @@ START_SECONDS = 0.2  # see docs/scale.md
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
-    parser = commands.add_parser(
-        "plan",
-        help="how long an experiment takes on other machines",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_file(parser)
+    description = "how long an experiment takes on other machines"
+    parser = add_command(commands, "plan", run, description, EXAMPLES)
+    add_configuration(parser)
     parser.add_argument(
         "--cores", type=_count, metavar="N",
         help="cores, one for each job (this machine's; with --gpus: as many as are asked for)",
@@ -52,12 +48,11 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         "--measured", type=Path, default=Path("results"), metavar="FOLDER",
         help="whose benchmarks and metrics hold measured times (results)",
     )  # fmt: skip
-    parser.set_defaults(function=run)
 
 
 def run(options: argparse.Namespace) -> None:
     """Print makespan, speed-up and utilisation for several sizes of the machine."""
-    experiment = read_experiment(file_of(options))
+    experiment = asked_experiment(options)
     jobs = experiment_jobs(experiment)
     times = job_times(jobs, experiment, options.measured)
     tasks = tasks_of(jobs, {name: time.seconds for name, time in times.items()})

@@ -14,14 +14,15 @@ from tqdm import tqdm
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import write_aside
 from ddcnn.base.text import table
+from ddcnn.commands.arguments import add_command, add_model, add_written
 
 EXAMPLES = """\
 examples, with MODEL for results/runs/.../seed0/ddcnn.safetensors:
-  python -m ddcnn predict MODEL picture.png                  a table
-  python -m ddcnn predict MODEL photos/ --adapt crop         all below a folder, resized
-  python -m ddcnn predict MODEL list.csv --csv out.csv       the files of the column "file"
-  python -m ddcnn predict MODEL picture.png --explain why/   what decided: one drawing an image
-  python -m ddcnn predict MODEL scan.nii.gz x_test.npy       volumes; arrays N, *pixels(, channels)
+  ddcnn predict MODEL picture.png                  a table
+  ddcnn predict MODEL photos/ --adapt crop         all below a folder, resized
+  ddcnn predict MODEL list.csv --csv out.csv       the files of the column "file"
+  ddcnn predict MODEL picture.png --explain why/   what decided: one drawing an image
+  ddcnn predict MODEL scan.nii.gz x_test.npy       volumes; arrays N, *pixels(, channels)
 
 Images are prepared as those of the training were. Those of another size, colour or spacing are
 refused, unless the preparation of the data changed them, too, or --adapt says how.
@@ -37,17 +38,13 @@ WriteRow = Callable[[str, np.ndarray], None]
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
-    parser = commands.add_parser(
-        "predict",
-        help="decisions of a trained model on new images",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    description = "decisions of a trained model on new images"
+    parser = add_command(commands, "predict", run, description, EXAMPLES)
     add_model(parser)
     parser.add_argument(
         "inputs", nargs="+", type=Path, metavar="INPUT", help="image, volume, folder, .csv, .npy"
     )
-    parser.add_argument("--csv", type=Path, help="write this table instead of printing one")
+    add_written(parser, csv="write this table instead of printing one")
     parser.add_argument("--explain", type=Path, metavar="DIR", help="draw what decided into DIR")
     parser.add_argument(
         "--adapt", choices=("crop", "pad", "stretch"),
@@ -55,16 +52,6 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     parser.add_argument("--batch-size", type=int, default=64, help="images at a time (64)")
     parser.add_argument("--device", default="auto", help="auto (a GPU if there is one), cpu, cuda")
-    parser.set_defaults(function=run)
-
-
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """The arguments that say which model."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a ddcnn.safetensors")
-    parser.add_argument(
-        "--net-file", type=Path, metavar="FILE",
-        help="the Python file of the model's own net; it is run, so name only one that you trust",
-    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ import sys
 
 from ddcnn.base.errors import InputError
 from ddcnn.base.text import duration, size, table
+from ddcnn.commands.arguments import add_command
 from ddcnn.experiment.room import (
     STAGES,
     Room,
@@ -16,9 +17,9 @@ from ddcnn.experiment.room import (
 
 EXAMPLES = """\
 examples:
-  python -m ddcnn room                            a table of the stages
-  python -m ddcnn room --remove tiles             says what it removes and asks
-  python -m ddcnn room --remove tiles logs --yes  does not ask
+  ddcnn room                            a table of the stages
+  ddcnn room --remove tiles             says what it removes and asks
+  ddcnn room --remove tiles logs --yes  does not ask
 
 Only the named stages are removed. `make clean` removes all but the downloads.
 """
@@ -26,18 +27,13 @@ Only the named stages are removed. `make clean` removes all but the downloads.
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
-    parser = commands.add_parser(
-        "room",
-        help="how much room each stage takes, and its removal",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    description = "how much room each stage takes, and its removal"
+    parser = add_command(commands, "room", run, description, EXAMPLES)
     parser.add_argument(
         "--remove", nargs="+", default=[], choices=list(STAGES), metavar="STAGE",
         help=f"what to remove: {', '.join(STAGES)}",
     )  # fmt: skip
     parser.add_argument("--yes", action="store_true", help="remove without asking")
-    parser.set_defaults(function=run)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -10,17 +10,17 @@ from collections.abc import Iterator
 
 from ddcnn.base.errors import InputError
 from ddcnn.base.text import duration, table
-from ddcnn.commands.configuration_file import add_file, file_of, read_experiment
+from ddcnn.commands.arguments import add_command, add_configuration, asked_experiment
 from ddcnn.experiment.configuration import Experiment
 from ddcnn.experiment.jobs import STAGES
 from ddcnn.experiment.status import JobStatus, Status, experiment_status
 
 EXAMPLES = """\
 examples:
-  python -m ddcnn status                          the default, config/config.yaml
-  python -m ddcnn status config/cifar10.yaml      another experiment
-  python -m ddcnn status --watch                  again and again until all is done
-  python -m ddcnn status --json                   for programs
+  ddcnn status                          the default, config/config.yaml
+  ddcnn status config/cifar10.yaml      another experiment
+  ddcnn status --watch                  again and again until all is done
+  ddcnn status --json                   for programs
 
 Only files are looked at, while Snakemake runs or after it stopped. What a change of settings or
 code makes out of date, a dry run tells: snakemake --dry-run --quiet rules --cores all
@@ -32,26 +32,20 @@ HOME, END_OF_LINE, REST_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
-    parser = commands.add_parser(
-        "status",
-        help="how far an experiment is",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_file(parser)
+    parser = add_command(commands, "status", run, "how far an experiment is", EXAMPLES)
+    add_configuration(parser)
     parser.add_argument("--json", action="store_true", help="everything, for programs")
     parser.add_argument("--watch", action="store_true", help="until all is done; Ctrl-C leaves")
     parser.add_argument(
         "--every", type=float, default=2.0, metavar="SECONDS", help="between two looks (2)"
     )
-    parser.set_defaults(function=run)
 
 
 def run(options: argparse.Namespace) -> None:
     """Print the state of an experiment, once or until it is done."""
     if options.every <= 0:
         raise InputError(f"--every: {options.every} is not a number of seconds above 0")
-    experiment = read_experiment(file_of(options))
+    experiment = asked_experiment(options)
     if options.watch and options.json:
         raise InputError("--watch and --json: take one of the two")
     if options.watch:

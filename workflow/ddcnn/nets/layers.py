@@ -18,9 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ddcnn.nets.kernels.chain import Chain
-from ddcnn.nets.kernels.kernel import Kernel
-from ddcnn.nets.kernels.suitable import suits
+from ddcnn.nets.kernels.door import Chain, Kernel, is_unwatched, suits
 
 LANES = 4  # channels come in multiples of it
 FIRST_CHANNELS = 3  # most channels of an input that count as a first layer's
@@ -125,7 +123,7 @@ class Layers(nn.Sequential, _Chained):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         layers = tuple(_flat(self))
         while layers:
-            y, done = self._first_of(tuple(takewhile(_is_unwatched, layers)), x)
+            y, done = self._first_of(tuple(takewhile(is_unwatched, layers)), x)
             x = y if done else layers[0](x)
             layers = layers[max(done, 1) :]
         return x
@@ -150,7 +148,7 @@ class Layers(nn.Sequential, _Chained):
         layers = tuple(_flat(self))
         # A class made from this one may compute something else.
         is_sequence = type(self).forward is Layers.forward
-        if x.requires_grad or not (is_sequence and all(map(_is_unwatched, (self, *layers)))):
+        if x.requires_grad or not (is_sequence and all(map(is_unwatched, (self, *layers)))):
             return None
         chain = self._chain_of(layers, x)
         if chain is None or chain.covers < len(layers):
@@ -159,20 +157,9 @@ class Layers(nn.Sequential, _Chained):
 
 
 def _flat(layers: nn.Sequential) -> Iterator[nn.Module]:
-    for layer in layers._modules.values():
-        inside = type(layer) in (nn.Sequential, Layers) and _is_unwatched(layer)
+    for layer in layers:
+        inside = type(layer) in (nn.Sequential, Layers) and is_unwatched(layer)
         yield from _flat(layer) if inside else (layer,)
-
-
-def _is_unwatched(layer: nn.Module) -> bool:
-    """Whether nobody waits for the layer to be called, or does something in its place."""
-    return not (
-        layer._forward_hooks
-        or layer._forward_pre_hooks
-        or layer._backward_hooks
-        or layer._backward_pre_hooks
-        or "forward" in layer.__dict__
-    )
 
 
 def _state(layer: nn.Module) -> tuple:

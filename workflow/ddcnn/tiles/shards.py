@@ -65,8 +65,8 @@ def write_view(images: dict[str, Path], plan: str | Path) -> None:
 def read_shard(path: str | Path) -> np.ndarray:
     """A shard's images, uint8 (signals: float32) ``N, *tile_shape, C``, in memory.
 
-    They are compared with their checksum. A shard that was removed to save room (``python -m ddcnn
-    room``) is cut again.
+    They are compared with their checksum. A shard that was removed to save room (``ddcnn room``)
+    is cut again.
 
     Raises:
         DamagedResult: the file is missing, or not what the stage tile wrote.

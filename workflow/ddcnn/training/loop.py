@@ -23,7 +23,7 @@ from ddcnn.base.errors import InputError
 from ddcnn.base.tasks import Classification, Task
 from ddcnn.nets.cost import multiply_adds, num_parameters
 from ddcnn.nets.features import last_features
-from ddcnn.nets.kernels.images import gather_images
+from ddcnn.nets.kernels.door import gather_images
 from ddcnn.training.checkpoint import Checkpoint, random_states, restore_random_states
 from ddcnn.training.device import Device
 from ddcnn.training.interruption import leave, noted, noting_signals

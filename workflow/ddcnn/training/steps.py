@@ -16,8 +16,7 @@ import torch
 from torch import nn
 
 from ddcnn.base.tasks import Classification, Task
-from ddcnn.nets.kernels.library import kernels
-from ddcnn.nets.kernels.suitable import CHANNELS_LAST
+from ddcnn.nets.kernels.door import CHANNELS_LAST, kernels
 from ddcnn.training.checkpoint import random_states, restore_random_states
 from ddcnn.training.device import Device
 from ddcnn.training.optimizers import AdamW, Sgd

@@ -149,7 +149,7 @@ class Dataset:
         )
 
     def description(self) -> dict[str, Any]:
-        """What a person wants to know, for ``python -m ddcnn data info``."""
+        """What a person wants to know, for ``ddcnn data info``."""
         counts = {s: n if isinstance(n, int) else sum(n) for s, n in self.counts.items()}
         return {
             "name": self.name,

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.autograd import Function
 
+from ddcnn.nets.kernels.hooks import only_wants_gradient, unflattened_like
 from ddcnn.nets.kernels.kernel import BUFFERS, COUNT, PARAMETERS, Kernel, Link
 from ddcnn.nets.kernels.library import DONE, kernels
 from ddcnn.nets.kernels.suitable import CHANNELS_LAST
@@ -141,7 +142,7 @@ class Chain:
         if (
             not self.with_gradient
             or len(self.shape_out) > 2
-            or not all(map(_is_unwatched, parameters))
+            or not all(map(only_wants_gradient, parameters))
             or len(set(map(id, parameters))) < len(parameters)  # gradients that add up
             or labels.dtype != torch.int64
             or labels.shape != x.shape[:1]
@@ -201,7 +202,7 @@ class Chain:
 
     def _places_of_gradients(self, parameters: Sequence[nn.Parameter]) -> ctypes.Array:
         if self._gradients is None:
-            self._gradients = _unflattened_like(parameters)
+            self._gradients = unflattened_like(parameters)
             addresses = [None] * len(self.links) * len(PARAMETERS)
             for slot, gradient in zip(self.slots, self._gradients, strict=True):
                 addresses[slot] = gradient.data_ptr()
@@ -239,21 +240,6 @@ class _Memory:
     def __del__(self) -> None:
         if self.block is not None:
             self._free.append(self.block)
-
-
-def _is_unwatched(parameter: torch.Tensor) -> bool:
-    """Whether it wants a gradient, of which nobody is told."""
-    return (
-        parameter.requires_grad
-        and not parameter._backward_hooks
-        and not parameter._post_accumulate_grad_hooks
-    )
-
-
-def _unflattened_like(tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-    """Empty tensors in one piece of memory."""
-    flat = torch.empty(sum(map(torch.Tensor.numel, tensors)), dtype=torch.float32, device="cpu")
-    return torch._C._nn.unflatten_dense_tensors(flat, tensors)
 
 
 def _table(addresses: Sequence[int | None]) -> ctypes.Array:
@@ -308,7 +294,7 @@ def _gradients(
     parameters = [parameter.contiguous() for parameter in saved[2:]]
     count = len(chain.links)
     dx = chain.empty(chain.shape_in, dy) if of_x else None
-    gradients = _unflattened_like(parameters)
+    gradients = unflattened_like(parameters)
     weights, of_weights = [None] * count * len(PARAMETERS), [None] * count * len(PARAMETERS)
     rows = zip(chain.slots, parameters, gradients, needed, strict=True)
     for slot, parameter, gradient, need in rows:

@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import tempfile
 from contextlib import suppress
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from ddcnn.nets.kernels.hooks import MISSING
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +38,7 @@ FLAGS = (
     *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros"),
 )
 SECONDS = 120  # that a compiler may take
-
+WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 # Arguments of the functions in their order: p pointer, i int, l long, d double.
 ARGUMENTS = {
@@ -64,15 +67,17 @@ def library() -> ctypes.CDLL:
     """The library; compiled beside the source or, if that is read-only, in the user's cache.
 
     Raises:
-        OSError: no compiler, another kind of processor, or no place to write.
+        OSError: another release of torch or kind of processor, no compiler, no place to write.
         subprocess.SubprocessError: the compiler fails.
     """
+    if MISSING:
+        raise OSError(f"torch {torch.__version__} has no {', '.join(MISSING)}, which they need")
     kind = torch.backends.cpu.get_cpu_capability()
     if kind not in PROCESSORS or platform.machine() != "x86_64":
         raise OSError(f"they are for processors with {' or '.join(PROCESSORS)}, this is {kind}")
     command = [*FLAGS, *PROCESSORS[kind]]
     name = f"kernels-{_digest(command)}.so"
-    for folder in _folders():
+    for folder in filter(_is_trusted, _folders()):
         # One that cannot be read or is cut off is made again.
         with suppress(OSError, AttributeError):
             return _load(folder / name)
@@ -80,7 +85,7 @@ def library() -> ctypes.CDLL:
     compiler = next((name for name in compilers if name and shutil.which(name)), None)
     if compiler is None:
         raise OSError("there is no C++ compiler (c++, g++, clang++, or what CXX names)")
-    folder = next((folder for folder in _folders() if _is_writable(folder)), None)
+    folder = next(filter(_is_writable, _folders()), None)
     if folder is None:
         raise OSError(f"neither {FOLDER} nor a cache of the user can be written")
     return _load(_compile([compiler, *command], folder / name))
@@ -93,18 +98,28 @@ def reason(error: Exception) -> str:
 
 
 def _folders() -> list[Path]:
-    """Where a library may be: beside the source, and in the user's cache where there is one."""
+    """Where a library may be: beside the source, and in the user's cache if there is one."""
     folders = [FOLDER]
     with suppress(RuntimeError):  # a user without a home
         cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-        folders += [cache / "ddcnn"] if cache.is_absolute() else []
+        folders += [cache / "ddcnn" / "kernels"] if cache.is_absolute() else []
     return folders
+
+
+def _is_trusted(folder: Path) -> bool:
+    """Whether nobody else can put a library there that this process would run."""
+    if folder == FOLDER:  # who can write there can change the source as well
+        return True
+    with suppress(OSError):
+        found = folder.stat()
+        return found.st_uid == os.geteuid() and not found.st_mode & WRITABLE_BY_OTHERS
+    return False
 
 
 def _is_writable(folder: Path) -> bool:
     with suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-    return os.access(folder, os.W_OK)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return _is_trusted(folder) and os.access(folder, os.W_OK)
 
 
 def _load(path: Path) -> ctypes.CDLL:

@@ -1,0 +1,66 @@
+"""What commands have in common: how one is added, and the arguments that several take."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ddcnn.base.errors import InputError
+from ddcnn.experiment.configuration import Experiment, load_experiment
+
+DEFAULT = Path("config/config.yaml")
+
+
+def add_command(
+    commands: argparse._SubParsersAction,
+    name: str,
+    run: Callable[[argparse.Namespace], None],
+    description: str,
+    examples: str | None = None,
+) -> argparse.ArgumentParser:
+    """Add a command that calls ``run``; ``examples`` end its help as they are printed here."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = commands.add_parser(name, help=description, epilog=examples, formatter_class=raw)
+    parser.set_defaults(function=run)
+    return parser
+
+
+def add_configuration(parser: argparse.ArgumentParser) -> None:
+    """Take a configuration file by position, or as Snakemake takes it."""
+    parser.add_argument(
+        "file", nargs="?", default=DEFAULT, type=Path, help=f"configuration file ({DEFAULT})"
+    )
+    parser.add_argument("--configfile", type=Path, help="the same, as Snakemake takes it")
+
+
+def asked_experiment(options: argparse.Namespace) -> Experiment:
+    """The experiment of the file that was named in one of the two ways."""
+    return read_experiment(options.configfile or options.file)
+
+
+def read_experiment(path: Path) -> Experiment:
+    """The experiment that a file asks for; a faulty one is an :class:`InputError`."""
+    try:
+        config: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(config, dict):
+        raise InputError(f"{path} holds no keys; see config/README.md")
+    return load_experiment(config)
+
+
+def add_model(parser: argparse.ArgumentParser, is_run: bool = True) -> None:
+    """Take the file of a trained model; to run it, the file of the user's own net, too."""
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a ddcnn.safetensors")
+    of_net = "the Python file of the model's own net; it is run, so name only one that you trust"
+    if is_run:
+        parser.add_argument("--net-file", type=Path, metavar="FILE", help=of_net)
+
+
+def add_written(parser: argparse.ArgumentParser, **descriptions: str) -> None:
+    """Take files to write: ``csv="all rows"`` is ``--csv FILE``."""
+    for name, description in descriptions.items():
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, type=Path, metavar="FILE", help=description)
