@@ -21,18 +21,10 @@ include: "workflow/rules/bundle.smk"
 include: "workflow/rules/report.smk"
 
 
-localrules:
-    download,
-    evaluate,
-    bundle,
-    report,
-
-
 rule all:
     default_target: True
     input:
-        report_files(),
-        bundles(),
+        files_wanted(),
 
 
 onstart:
@@ -41,7 +33,6 @@ onstart:
 
 onsuccess:
     print(headline())
-    stop_timers()
 
 
 onerror:

@@ -16,7 +16,8 @@ from pathlib import Path
 import yaml
 from common import write_theme
 
-from ddcnn.experiment.configuration import Experiment, Run, load_experiment
+from ddcnn.experiment.configuration import load_experiment
+from ddcnn.experiment.runs import Experiment, Run
 
 CONFIG = Path(__file__).parents[1] / "config"
 

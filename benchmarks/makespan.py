@@ -17,7 +17,7 @@ from pathlib import Path
 from common import write_theme
 
 from ddcnn.commands.arguments import read_experiment
-from ddcnn.commands.plan import START_SECONDS, tasks_of
+from ddcnn.commands.plan import START_SECONDS, scheduled
 from ddcnn.experiment.job_times import measured_seconds
 from ddcnn.experiment.jobs import experiment_jobs
 from ddcnn.experiment.makespan import Machine, critical_path, simulate
@@ -45,14 +45,14 @@ def measure(cores: int) -> dict[str, object]:
         measured = seconds_of_run(folder, cores)
         nothing_to_do = seconds_of_run(folder, cores)
         jobs = experiment_jobs(read_experiment(folder / "config" / "config.yaml"))
-        tasks = tasks_of(jobs, measured_seconds(folder / "results"))
+        planned = scheduled(jobs, measured_seconds(folder / "results"))
     machine = Machine(cores, start_seconds=START_SECONDS)
-    predicted = simulate(tasks, machine).makespan + nothing_to_do
+    predicted = simulate(planned, machine).makespan + nothing_to_do
     return {
         "cores": cores,
-        "jobs": len(tasks),
-        "work (s)": round(sum(task.seconds for task in tasks), 1),
-        "critical path (s)": round(sum(task.seconds for task in critical_path(tasks)), 1),
+        "jobs": len(planned),
+        "work (s)": round(sum(job.seconds for job in planned), 1),
+        "critical path (s)": round(sum(job.seconds for job in critical_path(planned)), 1),
         "nothing to do (s)": round(nothing_to_do, 1),
         "predicted (s)": round(predicted, 1),
         "measured (s)": round(measured, 1),

@@ -16,8 +16,8 @@ from project import PROJECT, make_project, run
 
 from ddcnn.base.files import read_json
 from ddcnn.commands.arguments import read_experiment
-from ddcnn.experiment.configuration import schema
 from ddcnn.experiment.job_times import measured_seconds
+from ddcnn.experiment.schema import schema
 
 KEY = "tiles_per_job"
 DATASET = "fashion-mnist-10k"

@@ -8,7 +8,6 @@ import numpy as np
 from ddcnn.base.files import read_json, write_json, write_npz
 from ddcnn.tiles.geometry import Tiling
 
-SPLITS = ("train", "val", "test")
 COARSE_KEYS = ("solver", "hidden", "dropout", "input", "fit_on")
 
 
@@ -49,7 +48,7 @@ def coarse_seconds(folder: Path, solver: str, out: Path | None = None) -> float:
     """
     from ddcnn.coarse.settings import CoarseSettings
     from ddcnn.coarse.stage import train_coarse
-    from ddcnn.experiment.configuration import complete
+    from ddcnn.experiment.schema import complete
     from ddcnn.training.loop import Settings
 
     chosen = complete({"experiment": "bench", "dataset": "bench", "grid": "2x2"})["coarse"]

@@ -6,7 +6,7 @@ are computed from them, so that ``evaluation.json`` and ``predictions.npz`` agre
 
 import itertools
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,14 @@ import numpy as np
 import pandas as pd
 
 from ddcnn.base.files import write_json, write_npz
+from ddcnn.base.splits import SPLITS
+from ddcnn.data.registry import REGISTRY
 from ddcnn.evaluation import diagnosis, scores
+from ddcnn.experiment.runs import Experiment, Run
+from ddcnn.experiment.schema import complete
+from ddcnn.report.study import RunResult
 from ddcnn.tiles.geometry import VIEW, Decomposition, Tiling
 
-SPLITS = ("train", "val", "test")
 EPOCHS = 8
 GLOBAL_SECONDS = 48.0
 FIRST_START = datetime(2025, 1, 1, 10, tzinfo=UTC)
@@ -46,6 +50,26 @@ class FakeExperiment:
     free_at: dict[str, float] = field(default_factory=dict, compare=False)  # seconds, of the nodes
 
     @property
+    def decompositions(self) -> list[Decomposition]:
+        """Of all runs; the global net's comes first."""
+        found = [
+            Decomposition(Tiling.of(kind, grid, overlap), view)
+            for kind, grid, overlap, view in self.tilings
+        ]
+        whole = [Decomposition(Tiling.whole(len(self.shape)))] if self.global_net else []
+        return [*whole, *found]
+
+    @property
+    def runs(self) -> list[Run]:
+        """All runs, as a configuration would ask for them."""
+        name, _, width = self.model.rpartition("-w")
+        net = name.replace(".", ":"), int(width), None
+        return [
+            Run(self.dataset, *net, decomposition, seed)
+            for decomposition, seed in itertools.product(self.decompositions, self.seeds)
+        ]
+
+    @property
     def task(self) -> str:
         return "regression" if self.targets else "classification"
 
@@ -53,16 +77,7 @@ class FakeExperiment:
         """Write everything the report reads below ``results``; return the folders of the runs."""
         self.free_at.update(dict.fromkeys(NODES, 0.0))
         labels = self._write_data(results)
-        decompositions = [
-            Decomposition(Tiling.of(kind, grid, overlap), view)
-            for kind, grid, overlap, view in self.tilings
-        ]
-        if self.global_net:
-            decompositions.insert(0, Decomposition(Tiling.whole(len(self.shape))))
-        return [
-            self._write_run(results, each, seed, labels)
-            for each, seed in itertools.product(decompositions, self.seeds)
-        ]
+        return [self._write_run(results, run.decomposition, run.seed, labels) for run in self.runs]
 
     # Data ---------------------------------------------------------------------------------------
 
@@ -376,6 +391,21 @@ class FakeExperiment:
             return [(f"accuracy_{split}", _accuracy(p, y)), (f"loss_{split}", _loss(p, y))]
         measures = {"rmse": scores.rmse, "mae": scores.mae, "r2": scores.r2}
         return [(f"{name}_{split}", measure(p, y)) for name, measure in measures.items()]
+
+
+def results_of(fake: FakeExperiment, results: Path) -> list[RunResult]:
+    """Write its results, and read those of its runs."""
+    fake.write(results)
+    return [RunResult.of(run, results) for run in fake.runs]
+
+
+def experiment_of(*fakes: FakeExperiment, name: str = "fake", **settings: Any) -> Experiment:
+    """The experiment that has these results, with these settings among the default ones."""
+    asked = {"experiment": name, "dataset": "fashion-mnist-10k"}
+    entry = REGISTRY["fashion-mnist-10k"]
+    datasets = {fake.dataset: replace(entry, name=fake.dataset, task=fake.task) for fake in fakes}
+    runs = [run for fake in fakes for run in fake.runs]
+    return Experiment(name, complete(asked) | settings, datasets, {}, runs, [])
 
 
 def _moment(seconds: float) -> str:

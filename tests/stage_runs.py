@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ddcnn.base.files import read_npz
+from ddcnn.base.splits import SPLITS
 from ddcnn.bundle.stage import bundle_run
 from ddcnn.coarse.settings import CoarseSettings
 from ddcnn.coarse.stage import train_coarse
@@ -18,7 +19,6 @@ from ddcnn.tiles.geometry import Decomposition, Tiling
 from ddcnn.tiles.shards import write_shards, write_view
 from ddcnn.training.loop import Settings
 
-SPLITS = ("train", "val", "test")
 SETTINGS = Settings(6, 16, "adamw", 0.01, 0.01)
 
 

@@ -10,13 +10,12 @@ import yaml
 from scipy import stats
 
 from ddcnn.__main__ import main
-from ddcnn.experiment.configuration import complete
+from ddcnn.experiment.schema import complete
 from ddcnn.report.compare import compare_experiments
 from ddcnn.report.comparison import NO_DIFFERENCE
 from ddcnn.report.snapshot import write_snapshot
-from ddcnn.report.study import Run
 from ddcnn.report.summary import summary_table
-from fake_results import FakeExperiment
+from fake_results import FakeExperiment, results_of
 from test_report_tables import latex_rows
 
 EXPERIMENTS = {
@@ -34,7 +33,7 @@ EXPERIMENTS["steep"] = EXPERIMENTS["curve"]
 
 def write_finished(results, name: str, experiment: FakeExperiment, settings: dict) -> None:
     """The files of a report that a comparison reads, without its figures."""
-    runs = [Run.read(folder) for folder in experiment.write(results)]
+    runs = results_of(experiment, results)
     out = results / "reports" / name
     out.mkdir(parents=True)
     summary_table([run.evaluation for run in runs]).to_csv(out / "summary.csv", index=False)

@@ -14,13 +14,9 @@ from hypothesis import strategies as st
 from ddcnn.__main__ import main
 from ddcnn.base.errors import InputError
 from ddcnn.base.tasks import METHODS
-from ddcnn.experiment.configuration import (
-    Experiment,
-    complete,
-    documentation,
-    load_experiment,
-    schema,
-)
+from ddcnn.experiment.configuration import load_experiment
+from ddcnn.experiment.runs import Experiment
+from ddcnn.experiment.schema import complete, documentation, schema
 
 PROJECT = Path(__file__).parents[1]
 FASHION = {"experiment": "test", "dataset": "fashion-mnist-10k"}

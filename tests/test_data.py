@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.splits import SPLITS
 from ddcnn.data import REGISTRY, dataset_of
 from ddcnn.data.download import file_sha256
 from ddcnn.data.preparation import download, prepare
 
-SPLITS = ("train", "val", "test")
 SHAPES = [(10, 12), (10, 12, 3), (6, 8, 9), (6, 8, 9, 2)]  # gray, colour, 3D, 3D with channels
 
 

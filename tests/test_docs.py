@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from ddcnn.__main__ import COMMANDS
-from ddcnn.experiment.configuration import schema
+from ddcnn.experiment.schema import schema
 from ddcnn.tiles.geometry import Tiling
 
 ROOT = Path(__file__).parents[1]

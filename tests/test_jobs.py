@@ -1,4 +1,4 @@
-"""The job graph of the package, compared with what Snakemake plans."""
+"""The job graph of the package, compared with what Snakemake plans, and with one made by hand."""
 
 import re
 from pathlib import Path
@@ -8,8 +8,8 @@ import yaml
 
 from ddcnn.experiment.configuration import load_experiment
 from ddcnn.experiment.jobs import Job, experiment_jobs
+from ddcnn.experiment.local_rules import AWAITED, WHOLE, local_rules
 from ddcnn.tiles.geometry import Tiling
-from ddcnn.tiles.packs import AWAITED, WHOLE, local_rules
 from workflow_runs import make_project, planned_jobs, snakemake
 
 CONFIG = {
@@ -83,6 +83,50 @@ def test_jobs_and_their_needs_are_those_that_snakemake_plans(tmp_path, changes):
     assert {n: closure(ours, n) for n in ours} == {n: closure(planned, n) for n in planned}
 
 
+def test_needs_of_a_run_with_everything_are_those_written_by_hand():
+    """Two tiles in one job and the coarse view; features, two folds, an ensemble of three."""
+    config = {
+        "experiment": "graph", "dataset": "fashion-mnist-10k", "grid": "1x2",
+        "width": 8, "local_width": 4,
+        "coarse_view": True, "methods": ALL, "tiles_per_job": 2,
+        "coarse": {"input": "features", "fit_on": "out-of-fold", "folds": 2},
+    }  # fmt: skip
+    needs = {job.name: set(job.needs) for job in experiment_jobs(load_experiment(config))}
+    data, tiles = "fashion-mnist-10k", "fashion-mnist-10k/blocks-1x2-overlap0"
+    prepare, tile, view = f"prepare/{data}", f"tile/{tiles}", f"coarse_view/{tiles}"
+    local = f"{data}/vgg-w8-local4/blocks-1x2-overlap0/seed0"
+    run = f"{data}/vgg-w8-local4/blocks-1x2-overlap0-view/seed0"
+    whole = f"{data}/vgg-w8/whole/seed0/0-0"
+    members = [f"{data}/vgg-w4/whole/seed{seed}/0-0" for seed in (0, 1000000, 2000000)]
+    pack, alone = f"train_local/{local}/0-0..0-1", f"train_local/{local}/view"
+    own = [f"{local}/{name}" for name in ("0-0", "0-1", "view")]
+    folds = {f"train_fold/{net}/fold{k}" for net in own for k in (0, 1)}
+    member_folds = {f"train_fold/{net}/fold{k}" for net in members for k in (0, 1)}
+    trained, ensemble = {pack, alone}, {f"train_local/{net}" for net in members}
+    coarse = f"train_coarse/{run}/coarse"
+    joint = {f"train_coherent/{run}/{start}" for start in ("coherent", "transfer")}
+    assert needs[prepare] == {f"download/{data}"}
+    assert needs[tile] == {prepare}
+    assert needs[view] == {prepare, tile}
+    assert needs[pack] == {prepare, tile}
+    assert needs[alone] == {prepare, view}
+    assert needs[f"local_features/{local}/0-1"] == {prepare, tile, pack}
+    assert needs[f"train_fold/{local}/view/fold1"] == {prepare, view}
+    features = {f"local_features/{net}" for net in own}
+    assert needs[coarse] == trained | features | folds | {prepare}
+    member_features = {f"local_features/{net}" for net in members}
+    of_ensemble = ensemble | member_features | member_folds | {prepare}
+    assert needs[f"train_coarse/{run}/ensemble"] == of_ensemble
+    assert needs[f"train_coherent/{run}/coherent"] == {prepare}
+    assert needs[f"train_coherent/{run}/transfer"] == {prepare, *trained, coarse}
+    compared = {f"train_local/{whole}", *ensemble, coarse, f"train_coarse/{run}/ensemble"}
+    assert needs[f"evaluate/{run}"] == {prepare, tile} | trained | folds | joint | compared
+    bundled = {prepare, tile, coarse, f"evaluate/{run}"} | trained | features
+    assert needs[f"bundle/{run}"] == bundled
+    global_run = f"evaluate/{data}/vgg-w8/whole/seed0"
+    assert {f"evaluate/{run}", global_run} <= needs["report/graph"]
+
+
 def test_every_job_comes_after_those_it_needs():
     seen = set()
     for job in experiment_jobs(load_experiment(CONFIG)):
@@ -102,7 +146,7 @@ def test_trainings_of_a_tiling_are_of_one_kind_and_the_global_net_is_of_another(
 
 def test_the_longest_trainings_come_first_and_after_what_all_wait_for():
     tilings = [Tiling.of("blocks", grid, 0) for grid in ("1x1", "2x2")]
-    rules = local_rules(tilings, 3, ".*").values()
+    rules = local_rules(tilings, 3).values()
     priority = {(rule.tiling, len(rule.pack.tiles)): rule.priority for rule in rules}
     whole = priority[WHOLE, 1]
     of_three, of_one = (priority["blocks-2x2-overlap0", number] for number in (3, 1))

@@ -15,7 +15,7 @@ from torchvision.models import VisionTransformer
 from ddcnn import nets
 from ddcnn.__main__ import main
 from ddcnn.base.errors import InputError
-from ddcnn.experiment.configuration import schema
+from ddcnn.experiment.schema import schema
 from ddcnn.nets.cost import multiply_adds, num_parameters
 from ddcnn.nets.features import last_features
 from ddcnn.nets.resnet import ResNet

@@ -112,7 +112,7 @@ def test_packs_of_tiles_are_estimated_by_the_work_of_their_nets(project):
 
 def test_a_measured_pack_is_scaled_with_its_epochs(project):
     packed = jobs_of(tiles_per_job=4)
-    (pack,) = (job for job in packed.values() if len(job.places) > 1)
+    (pack,) = (job for job in packed.values() if len(job.tiles) > 1)
     path = project / pack.benchmark
     path.write_text("s\th:m:s\n65.0\t0:01:05\n")  # four times 15 s, and 5 s once
     found = times(project, tiles_per_job=4, local={"epochs": 80})

@@ -8,10 +8,11 @@ import pytest
 
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import read_json, write_json
+from ddcnn.base.splits import SPLITS
 from ddcnn.data import samples as samples_module
 from ddcnn.data.card import PixelStatistics, duplicates_across
 from ddcnn.data.options import ReadOptions
-from ddcnn.data.preparation import SPLITS, choose_splits, prepare
+from ddcnn.data.preparation import choose_splits, prepare
 from ddcnn.data.samples import ArraySamples, FileSamples
 
 

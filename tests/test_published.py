@@ -21,13 +21,13 @@ from PIL import Image
 
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import read_json
+from ddcnn.base.splits import SPLITS
 from ddcnn.data import REGISTRY, dataset_of
 from ddcnn.data.download import transfer
 from ddcnn.data.preparation import download, prepare
 from ddcnn.data.registry import Dataset, entries
 from http_server import Fault, Server, serve
 
-SPLITS = ("train", "val", "test")
 FLOWERS = {"daisy": 633, "dandelion": 898, "roses": 641, "sunflowers": 699, "tulips": 799}
 # Images per person of the published archive; all others have 64.
 YALE_FEWER = {11: 60, 12: 59, 13: 60, 15: 63, 16: 62, 17: 63, 18: 63}

@@ -3,6 +3,7 @@
 import itertools
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,10 +16,10 @@ from ddcnn.report import figures, write_report
 from ddcnn.report.comparison import NO_DIFFERENCE, compare, comparison_table
 from ddcnn.report.figures import style
 from ddcnn.report.figures.boxes import average_over_tiles, count_tiles, layers
-from ddcnn.report.study import Run, Study, studies_of
+from ddcnn.report.study import Study, studies_of
 from ddcnn.report.summary import headline, mean_over_seeds, summary_table
 from ddcnn.report.words import findings, in_points, seconds
-from fake_results import FakeExperiment
+from fake_results import FakeExperiment, experiment_of, results_of
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -75,7 +76,8 @@ EXPERIMENTS = {
 def report(experiment: FakeExperiment, root, name="fake"):
     results = root / "results"
     out = results / "reports" / name
-    write_report(name, experiment.write(results), results, SETTINGS, out)
+    experiment.write(results)
+    write_report(replace(experiment_of(experiment, **SETTINGS), name=name), results, out)
     return out
 
 
@@ -91,8 +93,7 @@ def quickstart(tmp_path_factory):
 
 
 def study_of(experiment: FakeExperiment, root) -> Study:
-    runs = [Run.read(folder) for folder in experiment.write(root)]
-    (study,) = studies_of(runs, root)
+    (study,) = studies_of(results_of(experiment, root), experiment_of(experiment), root)
     return study
 
 
@@ -149,8 +150,10 @@ def test_same_results_give_the_same_bytes(quickstart, tmp_path):
 
 def test_two_studies_share_a_page(tmp_path, only_svg):
     results = tmp_path / "results"
-    runs = FakeExperiment().write(results) + FakeExperiment(dataset="others").write(results)
-    write_report("both", runs, results, SETTINGS, tmp_path / "out")
+    both = FakeExperiment(), FakeExperiment(dataset="others")
+    for experiment in both:
+        experiment.write(results)
+    write_report(experiment_of(*both), results, tmp_path / "out")
     page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
     assert_sound(page, num_figures=2 * len(ALL_FIGURES))
     assert (tmp_path / "out/figures/others-vgg-w16-tiles.svg").is_file()
@@ -184,7 +187,7 @@ def test_summary_has_the_columns_and_a_row_per_run_and_method(quickstart):
 
 
 def test_summary_holds_what_the_runs_say(tmp_path):
-    runs = [Run.read(folder) for folder in EXPERIMENTS["volumes"].write(tmp_path)]
+    runs = results_of(EXPERIMENTS["volumes"], tmp_path)
     table = summary_table(run.evaluation for run in runs)
     assert list(table["overlap"].unique()) == ["0", "4x4x2", "4"]
     for run in runs:
@@ -199,8 +202,8 @@ def test_summary_holds_what_the_runs_say(tmp_path):
 
 
 def test_means_over_seeds(tmp_path):
-    runs = EXPERIMENTS["three seeds, colour"].write(tmp_path)
-    table = summary_table(Run.read(folder).evaluation for folder in runs)
+    runs = results_of(EXPERIMENTS["three seeds, colour"], tmp_path)
+    table = summary_table(run.evaluation for run in runs)
     means = mean_over_seeds(table)
     assert set(means["seeds"]) == {3}
     chosen = table[(table["decomposition"] == "whole")]["accuracy_test"]
@@ -294,9 +297,10 @@ def test_one_seed_is_qualified_and_several_are_not(tmp_path):
 
 
 def test_seeds_are_paired_and_missing_ones_left_out(tmp_path):
-    runs = FakeExperiment(seeds=(0, 1, 2)).write(tmp_path)
-    kept = [Run.read(folder) for folder in runs if folder.parts[-2:] != ("whole", "seed1")]
-    (study,) = studies_of(kept, tmp_path)
+    fake = FakeExperiment(seeds=(0, 1, 2))
+    runs = results_of(fake, tmp_path)
+    kept = [run for run in runs if run.folder.parts[-2:] != ("whole", "seed1")]
+    (study,) = studies_of(kept, experiment_of(fake), tmp_path)
     best = study.decomposed[study.best]
     assert compare(best, "cnn-dnn", study.whole, "global").num_seeds == 2
     assert compare(best, "cnn-dnn", [], "global").num_seeds == 0
@@ -351,11 +355,11 @@ def test_picture_shows_the_tiles_as_they_are_cut():
 
 def test_no_run_and_broken_results_are_named(tmp_path):
     with pytest.raises(InputError, match="no run"):
-        write_report("empty", [], tmp_path, {}, tmp_path / "out")
+        write_report(experiment_of(), tmp_path, tmp_path / "out")
     runs = FakeExperiment().write(tmp_path)
     (runs[1] / "predictions.npz").write_bytes(b"not an archive")
     with pytest.raises(InputError, match=r"predictions\.npz"):
-        write_report("broken", runs, tmp_path, {}, tmp_path / "out")
+        write_report(experiment_of(FakeExperiment()), tmp_path, tmp_path / "out")
     assert not (tmp_path / "out/report.html").exists()
 
 
@@ -364,8 +368,9 @@ def test_no_run_and_broken_results_are_named(tmp_path):
 
 def test_a_comparison_holds_paired_differences_over_the_seeds(tmp_path):
     fake = FakeExperiment(seeds=(0, 1, 2))
-    runs = [Run.read(folder) for folder in fake.write(tmp_path)]
-    table = comparison_table(studies_of(runs, tmp_path)).set_index(["decomposition", "method"])
+    runs = results_of(fake, tmp_path)
+    studies = studies_of(runs, experiment_of(fake), tmp_path)
+    table = comparison_table(studies).set_index(["decomposition", "method"])
     slug = next(slug for slug, _ in table.index if slug != "whole")
     row = table.loc[slug, "cnn-dnn"]
     by_seed = {
@@ -387,8 +392,9 @@ def test_a_comparison_holds_paired_differences_over_the_seeds(tmp_path):
 
 
 def test_nothing_is_compared_with_itself(tmp_path):
-    runs = [Run.read(folder) for folder in FakeExperiment().write(tmp_path)]
-    table = comparison_table(studies_of(runs, tmp_path)).set_index(["decomposition", "method"])
+    fake = FakeExperiment()
+    studies = studies_of(results_of(fake, tmp_path), experiment_of(fake), tmp_path)
+    table = comparison_table(studies).set_index(["decomposition", "method"])
     assert pd.isna(table.loc[("whole", "global"), "difference_to_global"])
     means = table[table.index.get_level_values("method") == "mean"]
     assert means["difference_to_mean"].isna().all()

@@ -7,7 +7,7 @@ import pytest
 
 from ddcnn.report import write_report
 from ddcnn.report.figures import style
-from fake_results import FakeExperiment
+from fake_results import FakeExperiment, experiment_of
 
 playwright = pytest.importorskip("playwright.sync_api")
 
@@ -65,8 +65,9 @@ def page_files(tmp_path_factory):
         patch.setattr(style, "FORMATS", {"svg": style.FORMATS["svg"]})  # that the pages hold
         for name, experiment in EXPERIMENTS.items():
             results = tmp_path_factory.mktemp(name) / "results"
-            runs = experiment.write(results)
-            write_report(name, runs, results, SETTINGS, results / "reports")
+            experiment.write(results)
+            asked = experiment_of(experiment, name=name, **SETTINGS)
+            write_report(asked, results, results / "reports")
             files[name] = results / "reports/report.html"
     return files
 

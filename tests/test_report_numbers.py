@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from ddcnn import nets
+from ddcnn.base.files import write_json
 from ddcnn.evaluation.intervals import score_interval, wilson
 from ddcnn.report import figures
 from ddcnn.report.calibration import calibration_error, reliability_curve
@@ -16,11 +18,11 @@ from ddcnn.report.cost import sketch_cost
 from ddcnn.report.decisions import sketch_agreement, sketch_reliability
 from ddcnn.report.mistakes import sketch_mistakes, worst_mistakes
 from ddcnn.report.opening import three_sentences
-from ddcnn.report.study import Run, Study, studies_of
+from ddcnn.report.study import Study, studies_of
 from ddcnn.report.table import method_rows, run_rows
 from ddcnn.report.timeline import bars_of, pauses_of, sketch_timeline
 from ddcnn.report.trainings import critical_path, trainings_of
-from fake_results import FakeExperiment
+from fake_results import FakeExperiment, experiment_of, results_of
 
 SEEDS = FakeExperiment(seeds=(0, 1, 2))
 REGRESSION = FakeExperiment(
@@ -29,8 +31,7 @@ REGRESSION = FakeExperiment(
 
 
 def study_of(experiment: FakeExperiment, root) -> Study:
-    runs = [Run.read(folder) for folder in experiment.write(root)]
-    (study,) = studies_of(runs, root)
+    (study,) = studies_of(results_of(experiment, root), experiment_of(experiment), root)
     return study
 
 
@@ -185,6 +186,13 @@ def test_bars_of_a_lane_do_not_overlap_and_pauses_are_cut_out(tmp_path):
     assert "1 pause" in sketch_timeline(study).caption
 
 
+def write_benchmarks(results, measured: dict[str, float]) -> None:
+    for name, seconds in measured.items():
+        file = results / "benchmarks" / f"{name}.tsv"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"s\th:m:s\n{seconds}\t0:00\n")
+
+
 def test_the_critical_path_is_the_longest_chain_of_measured_jobs(tmp_path):
     experiment = FakeExperiment(tilings=(("blocks", "2x2", 4, True),))
     study = study_of(experiment, tmp_path)
@@ -195,10 +203,7 @@ def test_the_critical_path_is_the_longest_chain_of_measured_jobs(tmp_path):
     measured |= {f"train_local/{tiled.format(t)}": s for t, s in (("0-0", 70), ("view", 60))}
     measured |= {f"train_local/{tiled.format(t)}": 50 for t in ("0-1", "1-0", "1-1")}
     measured |= {f"train_local/{net.format('whole', '0-0')}": 74, f"train_coarse/{run}/coarse": 5}
-    for name, seconds in measured.items():
-        file = tmp_path / "benchmarks" / f"{name}.tsv"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"s\th:m:s\n{seconds}\t0:00\n")
+    write_benchmarks(tmp_path, measured)
     path = critical_path(study)
     # 3 + 2 + 70 + 5 through tile 0-0; 3 + 2 + 9 + 60 + 5 through the view; 3 + 1 + 74 globally.
     assert path.seconds == 80
@@ -213,6 +218,76 @@ def test_the_critical_path_is_the_longest_chain_of_measured_jobs(tmp_path):
     assert [step.rule for step in path.steps] == rules
     assert path.steps[0].seconds is None
     assert "download" in sketch_timeline(study).caption
+
+
+@pytest.mark.parametrize(
+    ("name", "coarse"),
+    [
+        ("local_features/{}/0-1", {"input": "features", "fit_on": "train"}),
+        ("train_fold/{}/0-1/fold1", {"fit_on": "out-of-fold", "folds": 2, "input": "logits"}),
+    ],
+)
+def test_the_critical_path_holds_what_a_coarse_net_needs_beside_local_nets(tmp_path, name, coarse):
+    fake = FakeExperiment(tilings=(("blocks", "2x2", 4, False),))
+    job = name.format("blobs/vgg-w16/blocks-2x2-overlap4/seed0")
+    write_benchmarks(tmp_path, {job: 5000})
+    experiment = experiment_of(fake, coarse=coarse)
+    (study,) = studies_of(results_of(fake, tmp_path), experiment, tmp_path)
+    path = critical_path(study)
+    rules = [step.rule for step in path.steps]
+    rule = job.partition("/")[0]
+    assert rules[-3:] == [rule, "train_coarse", "evaluate"]
+    assert next(step.seconds for step in path.steps if step.rule == rule) == 5000
+
+
+def test_the_critical_path_goes_through_the_ensemble(tmp_path):
+    fake = FakeExperiment(tilings=(("blocks", "2x2", 4, False),))
+    run = "blobs/vgg-w16/blocks-2x2-overlap4/seed0"
+    member = "train_local/blobs/vgg-w8/whole/seed2000000/0-0"
+    write_benchmarks(tmp_path, {member: 5000, f"train_coarse/{run}/ensemble": 7})
+    experiment = experiment_of(fake, methods=["ensemble"])
+    (study,) = studies_of(results_of(fake, tmp_path), experiment, tmp_path)
+    path = critical_path(study)
+    assert [step.rule for step in path.steps][-3:] == ["train_local", "train_coarse", "evaluate"]
+    assert path.seconds == 5007
+
+
+def test_trainings_of_controls_and_folds_are_named(tmp_path):
+    """A run's own seed may be larger than the step between the seeds of an ensemble."""
+    fake = FakeExperiment(tilings=(("blocks", "1x2", 0, False),), seeds=(3, 5_000_000))
+    results = results_of(fake, tmp_path)
+    local = tmp_path / "local/blobs"
+    metrics = json.loads((local / "vgg-w16/whole/seed3/0-0/metrics.json").read_text())
+    small = nets.local_width(16, 2)
+    for name in (f"vgg-w{small}/whole/seed6000000/0-0", f"vgg-w{small}/whole/seed3/0-0",
+                 "vgg-w16/blocks-1x2-overlap0/seed3/0-1/fold1"):  # fmt: skip
+        (local / name).mkdir(parents=True)
+        write_json(local / name / "metrics.json", metrics)
+    coarse = {"input": "logits", "fit_on": "out-of-fold", "folds": 2}
+    experiment = experiment_of(fake, methods=["ensemble"], coarse=coarse)
+    (study,) = studies_of(results, experiment, tmp_path)
+    found = {(each.kind, each.label, each.seed) for each in trainings_of(study)}
+    kinds = {"global net": ["global"], "local net": ["0-0", "0-1"], "coarse net": ["coarse"]}
+    expected = {(k, label, s) for k in kinds for label in kinds[k] for s in (3, 5_000_000)}
+    expected |= {("other training", "member 1", 5_000_000), ("other training", "small", 3)}
+    assert found == expected | {("other training", "0-1 fold1", 3)}
+
+
+def test_nets_that_a_pack_trained_count_with_the_whole_of_its_job(tmp_path):
+    """Whether the tiles are in packs now or no more."""
+    fake = FakeExperiment(tilings=(("blocks", "2x2", 4, False),), global_net=False)
+    results = results_of(fake, tmp_path)
+    seed = "blobs/vgg-w16/blocks-2x2-overlap4/seed0"
+    for tile in ("0-0", "0-1"):
+        file = tmp_path / "local" / seed / tile / "metrics.json"
+        write_json(file, json.loads(file.read_text()) | {"job": "0-0..0-1"})
+    write_benchmarks(tmp_path, {f"train_local/{seed}/0-0..0-1": 5000})
+    for tiles_per_job in (1, 2):
+        experiment = experiment_of(fake, tiles_per_job=tiles_per_job)
+        (study,) = studies_of(results, experiment, tmp_path)
+        (step,) = [s for s in critical_path(study).steps if s.rule == "train_local"]
+        assert step.seconds == 5000
+        assert len(step.folders) == tiles_per_job
 
 
 # Mistakes and sentences

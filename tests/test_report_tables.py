@@ -7,7 +7,7 @@ import pytest
 
 from ddcnn.report import write_report
 from ddcnn.report.tables import latex
-from fake_results import FakeExperiment
+from fake_results import FakeExperiment, experiment_of
 
 NUMBER = re.compile(r"-?\d+\.\d+")
 
@@ -20,8 +20,9 @@ def out(tmp_path_factory):
     numbers = FakeExperiment(
         shape=(48,), dataset="fat", targets=("fat",), tilings=(("blocks", "4", 8, True),)
     )
-    runs = classes.write(results) + numbers.write(results)
-    write_report("tables", runs, results, {"experiment": "tables"}, results / "out")
+    for experiment in (classes, numbers):
+        experiment.write(results)
+    write_report(experiment_of(classes, numbers, name="tables"), results, results / "out")
     return results / "out"
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.splits import SPLITS
 from ddcnn.data.preparation import download, prepare
 from ddcnn.data.registry import dataset_of, entries
 from ddcnn.data.series import read_series
@@ -15,7 +16,6 @@ from ddcnn.experiment.configuration import load_experiment
 from own_data import class_folders, decoded, pixels, read, table
 
 LABELS = np.arange(40) % 3
-SPLITS = ("train", "val", "test")
 
 
 def signals(*shape: int, seed: int = 0) -> np.ndarray:

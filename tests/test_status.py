@@ -125,7 +125,7 @@ def test_the_time_left_of_a_pack_counts_the_tiles_that_are_still_to_come(tmp_pat
     jobs = {
         job.name: job for job in experiment_jobs(load_experiment(CONFIG | {"tiles_per_job": 4}))
     }
-    (pack,) = (job for job in jobs.values() if len(job.places) == 4)
+    (pack,) = (job for job in jobs.values() if len(job.tiles) == 4)
     first = [epoch_line(epoch, 0.5) for epoch in range(1, 9)]
     lines = ["training blocks, tile 0-0, on a CPU", *first, "training blocks, tile 0-1, on a CPU"]
     path = write_log(tmp_path, pack, *lines, every=10)

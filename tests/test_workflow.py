@@ -174,7 +174,8 @@ def test_a_job_that_trains_a_pack_of_tiles_makes_the_same_files(project, tmp_pat
     config = write_config(packed / "tiny.yaml", dataset=dataset(data), tiles_per_job=3)
     rule, last = "train_local_blocks_2x2_overlap4_0", "train_local_blocks_2x2_overlap4_1"
     # What is asked for train_local holds for packs.
-    snakemake(packed, config, "--until", rule, last, "--set-resources", "train_local:gpu=0")
+    asked = ("train_local:gpu=0", "train_local:mem_mb=500 * attempt")
+    snakemake(packed, config, "--until", rule, last, "--set-resources", *asked)
     tiling = f"{LOCAL}/blocks-2x2-overlap4/seed0"
     log = packed / "logs/train_local/fashion/vgg-w8/blocks-2x2-overlap4/seed0/0-0..1-0.log"
     assert "no GPU is granted" in log.read_text()

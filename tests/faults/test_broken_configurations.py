@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from ddcnn.__main__ import main
-from ddcnn.experiment.configuration import load_experiment, schema
+from ddcnn.experiment.configuration import load_experiment
+from ddcnn.experiment.schema import schema
 from workflow_runs import PROJECT, command, make_project
 
 BASES = [

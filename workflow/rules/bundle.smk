@@ -3,23 +3,19 @@
 
 rule bundle:
     input:
-        bundled_files,
-        plan=plan_input,
-        card="results/data/{dataset}/card.json",
-        evaluation="results/runs/{dataset}/{model}/{decomposition}/seed{seed}/evaluation.json",
-        predictions="results/runs/{dataset}/{model}/{decomposition}/seed{seed}/predictions.npz",
+        needs("bundle"),
     output:
-        model="results/runs/{dataset}/{model}/{decomposition}/seed{seed}/ddcnn.safetensors",
-        card="results/runs/{dataset}/{model}/{decomposition}/seed{seed}/ddcnn.md",
+        **OUTPUTS["bundle"],
     log:
-        "logs/bundle/{dataset}/{model}/{decomposition}/seed{seed}.log",
+        LOGS["bundle"],
     benchmark:
-        "results/benchmarks/bundle/{dataset}/{model}/{decomposition}/seed{seed}.tsv"
+        BENCHMARKS["bundle"]
+    localrule: True
     conda:
         CONDA_ENVIRONMENT
     params:
-        folders=bundled_folders,
-        reading=reading_parameters,
+        folders=of_job(parameters.bundled_folders),
+        reading=of_job(parameters.reading),
         trained_by=local_code_of_run,
         code=code_digest("bundle.stage"),
     message:

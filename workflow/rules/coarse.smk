@@ -3,30 +3,23 @@
 
 rule train_coarse:
     input:
-        held_out_inputs,
-        combined_features,
-        probabilities=combined_inputs,
-        labels=expand("results/data/{{dataset}}/y_{split}.npy", split=["train", "val"]),
-        card="results/data/{dataset}/card.json",
+        needs("train_coarse"),
     output:
-        model="results/runs/{dataset}/{model}/{decomposition}/seed{seed}/{combination}/model.safetensors",
-        history="results/runs/{dataset}/{model}/{decomposition}/seed{seed}/{combination}/history.csv",
-        metrics="results/runs/{dataset}/{model}/{decomposition}/seed{seed}/{combination}/metrics.json",
-        probabilities="results/runs/{dataset}/{model}/{decomposition}/seed{seed}/{combination}/probabilities.npz",
+        **OUTPUTS["train_coarse"],
     log:
-        "logs/train_coarse/{dataset}/{model}/{decomposition}/seed{seed}/{combination}.log",
+        LOGS["train_coarse"],
     benchmark:
-        "results/benchmarks/train_coarse/{dataset}/{model}/{decomposition}/seed{seed}/{combination}.tsv"
+        BENCHMARKS["train_coarse"]
     conda:
         CONDA_ENVIRONMENT
     threads: 1
     resources:
         gpu=1,
     params:
-        names=combined_names,
-        coarse=coarse_net(),
+        names=of_job(parameters.combined_names),
+        coarse=parameters.coarse_net(EXPERIMENT),
         num_folds=EXPERIMENT.num_folds,
-        settings=coarse_settings(),
+        settings=parameters.coarse_settings(EXPERIMENT),
         code=code_digest("coarse.stage"),
     message:
         "Training the coarse net of {wildcards.dataset}, {wildcards.decomposition}, seed {wildcards.seed} ({wildcards.combination})"
@@ -36,29 +29,23 @@ rule train_coarse:
 
 rule train_coherent:
     input:
-        images=expand("results/data/{{dataset}}/x_{split}.npy", split=SPLITS),
-        labels=expand("results/data/{{dataset}}/y_{split}.npy", split=["train", "val"]),
-        card="results/data/{dataset}/card.json",
-        trained=trained_inputs,
+        needs("train_coherent"),
     output:
-        model="results/runs/{dataset}/{model}/{decomposition}/seed{seed}/{start}/model.safetensors",
-        history="results/runs/{dataset}/{model}/{decomposition}/seed{seed}/{start}/history.csv",
-        metrics="results/runs/{dataset}/{model}/{decomposition}/seed{seed}/{start}/metrics.json",
-        probabilities="results/runs/{dataset}/{model}/{decomposition}/seed{seed}/{start}/probabilities.npz",
+        **OUTPUTS["train_coherent"],
     log:
-        "logs/train_coherent/{dataset}/{model}/{decomposition}/seed{seed}/{start}.log",
+        LOGS["train_coherent"],
     benchmark:
-        "results/benchmarks/train_coherent/{dataset}/{model}/{decomposition}/seed{seed}/{start}.tsv"
+        BENCHMARKS["train_coherent"]
     conda:
         CONDA_ENVIRONMENT
     threads: 1
     resources:
         gpu=1,
     params:
-        subdomains=subdomains_parameters,
-        tiling=run_tiling,
-        coarse=joint_coarse_net(),
-        settings=joint_settings,
+        subdomains=of_job(parameters.subdomains),
+        tiling=of_job(parameters.tiling_of_run),
+        coarse=parameters.joint_coarse_net(EXPERIMENT),
+        settings=of_job(parameters.joint_settings),
         code=joint_code,
     message:
         "Training all nets of {wildcards.dataset}, {wildcards.decomposition}, seed {wildcards.seed} as one ({wildcards.start})"
@@ -68,24 +55,21 @@ rule train_coherent:
 
 rule evaluate:
     input:
-        trained_files,
-        plan=plan_input,
-        labels=expand("results/data/{{dataset}}/y_{split}.npy", split=SPLITS),
-        card="results/data/{dataset}/card.json",
+        needs("evaluate"),
     output:
-        evaluation="results/runs/{dataset}/{model}/{decomposition}/seed{seed}/evaluation.json",
-        predictions="results/runs/{dataset}/{model}/{decomposition}/seed{seed}/predictions.npz",
+        **OUTPUTS["evaluate"],
     log:
-        "logs/evaluate/{dataset}/{model}/{decomposition}/seed{seed}.log",
+        LOGS["evaluate"],
     benchmark:
-        "results/benchmarks/evaluate/{dataset}/{model}/{decomposition}/seed{seed}.tsv"
+        BENCHMARKS["evaluate"]
+    localrule: True
     conda:
         CONDA_ENVIRONMENT
     params:
-        run=run_parameters,
-        methods=methods_parameters,
+        run=of_job(parameters.evaluated_run),
+        methods=of_job(parameters.methods),
         fit_on=EXPERIMENT.settings["coarse"]["fit_on"],
-        trained=trained_folders,
+        trained=of_job(parameters.trained_folders),
         code=code_digest("evaluation.stage"),
     message:
         "Comparing the methods on {wildcards.dataset}, {wildcards.decomposition}, seed {wildcards.seed}"

@@ -3,16 +3,17 @@
 
 rule download:
     output:
-        manifest="results/data/{dataset}/raw/manifest.json",
+        **OUTPUTS["download"],
     log:
-        "logs/download/{dataset}.log",
+        LOGS["download"],
     benchmark:
-        "results/benchmarks/download/{dataset}.tsv"
+        BENCHMARKS["download"]
+    localrule: True
     conda:
         CONDA_ENVIRONMENT
     params:
-        dataset=dataset_entry,
-        state=own_state,
+        dataset=of_job(parameters.dataset_entry),
+        state=of_job(parameters.own_state),
         code=code_digest("data.preparation"),
     message:
         "Getting the files of {wildcards.dataset} and verifying their checksums"
@@ -22,19 +23,17 @@ rule download:
 
 rule prepare:
     input:
-        manifest="results/data/{dataset}/raw/manifest.json",
+        needs("prepare"),
     output:
-        images=expand("results/data/{{dataset}}/x_{split}.npy", split=SPLITS),
-        labels=expand("results/data/{{dataset}}/y_{split}.npy", split=SPLITS),
-        card="results/data/{dataset}/card.json",
+        **OUTPUTS["prepare"],
     log:
-        "logs/prepare/{dataset}.log",
+        LOGS["prepare"],
     benchmark:
-        "results/benchmarks/prepare/{dataset}.tsv"
+        BENCHMARKS["prepare"]
     conda:
         CONDA_ENVIRONMENT
     params:
-        dataset=dataset_entry,
+        dataset=of_job(parameters.dataset_entry),
         code=code_digest("data.preparation"),
     message:
         "Preparing {wildcards.dataset}: images, labels and data card"

@@ -8,55 +8,48 @@ for NAME, LOCAL in LOCAL_RULES.items():
         name:
             NAME
         input:
-            shard_inputs,
-            labels=expand("results/data/{{dataset}}/y_{split}.npy", split=["train", "val"]),
-            card="results/data/{dataset}/card.json",
+            needs("train_local"),
         output:
-            model=net_files(LOCAL.pack, "model.safetensors"),
-            history=net_files(LOCAL.pack, "history.csv"),
-            metrics=net_files(LOCAL.pack, "metrics.json"),
-            probabilities=net_files(LOCAL.pack, "probabilities.npz"),
+            **LOCAL.outputs,
         log:
-            f"logs/train_local/{{dataset}}/{{model}}/{{tiling}}/seed{{seed}}/{LOCAL.pack.name}.log",
+            LOCAL.log,
         benchmark:
-            f"results/benchmarks/train_local/{{dataset}}/{{model}}/{{tiling}}/seed{{seed}}/{LOCAL.pack.name}.tsv"
+            LOCAL.benchmark
         wildcard_constraints:
             tiling=LOCAL.tiling,
             tile=LOCAL.tile,
         priority: LOCAL.priority
         conda:
             CONDA_ENVIRONMENT
-        threads: 1
+        threads: LOCAL_THREADS
         resources:
-            gpu=1,
+            **LOCAL_RESOURCES,
         params:
-            net=net_parameters,
-            settings=local_settings(),
+            net=of_job(parameters.net),
+            settings=parameters.local_settings(EXPERIMENT),
             code=local_code,
         message:
-            f"Training {{wildcards.model}} on {{wildcards.dataset}}, {{wildcards.tiling}}, tile {LOCAL.pack.words}, seed {{wildcards.seed}}"
+            f"Training {{wildcards.model}} on {{wildcards.dataset}}, {{wildcards.tiling}}, tile {LOCAL.words}, seed {{wildcards.seed}}"
         script:
             "../scripts/train_local.py"
 
 
 rule local_features:
     input:
-        shard_inputs,
-        model="results/local/{dataset}/{model}/{tiling}/seed{seed}/{tile}/model.safetensors",
-        card="results/data/{dataset}/card.json",
+        needs("local_features"),
     output:
-        features="results/local/{dataset}/{model}/{tiling}/seed{seed}/{tile}/features.npz",
+        **OUTPUTS["local_features"],
     log:
-        "logs/local_features/{dataset}/{model}/{tiling}/seed{seed}/{tile}.log",
+        LOGS["local_features"],
     benchmark:
-        "results/benchmarks/local_features/{dataset}/{model}/{tiling}/seed{seed}/{tile}.tsv"
+        BENCHMARKS["local_features"]
     conda:
         CONDA_ENVIRONMENT
     threads: 1
     resources:
         gpu=1,
     params:
-        net=net_parameters,
+        net=of_job(parameters.net),
         code=local_code,
     message:
         "What the last layer sees of {wildcards.dataset}, {wildcards.tiling}, tile {wildcards.tile}, seed {wildcards.seed}"
@@ -66,24 +59,21 @@ rule local_features:
 
 rule train_fold:
     input:
-        shard_inputs,
-        labels=expand("results/data/{{dataset}}/y_{split}.npy", split=["train", "val"]),
-        card="results/data/{dataset}/card.json",
+        needs("train_fold"),
     output:
-        held_out="results/local/{dataset}/{model}/{tiling}/seed{seed}/{tile}/fold{fold}/held_out.npz",
-        metrics="results/local/{dataset}/{model}/{tiling}/seed{seed}/{tile}/fold{fold}/metrics.json",
+        **OUTPUTS["train_fold"],
     log:
-        "logs/train_fold/{dataset}/{model}/{tiling}/seed{seed}/{tile}/fold{fold}.log",
+        LOGS["train_fold"],
     benchmark:
-        "results/benchmarks/train_fold/{dataset}/{model}/{tiling}/seed{seed}/{tile}/fold{fold}.tsv"
+        BENCHMARKS["train_fold"]
     conda:
         CONDA_ENVIRONMENT
     threads: 1
     resources:
         gpu=1,
     params:
-        net=net_parameters,
-        settings=local_settings(),
+        net=of_job(parameters.net),
+        settings=parameters.local_settings(EXPERIMENT),
         num_folds=EXPERIMENT.settings["coarse"]["folds"],
         coarse_input=EXPERIMENT.settings["coarse"]["input"],
         code=local_code,

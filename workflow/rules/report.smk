@@ -3,56 +3,56 @@
 
 rule report:
     input:
-        report_inputs,
+        needs("report"),
     output:
         page=report(
-            "results/reports/{experiment}/report.html",
+            OUTPUTS["report"]["page"],
             caption="../report/page.rst",
             category="Page",
             labels={"experiment": "{experiment}", "what": "the whole report on one page"},
         ),
         summary=report(
-            "results/reports/{experiment}/summary.csv",
+            OUTPUTS["report"]["summary"],
             caption="../report/summary.rst",
             category="Tables",
             labels={"table": "every run and method", "format": "CSV"},
         ),
         comparison=report(
-            "results/reports/{experiment}/comparison.csv",
+            OUTPUTS["report"]["comparison"],
             caption="../report/comparison.rst",
             category="Tables",
             labels={"table": "paired differences", "format": "CSV"},
         ),
         latex=report(
-            "results/reports/{experiment}/table.tex",
+            OUTPUTS["report"]["latex"],
             caption="../report/table.rst",
             category="Tables",
             labels={"table": "mean over the seeds", "format": "LaTeX"},
         ),
         markdown=report(
-            "results/reports/{experiment}/table.md",
+            OUTPUTS["report"]["markdown"],
             caption="../report/table.rst",
             category="Tables",
             labels={"table": "mean over the seeds", "format": "Markdown"},
         ),
-        settings="results/reports/{experiment}/settings.json",
-        merits="results/reports/{experiment}/merits.npz",
+        settings=OUTPUTS["report"]["settings"],
+        merits=OUTPUTS["report"]["merits"],
         figures=report(
-            directory("results/reports/{experiment}/figures"),
+            directory(OUTPUTS["report"]["figures"]),
             patterns=["{figure}.svg"],
             caption="../report/figure.rst",
             category="Figures",
             labels={"figure": "{figure}"},
         ),
     log:
-        "logs/report/{experiment}.log",
+        LOGS["report"],
     benchmark:
-        "results/benchmarks/report/{experiment}.tsv"
+        BENCHMARKS["report"]
+    localrule: True
     conda:
         CONDA_ENVIRONMENT
     threads: 2
     params:
-        runs=[f"results/runs/{run.folder}" for run in EXPERIMENT.runs],
         settings=EXPERIMENT.settings,
         code=code_digest("report"),
     message:

@@ -3,18 +3,18 @@
 
 rule tile:
     input:
-        expand("results/data/{{dataset}}/x_{split}.npy", split=SPLITS),
+        needs("tile"),
     output:
-        plan="results/tiles/{dataset}/{tiling}/plan.json",
+        **OUTPUTS["tile"],
     log:
-        "logs/tile/{dataset}/{tiling}.log",
+        LOGS["tile"],
     benchmark:
-        "results/benchmarks/tile/{dataset}/{tiling}.tsv"
+        BENCHMARKS["tile"]
     priority: AWAITED
     conda:
         CONDA_ENVIRONMENT
     params:
-        tiling=tiling_parameters,
+        tiling=of_job(parameters.tiling),
         code=code_digest("tiles.shards"),
     message:
         "Cutting the images of {wildcards.dataset} into tiles: {wildcards.tiling}"
@@ -24,15 +24,13 @@ rule tile:
 
 rule coarse_view:
     input:
-        expand("results/data/{{dataset}}/x_{split}.npy", split=SPLITS),
-        plan="results/tiles/{dataset}/{tiling}/plan.json",
+        needs("coarse_view"),
     output:
-        expand("results/tiles/{{dataset}}/{{tiling}}/view/x_{split}.npy", split=SPLITS),
-        checksums="results/tiles/{dataset}/{tiling}/view/shards.json",
+        **OUTPUTS["coarse_view"],
     log:
-        "logs/coarse_view/{dataset}/{tiling}.log",
+        LOGS["coarse_view"],
     benchmark:
-        "results/benchmarks/coarse_view/{dataset}/{tiling}.tsv"
+        BENCHMARKS["coarse_view"]
     priority: AWAITED
     conda:
         CONDA_ENVIRONMENT

@@ -3,9 +3,10 @@
 from ddcnn.base.logs import job
 
 with job(snakemake.log[0]):
+    from ddcnn.base.splits import SPLITS
     from ddcnn.tiles.shards import write_view
 
     write_view(
-        images=dict(zip(["train", "val", "test"], snakemake.input[:3], strict=True)),
+        images=dict(zip(SPLITS, snakemake.input.images, strict=True)),
         plan=snakemake.input.plan,
     )

@@ -6,6 +6,7 @@ from ddcnn.base.logs import importing, job
 
 with job(snakemake.log[0]):
     with importing():
+        from ddcnn.base.splits import SPLITS
         from ddcnn.evaluation.stage import Trained, evaluate_run
 
     evaluate_run(
@@ -14,7 +15,7 @@ with job(snakemake.log[0]):
         fit_on=snakemake.params.fit_on,
         trained=Trained.of(snakemake.params.trained),
         plan=snakemake.input.plan,
-        labels=dict(zip(["train", "val", "test"], snakemake.input.labels, strict=True)),
+        labels=dict(zip(SPLITS, snakemake.input.labels, strict=True)),
         card=snakemake.input.card,
         out=Path(snakemake.output.evaluation).parent,
     )

@@ -4,11 +4,12 @@ from ddcnn.base.logs import importing, job
 
 with job(snakemake.log[0]):
     with importing():
+        from ddcnn.experiment.paths import TILES
         from ddcnn.local.stage import Subdomain, write_features
 
     write_features(
         Subdomain(tile=snakemake.wildcards.tile, **snakemake.params.net),
-        tiles="results/tiles",
+        tiles=TILES,
         card=snakemake.input.card,
         weights=snakemake.input.model,
         out=snakemake.output.features,

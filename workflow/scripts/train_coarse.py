@@ -6,13 +6,14 @@ from ddcnn.base.logs import importing, job
 
 with job(snakemake.log[0]):
     with importing():
+        from ddcnn.base.splits import FITTING
         from ddcnn.coarse.settings import CoarseSettings
         from ddcnn.coarse.stage import train_coarse
         from ddcnn.training.settings import Settings
 
     train_coarse(
         local=dict(zip(snakemake.params.names, snakemake.input.probabilities, strict=True)),
-        labels=dict(zip(["train", "val"], snakemake.input.labels, strict=True)),
+        labels=dict(zip(FITTING, snakemake.input.labels, strict=True)),
         card=snakemake.input.card,
         coarse=CoarseSettings(**snakemake.params.coarse),
         settings=Settings(**snakemake.params.settings),

@@ -6,6 +6,7 @@ from ddcnn.base.logs import importing, job
 
 with job(snakemake.log[0]):
     with importing():
+        from ddcnn.base.splits import FITTING, SPLITS
         from ddcnn.coarse.joint import train_coherent
         from ddcnn.coarse.settings import CoarseSettings
         from ddcnn.local.stage import Subdomain
@@ -15,8 +16,8 @@ with job(snakemake.log[0]):
     train_coherent(
         subdomains=[Subdomain(**subdomain) for subdomain in snakemake.params.subdomains],
         tiling=Tiling(**snakemake.params.tiling),
-        images=dict(zip(["train", "val", "test"], snakemake.input.images, strict=True)),
-        labels=dict(zip(["train", "val"], snakemake.input.labels, strict=True)),
+        images=dict(zip(SPLITS, snakemake.input.images, strict=True)),
+        labels=dict(zip(FITTING, snakemake.input.labels, strict=True)),
         card=snakemake.input.card,
         coarse=CoarseSettings(**snakemake.params.coarse),
         settings=Settings(**snakemake.params.settings),

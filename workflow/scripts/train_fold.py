@@ -6,6 +6,8 @@ from ddcnn.base.logs import importing, job
 
 with job(snakemake.log[0]):
     with importing():
+        from ddcnn.base.splits import FITTING
+        from ddcnn.experiment.paths import TILES
         from ddcnn.local.stage import Subdomain, train_fold
         from ddcnn.training.loop import Settings
 
@@ -14,8 +16,8 @@ with job(snakemake.log[0]):
         subdomain,
         fold=int(snakemake.wildcards.fold),
         num_folds=snakemake.params.num_folds,
-        shards=subdomain.shards(Path("results/tiles")),
-        labels=dict(zip(["train", "val"], snakemake.input.labels, strict=True)),
+        shards=subdomain.shards(TILES),
+        labels=dict(zip(FITTING, snakemake.input.labels, strict=True)),
         card=snakemake.input.card,
         settings=Settings(**snakemake.params.settings),
         coarse_input=snakemake.params.coarse_input,

@@ -6,14 +6,16 @@ from ddcnn.base.logs import importing, job
 
 with job(snakemake.log[0]):
     with importing():
+        from ddcnn.base.splits import FITTING
+        from ddcnn.experiment.paths import TILES
         from ddcnn.local.stage import Subdomain, train_local
         from ddcnn.training.loop import Settings
 
     folders = [Path(file).parent for file in snakemake.output.model]
     train_local(
         [Subdomain(tile=folder.name, **snakemake.params.net) for folder in folders],
-        tiles="results/tiles",
-        labels=dict(zip(["train", "val"], snakemake.input.labels, strict=True)),
+        tiles=TILES,
+        labels=dict(zip(FITTING, snakemake.input.labels, strict=True)),
         card=snakemake.input.card,
         settings=Settings(**snakemake.params.settings),
         out=folders,

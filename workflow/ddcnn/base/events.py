@@ -12,6 +12,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from ddcnn.base.splits import FITTING
+
 FOLDER = Path("results/tensorboard")
 VARIABLE = "DDCNN_TENSORBOARD"  # the folder; without it no event is written
 ROW = "history_row"  # of a log record: the numbers of an epoch
@@ -89,4 +91,4 @@ class EpochEvents(logging.Handler):
 def tag_of(column: str) -> str:
     """``loss_train`` as ``loss/train``: TensorBoard shows one card for each first part."""
     name, _, split = column.rpartition("_")
-    return f"{name}/{split}" if split in ("train", "val") else column
+    return f"{name}/{split}" if split in FITTING else column

@@ -12,6 +12,7 @@ from ddcnn.base.files import write_aside
 from ddcnn.bundle.expected import Expected
 from ddcnn.bundle.inputs import Inputs
 from ddcnn.bundle.model import Model
+from ddcnn.experiment.paths import paths_of
 
 TOLERANCE = 1e-5
 NUM_CHECKED = 8  # images; other numbers than that of the tracing, so that the batch axis is tried
@@ -29,7 +30,8 @@ def real_images(model: Model, paths: Sequence[Path]) -> np.ndarray:
     Raises:
         InputError: there are none.
     """
-    prepared = Path("results/data") / model.description["run"]["dataset"] / "x_test.npy"
+    *_, test = paths_of("prepare", "images", model.description["run"])
+    prepared = Path(test)
     if not paths and not prepared.is_file():
         raise InputError(
             f"the export is compared with the model on real images, and {prepared} is not here; "

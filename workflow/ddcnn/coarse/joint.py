@@ -17,6 +17,7 @@ import torch
 
 from ddcnn.base.files import read_json, read_prepared, write_json, write_npz
 from ddcnn.base.process import JobClock
+from ddcnn.base.splits import SPLITS
 from ddcnn.base.tasks import Task, task_of
 from ddcnn.coarse.net import CnnDnn, CoarseNet
 from ddcnn.coarse.settings import CoarseSettings
@@ -36,8 +37,6 @@ from ddcnn.training.loop import (
 from ddcnn.training.settings import write_history
 
 log = logging.getLogger(__name__)
-
-SPLITS = ("train", "val", "test")
 
 
 def build_cnn_dnn(

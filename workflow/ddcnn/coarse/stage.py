@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from ddcnn.base.files import read_json, read_npz, read_prepared, write_json, write_npz
 from ddcnn.base.process import JobClock
+from ddcnn.base.splits import SPLITS
 from ddcnn.base.tasks import Task, task_of
 from ddcnn.coarse.inputs import SMALLEST_PROBABILITY
 from ddcnn.coarse.linear import LinearSolver
@@ -17,8 +18,6 @@ from ddcnn.coarse.settings import CoarseSettings
 from ddcnn.training.settings import Settings, write_history
 
 log = logging.getLogger(__name__)
-
-SPLITS = ("train", "val", "test")
 
 
 def train_coarse(

@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 
 from ddcnn.base.errors import InputError
-from ddcnn.experiment.configuration import Experiment, load_experiment
+from ddcnn.experiment.configuration import load_experiment
+from ddcnn.experiment.runs import Experiment
 
 DEFAULT = Path("config/config.yaml")
 

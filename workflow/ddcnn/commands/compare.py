@@ -7,8 +7,9 @@ from pathlib import Path
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import read_json, write_aside
 from ddcnn.commands.arguments import add_command, add_written, read_experiment
+from ddcnn.experiment.paths import RESULTS, RULES
 
-REPORTS = Path("results/reports")
+REPORTS = Path(RESULTS, RULES["report"].level)
 EXAMPLES = """\
 examples:
   ddcnn compare quickstart wide         by name, as under results/reports

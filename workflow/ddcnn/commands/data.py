@@ -8,6 +8,7 @@ import yaml
 from ddcnn.base.files import read_json
 from ddcnn.commands.arguments import add_command
 from ddcnn.data.registry import REGISTRY, dataset_of
+from ddcnn.experiment.paths import paths_of
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
@@ -33,7 +34,7 @@ def describe_dataset(options: argparse.Namespace) -> None:
         yaml.safe_dump(dataset.description(), sort_keys=False, allow_unicode=True, width=100),
         end="",
     )
-    card = Path("results/data") / options.name / "card.json"
+    card = Path(paths_of("prepare", "card", {"dataset": options.name}))
     if card.is_file():
         print(f"\nprepared, see {card}:")
         print(

@@ -5,7 +5,7 @@ import argparse
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import write_aside
 from ddcnn.commands.arguments import add_command
-from ddcnn.experiment.configuration import SCHEMA, documentation
+from ddcnn.experiment.schema import SCHEMA, documentation
 
 CONFIG_README = SCHEMA.parents[3] / "config" / "README.md"
 

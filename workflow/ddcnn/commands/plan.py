@@ -9,7 +9,8 @@ from ddcnn.base.text import duration, table
 from ddcnn.commands.arguments import add_command, add_configuration, asked_experiment
 from ddcnn.experiment.job_times import how_known, job_times
 from ddcnn.experiment.jobs import Job, experiment_jobs
-from ddcnn.experiment.makespan import Machine, Task, busy_seconds, critical_path, simulate
+from ddcnn.experiment.makespan import Machine, ScheduledJob, busy_seconds, critical_path, simulate
+from ddcnn.experiment.paths import RESULTS
 
 EXAMPLES = """\
 examples:
@@ -45,7 +46,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         help=f"every job costs Snakemake beside its own time ({START_SECONDS}; on a cluster: 3)",
     )  # fmt: skip
     parser.add_argument(
-        "--measured", type=Path, default=Path("results"), metavar="FOLDER",
+        "--measured", type=Path, default=Path(RESULTS), metavar="FOLDER",
         help="whose benchmarks and metrics hold measured times (results)",
     )  # fmt: skip
 
@@ -55,25 +56,28 @@ def run(options: argparse.Namespace) -> None:
     experiment = asked_experiment(options)
     jobs = experiment_jobs(experiment)
     times = job_times(jobs, experiment, options.measured)
-    tasks = tasks_of(jobs, {name: time.seconds for name, time in times.items()})
+    planned = scheduled(jobs, {name: time.seconds for name, time in times.items()})
     machines = machines_of(options)
-    work = math.fsum(task.seconds for task in tasks)
+    work = math.fsum(job.seconds for job in planned)
     print(f"{experiment.name}: {len(jobs)} jobs, {duration(work)} of work")
     print("\n".join(f"  times of jobs: {line}" for line in how_known(times)))
-    print("\n".join(["", *table(_rows(tasks, machines, options.gpus is not None), numbers=4), ""]))
-    path = critical_path(tasks, machines[-1])
+    print(
+        "\n".join(["", *table(_rows(planned, machines, options.gpus is not None), numbers=4), ""])
+    )
+    path = critical_path(planned, machines[-1])
     extra = len(path) * (options.start_seconds + options.queue_seconds)
     print(
         f"critical path, the least time on any machine: "
-        f"{duration(math.fsum(task.seconds for task in path) + extra)}"
+        f"{duration(math.fsum(job.seconds for job in path) + extra)}"
     )
-    print("\n".join(f"  {duration(task.seconds):>10}  {task.name}" for task in path))
+    print("\n".join(f"  {duration(job.seconds):>10}  {job.name}" for job in path))
 
 
-def tasks_of(jobs: list[Job], seconds: dict[str, float]) -> list[Task]:
+def scheduled(jobs: list[Job], seconds: dict[str, float]) -> list[ScheduledJob]:
     """The jobs as the scheduler takes them: one core each, trainings on a device."""
     return [
-        Task(job.name, seconds[job.name], job.needs, devices=int(job.on_device)) for job in jobs
+        ScheduledJob(job.name, seconds[job.name], job.needs, devices=int(job.on_device))
+        for job in jobs
     ]
 
 
@@ -91,12 +95,14 @@ def _doubling(most: int) -> list[int]:
     return sorted({most, *(2**power for power in range(most.bit_length()))})
 
 
-def _rows(tasks: list[Task], machines: list[Machine], gpus: bool) -> list[tuple[str, ...]]:
-    makespans = [simulate(tasks, machine).makespan for machine in machines]
+def _rows(
+    planned: list[ScheduledJob], machines: list[Machine], gpus: bool
+) -> list[tuple[str, ...]]:
+    makespans = [simulate(planned, machine).makespan for machine in machines]
     rows = [("GPUs" if gpus else "cores", "makespan", "speed-up", "busy")]
     for machine, makespan in zip(machines, makespans, strict=True):
         places = machine.devices if gpus else machine.cores
-        held = [task for task in tasks if task.devices or not gpus]
+        held = [job for job in planned if job.devices or not gpus]
         share = busy_seconds(held, machine) / makespan / places
         speedup = makespans[0] / makespan
         rows.append((f"{places:.0f}", duration(makespan), f"{speedup:.2f}", f"{share:.0%}"))

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from ddcnn.base.errors import InputError
 from ddcnn.base.text import duration, table
 from ddcnn.commands.arguments import add_command, add_configuration, asked_experiment
-from ddcnn.experiment.configuration import Experiment
 from ddcnn.experiment.jobs import STAGES
+from ddcnn.experiment.runs import Experiment
 from ddcnn.experiment.status import JobStatus, Status, experiment_status
 
 EXAMPLES = """\

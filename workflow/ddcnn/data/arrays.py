@@ -21,8 +21,9 @@ import numpy as np
 from PIL import Image
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.splits import SPLITS
 from ddcnn.data.images import fit_image
-from ddcnn.data.labels import SPLITS, check_classes, check_splits, check_targets
+from ddcnn.data.labels import check_classes, check_splits, check_targets
 from ddcnn.data.npy import ArrayStore, open_store
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.samples import ArraySamples, Collection

@@ -12,8 +12,9 @@ from unicodedata import normalize
 import numpy as np
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.splits import SPLITS
 from ddcnn.data import images, volumes
-from ddcnn.data.labels import SPLITS, check_classes, check_splits, check_targets, class_order
+from ddcnn.data.labels import check_classes, check_splits, check_targets, class_order
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.samples import Collection, FileSamples
 from ddcnn.data.survey import check_axes

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.splits import SPLITS
 
-SPLITS = ("train", "val", "test")
 SPLIT_WORDS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 # Two train, as the preparation asks for; one each for val and test where they are taken from it.
 FEWEST = {("all",): 4, ("test", "train"): 3}

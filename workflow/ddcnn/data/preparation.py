@@ -20,6 +20,7 @@ import numpy as np
 from ddcnn.base.disk import disk_errors
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import read_json, write_json, write_npy
+from ddcnn.base.splits import SPLITS
 from ddcnn.data.card import (
     MOST_NAMES,
     PixelStatistics,
@@ -36,7 +37,6 @@ from ddcnn.data.samples import Chunk, Collection, LabelledImages, Unreadable
 
 log = logging.getLogger(__name__)
 
-SPLITS = ("train", "val", "test")
 # More unreadable images than this are no accident: the folder is not what it seems.
 MOST_UNREADABLE = 0.1
 

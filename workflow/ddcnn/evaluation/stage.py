@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ddcnn.base.files import read_json, read_npz, read_prepared, write_json, write_npz
+from ddcnn.base.splits import JUDGED, SPLITS
 from ddcnn.base.tasks import METHODS, Task, methods_of, task_of
 from ddcnn.evaluation import diagnosis
 from ddcnn.evaluation.methods import COMBINATIONS, LocalDecisions
@@ -17,7 +18,6 @@ from ddcnn.evaluation.scores import MEASURES
 
 log = logging.getLogger(__name__)
 
-SPLITS = ("val", "test")
 LOCAL_KEYS = (
     "train_seconds",
     "start_seconds",
@@ -126,8 +126,8 @@ def evaluate_run(
     table = _local_table(nets, local, y, task)
     write_npz(
         out / "predictions.npz",
-        **{f"{s}_{m}": d.predictions[s] for m, d in decisions.items() for s in SPLITS},
-        **{f"{split}_labels": y[split] for split in SPLITS},
+        **{f"{s}_{m}": d.predictions[s] for m, d in decisions.items() for s in JUDGED},
+        **{f"{split}_labels": y[split] for split in JUDGED},
     )
     report = (
         run
@@ -172,11 +172,11 @@ def decide(
     step = list(nets.values())
     if trained.coarse is None:
         (only,) = local.values()
-        return {"global": Decision({s: only[s] for s in SPLITS}, [step], step)}
+        return {"global": Decision({s: only[s] for s in JUDGED}, [step], step)}
     coarse = _metrics(trained.coarse)
     both = [[*step, *map(_metrics, trained.folds)], [coarse]]
     decisions = {"cnn-dnn": Decision(_probabilities(trained.coarse), both, [*step, coarse])}
-    p_NTK = {s: np.stack([p[s] for p in local.values()], axis=1) for s in ("train", *SPLITS)}
+    p_NTK = {s: np.stack([p[s] for p in local.values()], axis=1) for s in SPLITS}
     fitted = "val" if fit_on == "validation" else "train"
     known = LocalDecisions(p_NTK, y, fitted, list(local), task.name)
     for name in COMBINATIONS:
@@ -205,7 +205,7 @@ def _combine(name: str, local: LocalDecisions, nets: list[Metrics]) -> Decision:
         "train_seconds": time.perf_counter() - start,
         "parameters": combination.num_parameters,
     }
-    found = {split: combination.decide(local.p_NTK[split]) for split in SPLITS}
+    found = {split: combination.decide(local.p_NTK[split]) for split in JUDGED}
     learned = [own] if combination.num_parameters else []
     kept = nets if combination.only is None else [nets[combination.only]]
     steps = [nets, learned] if learned else [nets]
@@ -249,13 +249,13 @@ def _metrics(folder: Path) -> Metrics:
 
 def _probabilities(folder: Path) -> dict[str, np.ndarray]:
     arrays = read_npz(folder / "probabilities.npz")
-    return {split: arrays[split] for split in SPLITS}
+    return {split: arrays[split] for split in JUDGED}
 
 
 def _scores(p: dict[str, np.ndarray], y: dict[str, np.ndarray], task: Task) -> dict[str, float]:
     measures = MEASURES[task.name]
     return {
-        f"{name}_{s}": measure(p[s], y[s]) for name, measure in measures.items() for s in SPLITS
+        f"{name}_{s}": measure(p[s], y[s]) for name, measure in measures.items() for s in JUDGED
     }
 
 
@@ -268,7 +268,7 @@ def _local_table(
     measure = MEASURES[task.name][task.score]
     return {
         tile: {key: nets[tile][key] for key in (*LOCAL_KEYS, f"{task.score}_train")}
-        | {f"{task.score}_{s}": measure(local[tile][s], y[s]) for s in SPLITS}
+        | {f"{task.score}_{s}": measure(local[tile][s], y[s]) for s in JUDGED}
         for tile in nets
     }
 

@@ -16,8 +16,9 @@ from typing import Any
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import read_json
 from ddcnn.data.registry import Dataset
-from ddcnn.experiment.configuration import Experiment, Run
 from ddcnn.experiment.jobs import Job, kind_of
+from ddcnn.experiment.paths import BENCHMARKS_FOLDER, RESULTS, folder_of
+from ddcnn.experiment.runs import Experiment, Run
 
 HOW = {
     "measured": "measured",
@@ -37,16 +38,23 @@ class JobTime:
 
 def measured_seconds(results: str | Path) -> dict[str, float]:
     """Seconds of every job that has a benchmark file below ``results/benchmarks``, by name."""
-    folder = Path(results) / "benchmarks"
-    seconds = {}
-    for path in sorted(folder.rglob("*.tsv")):
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file, delimiter="\t"))
-        try:
-            seconds[path.relative_to(folder).with_suffix("").as_posix()] = float(rows[-1]["s"])
-        except (IndexError, KeyError, TypeError, ValueError):
-            continue  # cut short by a crash: a job without a measured time
-    return seconds
+    folder = _benchmarks(results)
+    names = [p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.tsv")]
+    times = {name: measured_time(results, name) for name in sorted(names)}
+    return {name: seconds for name, seconds in times.items() if seconds is not None}
+
+
+def measured_time(results: str | Path, name: str) -> float | None:
+    """Seconds of the job of this name; None without a benchmark file, or with a part of one."""
+    try:
+        with (_benchmarks(results) / f"{name}.tsv").open(newline="") as file:
+            return float(list(csv.DictReader(file, delimiter="\t"))[-1]["s"])
+    except (FileNotFoundError, IndexError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _benchmarks(results: str | Path) -> Path:
+    return Path(results) / Path(BENCHMARKS_FOLDER).relative_to(RESULTS)
 
 
 def seconds_of_kinds(measured: Mapping[str, float]) -> dict[str, float]:
@@ -76,7 +84,7 @@ def job_times(
             "experiment first (snakemake --cores all), or name the results of another run with "
             "--measured FOLDER"
         )
-    places = {job.name: job.places for job in jobs}
+    places = {job.name: [node.place for node in job.nodes] for job in jobs}
     trainings = {
         name: work
         for name in measured
@@ -92,12 +100,13 @@ def job_times(
             times[job.name] = JobTime(_seconds_of_work(work, [own]), "work")
         elif job.name in measured:
             times[job.name] = JobTime(measured[job.name], "measured")
-        elif job.kind in kinds and len(job.places) < 2:  # packs differ in size
+        elif job.kind in kinds and len(job.tiles) < 2:  # packs differ in size
             times[job.name] = JobTime(kinds[job.kind], "kind")
         elif job.rule == "train_local" and trainings:
-            key = job.kind, len(job.places)
+            key = job.kind, len(job.tiles)
             if key not in cost:
-                work = len(job.places) * _work(_run_of(job, experiment), experiment, results)
+                run = experiment.net_run_of(job.wildcards)
+                work = len(job.tiles) * _work(run, experiment, results)
                 cost[key] = JobTime(_seconds_of_work(work, list(trainings.values())), "work")
             times[job.name] = cost[key]
         else:
@@ -129,7 +138,8 @@ def _measured_work(
 ) -> _Training | None:
     """Of a job that trains the nets of these places; of an unknown job, the one of its name."""
     rule, place = name.split("/", 1)
-    paths = [Path(results) / "local" / each / "metrics.json" for each in places or (place,)]
+    folders = [folder_of("train_local", each, results) for each in places or (place,)]
+    paths = [folder / "metrics.json" for folder in folders]
     if rule != "train_local" or not all(path.is_file() for path in paths):
         return None
     nets = [read_json(path) for path in paths]
@@ -144,22 +154,13 @@ def _seconds_of_work(work: float, trainings: Sequence[_Training]) -> float:
     return work * alike.train_seconds / alike.work + alike.other_seconds
 
 
-def _run_of(job: Job, experiment: Experiment) -> Run:
-    kind = job.kind.removesuffix(" packed")
-    return next(
-        run
-        for run in [*experiment.runs, *experiment.controls]
-        if kind == kind_of(f"train_local/{run.local_folder(run.tiling.names[0])}")
-    )
-
-
 def _work(run: Run, experiment: Experiment, results: str | Path) -> float:
     """Multiply-adds of a local net's training: per image, times images and epochs."""
     from ddcnn import nets
     from ddcnn.nets.cost import multiply_adds
 
     dataset = experiment.datasets[run.dataset]
-    classes, images = _size(dataset, Path(results) / "data" / run.dataset / "card.json")
+    classes, images = _size(dataset, folder_of("prepare", run.dataset, results) / "card.json")
     shape = (*run.tiling.tile_shape(dataset.shape), dataset.image_shape[-1])
     net = nets.build(run.architecture, shape, classes, run.local_width)
     return multiply_adds(net, shape) * images * experiment.settings["local"]["epochs"]

@@ -14,13 +14,13 @@ from ddcnn.base.errors import InputError
 
 
 @dataclass(frozen=True)
-class Task:
-    """A job for the scheduler.
+class ScheduledJob:
+    """A job as the scheduler sees it.
 
     Attributes:
         name: unique.
         seconds: it takes once started.
-        needs: names of tasks that must be done before it.
+        needs: names of jobs that must be done before it.
         cores, devices: it holds while it runs; at least one core.
     """
 
@@ -33,11 +33,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where tasks run.
+    """Where jobs run.
 
     Attributes:
         cores, devices: there are; ``math.inf`` for as many as anybody asks for. With 0 devices
-            every task computes on its cores.
+            every job computes on its cores.
         start_seconds: a job holds its place beyond its own time: the engine's work for it.
         queue_seconds: from the moment a job could be submitted to the earliest it can start, as a
             cluster makes it wait; it holds nothing meanwhile.
@@ -51,7 +51,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Schedule:
-    """When every task starts and ends, in seconds from the beginning, by name."""
+    """When every job starts and ends, in seconds from the beginning, by name."""
 
     spans: Mapping[str, tuple[float, float]]
 
@@ -60,21 +60,21 @@ class Schedule:
         return max((end for _, end in self.spans.values()), default=0.0)
 
 
-def simulate(tasks: Sequence[Task], machine: Machine) -> Schedule:
-    """Start every task as early as its needs and the machine allow, earlier listed ones first.
+def simulate(jobs: Sequence[ScheduledJob], machine: Machine) -> Schedule:
+    """Start every job as early as its needs and the machine allow, earlier listed ones first.
 
     Args:
-        tasks: in the order of their priority. Names in ``needs`` that are no task count as done.
-        machine: a task that asks for more than it has gets all of it, as with Snakemake.
+        jobs: in the order of their priority. Names in ``needs`` that are no job count as done.
+        machine: a job that asks for more than it has gets all of it, as with Snakemake.
 
     Raises:
-        InputError: a machine without a core, or tasks that wait for each other in a circle.
+        InputError: a machine without a core, or jobs that wait for each other in a circle.
     """
     if machine.cores < 1:
         raise InputError(f"cores: {machine.cores} is not at least 1")
-    order = {task.name: place for place, task in enumerate(tasks)}
-    missing, dependants = _waiting(tasks, order)
-    # (time, 0, place): a task ends; (time, 1, place): a task may start.
+    order = {job.name: place for place, job in enumerate(jobs)}
+    missing, dependants = _waiting(jobs, order)
+    # (time, 0, place): a job ends; (time, 1, place): a job may start.
     events = [(machine.queue_seconds, 1, order[name]) for name in missing if not missing[name]]
     heapq.heapify(events)
     free = [machine.cores, machine.devices]
@@ -87,31 +87,31 @@ def simulate(tasks: Sequence[Task], machine: Machine) -> Schedule:
             if kind == 1:
                 heapq.heappush(ready, place)
                 continue
-            cores, devices = _asked(tasks[place], machine)
+            cores, devices = _asked(jobs[place], machine)
             free = [free[0] + cores, free[1] + devices]
-            for name in dependants[tasks[place].name]:
+            for name in dependants[jobs[place].name]:
                 missing[name] -= 1
                 if missing[name] == 0:
                     heapq.heappush(events, (now + machine.queue_seconds, 1, order[name]))
-        for place in _startable(ready, tasks, machine, free):
-            end = now + machine.start_seconds + tasks[place].seconds
-            spans[tasks[place].name] = (now, end)
+        for place in _startable(ready, jobs, machine, free):
+            end = now + machine.start_seconds + jobs[place].seconds
+            spans[jobs[place].name] = (now, end)
             heapq.heappush(events, (end, 0, place))
-    if len(spans) < len(tasks):
-        stuck = next(task.name for task in tasks if task.name not in spans)
+    if len(spans) < len(jobs):
+        stuck = next(job.name for job in jobs if job.name not in spans)
         raise InputError(f"{stuck} waits for itself: its needs form a circle")
     return Schedule(spans)
 
 
 def _startable(
-    ready: list[int], tasks: Sequence[Task], machine: Machine, free: list[float]
+    ready: list[int], jobs: Sequence[ScheduledJob], machine: Machine, free: list[float]
 ) -> list[int]:
-    """Take the tasks that fit now out of ``ready``, and their cores and devices out of ``free``."""
+    """Take the jobs that fit now out of ``ready``, and their cores and devices out of ``free``."""
     started, later = [], []
-    # Every task holds a core: once all are taken, the rest need not be looked at.
+    # Every job holds a core: once all are taken, the rest need not be looked at.
     while ready and free[0] >= 1:
         place = heapq.heappop(ready)
-        cores, devices = _asked(tasks[place], machine)
+        cores, devices = _asked(jobs[place], machine)
         if cores <= free[0] and devices <= free[1]:
             free[:] = free[0] - cores, free[1] - devices
             started.append(place)
@@ -123,45 +123,48 @@ def _startable(
 
 
 def _waiting(
-    tasks: Sequence[Task], order: Mapping[str, int]
+    jobs: Sequence[ScheduledJob], order: Mapping[str, int]
 ) -> tuple[dict[str, int], dict[str, list[str]]]:
-    """For every task how many others it waits for, and which wait for it."""
-    missing, dependants = {}, {task.name: [] for task in tasks}
-    for task in tasks:
-        needs = [name for name in dict.fromkeys(task.needs) if name in order]
-        missing[task.name] = len(needs)
+    """For every job how many others it waits for, and which wait for it."""
+    missing, dependants = {}, {job.name: [] for job in jobs}
+    for job in jobs:
+        needs = [name for name in dict.fromkeys(job.needs) if name in order]
+        missing[job.name] = len(needs)
         for name in needs:
-            dependants[name].append(task.name)
+            dependants[name].append(job.name)
     return missing, dependants
 
 
-def _asked(task: Task, machine: Machine) -> tuple[float, float]:
-    return min(task.cores, machine.cores), min(task.devices, machine.devices)
+def _asked(job: ScheduledJob, machine: Machine) -> tuple[float, float]:
+    return min(job.cores, machine.cores), min(job.devices, machine.devices)
 
 
-def critical_path(tasks: Sequence[Task], machine: Machine | None = None) -> list[Task]:
-    """The longest chain of tasks that wait for each other: the least time on any machine.
+def critical_path(
+    jobs: Sequence[ScheduledJob], machine: Machine | None = None
+) -> list[ScheduledJob]:
+    """The longest chain of jobs that wait for each other: the least time on any machine.
 
     Args:
-        tasks: as in :func:`simulate`.
-        machine: adds its start-up and queue to every task of the chain.
+        jobs: as in :func:`simulate`, each after those it needs.
+        machine: adds its start-up and queue to every job of the chain.
     """
     extra = machine.start_seconds + machine.queue_seconds if machine else 0.0
-    by_name = {task.name: task for task in tasks}
-    ends = simulate(
-        [Task(t.name, t.seconds + extra, t.needs) for t in tasks], Machine(cores=math.inf)
-    ).spans
-    chain: list[Task] = []
+    by_name = {job.name: job for job in jobs}
+    order = {job.name: place for place, job in enumerate(jobs)}
+    longer = [ScheduledJob(job.name, job.seconds + extra, job.needs) for job in jobs]
+    spans = simulate(longer, Machine(cores=math.inf)).spans
+    chain: list[ScheduledJob] = []
     names: Sequence[str] = list(by_name)
     while names:
-        last = max(names, key=lambda name: ends[name][1])
+        # Of two that end together the later one: it may need the other, and take no time.
+        last = max(names, key=lambda name: (spans[name][1], order[name]))
         chain.append(by_name[last])
         names = [name for name in by_name[last].needs if name in by_name]
     return chain[::-1]
 
 
-def busy_seconds(tasks: Sequence[Task], machine: Machine) -> float:
-    """Core seconds of all tasks, start-up included."""
+def busy_seconds(jobs: Sequence[ScheduledJob], machine: Machine) -> float:
+    """Core seconds of all jobs, start-up included."""
     return sum(
-        min(task.cores, machine.cores) * (task.seconds + machine.start_seconds) for task in tasks
+        min(job.cores, machine.cores) * (job.seconds + machine.start_seconds) for job in jobs
     )

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
+from ddcnn.base import events
 from ddcnn.base.errors import InputError
 from ddcnn.base.logs import is_held
 from ddcnn.experiment.job_times import measured_seconds
+from ddcnn.experiment.paths import BENCHMARKS_FOLDER, LOGS_FOLDER, RESULTS, RULES
 from ddcnn.tiles.geometry import VIEW
-
-_AFTER_LOCAL = ("train_coarse", "train_coherent", "evaluate", "bundle", "report")
-_LOCAL = ("train_local", "train_fold", "local_features", *_AFTER_LOCAL)
-_ALL = ("prepare", "tile", "coarse_view", *_LOCAL)
 
 
 @dataclass(frozen=True)
@@ -40,29 +38,43 @@ class Stage:
         return fnmatch(path, self.pattern) and not any(fnmatch(path, p) for p in self.but)
 
 
-_PARTIAL = "results/*/.*.partial*"
-_CHECKPOINT = "results/*/checkpoint.pt"
+def _below(rule: str) -> str:
+    """Pattern of all files at the level of a rule's files."""
+    return f"{RESULTS}/{RULES[rule].level}/*"
+
+
+def _from(rule: str) -> tuple[str, ...]:
+    """This rule and those of later stages."""
+    names = list(RULES)
+    return tuple(names[names.index(rule) :])
+
+
+_PARTIAL = f"{RESULTS}/*/.*.partial*"
+_CHECKPOINT = f"{RESULTS}/*/checkpoint.pt"
+_RAW = f"{_below('download')}/raw/*"
 
 STAGES = {
-    "raw": Stage("results/data/*/raw/*", (_PARTIAL,), ("download", *_ALL), "downloaded again"),
-    "data": Stage("results/data/*", ("results/data/*/raw/*", _PARTIAL), _ALL),
+    "raw": Stage(_RAW, (_PARTIAL,), _from("download"), "downloaded again"),
+    "data": Stage(_below("prepare"), (_RAW, _PARTIAL), _from("prepare")),
     # The plans stay: a training that needs a tile cuts it again by them, and nothing else is
     # repeated. The coarse view is an output that Snakemake would miss.
     "tiles": Stage(
-        "results/tiles/*.npy",
-        (f"results/tiles/*/{VIEW}/*", _PARTIAL),
+        f"{_below('tile')}.npy",
+        (f"{_below('tile')}/{VIEW}/*", _PARTIAL),
         note="a later training cuts its tile again",
     ),
-    "local": Stage("results/local/*", (_CHECKPOINT, _PARTIAL), _LOCAL),
-    "runs": Stage("results/runs/*", (_CHECKPOINT, _PARTIAL), _AFTER_LOCAL),
-    "reports": Stage("results/reports/*", (_PARTIAL,), ("report",)),
-    "tensorboard": Stage("results/tensorboard/*", note="only another training writes them again"),
+    "local": Stage(_below("train_local"), (_CHECKPOINT, _PARTIAL), _from("train_local")),
+    "runs": Stage(_below("train_coarse"), (_CHECKPOINT, _PARTIAL), _from("train_coarse")),
+    "reports": Stage(_below("report"), (_PARTIAL,), _from("report")),
+    "tensorboard": Stage(f"{events.FOLDER}/*", note="only another training writes them again"),
     "checkpoints": Stage(
         _CHECKPOINT, note="interrupted trainings start anew instead of going on"
     ),
     "partial": Stage(_PARTIAL, note="left by killed jobs, of no use"),
-    "benchmarks": Stage("results/benchmarks/*", note="time left and plans need them"),
-    "logs": Stage("logs/*", note="status shows neither running nor failed jobs without them"),
+    "benchmarks": Stage(f"{BENCHMARKS_FOLDER}/*", note="time left and plans need them"),
+    "logs": Stage(
+        f"{LOGS_FOLDER}/*", note="status shows neither running nor failed jobs without them"
+    ),
 }  # fmt: skip
 
 
@@ -90,7 +102,7 @@ def room_by_stage(folder: str | Path = ".") -> dict[str, Room]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for top in ("results", "logs"):
+    for top in (RESULTS, LOGS_FOLDER):
         for parent, _, names in os.walk(folder / top):
             yield from (Path(parent) / name for name in names)
 
@@ -99,12 +111,12 @@ def made_again(stages: list[str], folder: str | Path = ".") -> dict[str, tuple[i
     """Jobs to be repeated once something needs what is removed, and their seconds, by rule."""
     rules = {rule for name in stages for rule in STAGES[name].made_again}
     repeated: dict[str, tuple[int, float]] = {}
-    for name, seconds in measured_seconds(Path(folder) / "results").items():
+    for name, seconds in measured_seconds(Path(folder) / RESULTS).items():
         rule = name.split("/")[0]
         if rule in rules:
             number, total = repeated.get(rule, (0, 0.0))
             repeated[rule] = (number + 1, total + seconds)
-    return dict(sorted(repeated.items(), key=lambda item: ("download", *_ALL).index(item[0])))
+    return {rule: repeated[rule] for rule in RULES if rule in repeated}
 
 
 def refuse_while_running(folder: str | Path = ".") -> None:
@@ -116,7 +128,7 @@ def refuse_while_running(folder: str | Path = ".") -> None:
             f"Snakemake runs in {folder.resolve()}, or was killed there: wait for its end, or, if "
             "none runs, unlock the folder (snakemake --unlock); nothing was removed"
         )
-    for path in (folder / "logs").rglob("*.log"):
+    for path in (folder / LOGS_FOLDER).rglob("*.log"):
         with path.open() as file:
             if is_held(file.fileno()):
                 raise InputError(f"the job that writes {path} still runs; nothing was removed")

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ddcnn.base.logs import LastTry, read_log, time_of
-from ddcnn.experiment.configuration import Experiment
 from ddcnn.experiment.job_times import measured_seconds, seconds_of_kinds
 from ddcnn.experiment.jobs import STAGES, TRAININGS, Job, experiment_jobs, run_jobs
-from ddcnn.experiment.makespan import Machine, Task, simulate
+from ddcnn.experiment.makespan import Machine, ScheduledJob, simulate
+from ddcnn.experiment.paths import RESULTS
+from ddcnn.experiment.runs import Experiment
 
 # done: all outputs are there; running: its process lives; failed: it ended with an error;
 # stopped: it was killed or interrupted; waiting: not started yet.
@@ -112,11 +113,11 @@ def experiment_status(experiment: Experiment, folder: str | Path = ".") -> Statu
     """Look at the files of an experiment below ``folder``."""
     folder = Path(folder)
     jobs = experiment_jobs(experiment)
-    measured = measured_seconds(folder / "results")
+    measured = measured_seconds(folder / RESULTS)
     kinds = seconds_of_kinds(measured)
     statuses = {job.name: _job_status(job, folder, kinds.get(job.kind)) for job in jobs}
     runs = [
-        RunStatus(run.folder, _stages(list(run_jobs(run, experiment)), statuses))
+        RunStatus(run.folder, _stages(run_jobs(run, experiment), statuses))
         for run in experiment.runs
     ]
     running = sum(status.state == "running" for status in statuses.values())
@@ -148,7 +149,7 @@ def _job_status(job: Job, folder: Path, usual: float | None) -> JobStatus:
         return JobStatus(job, "done" if done else "waiting", seconds_left=None if done else usual)
     training = _training(last) if job.rule in TRAININGS else {}
     if last.alive:
-        left = _seconds_left(last, training, usual, len(job.places))
+        left = _seconds_left(last, training, usual, len(job.tiles))
         return JobStatus(job, "running", last.seconds, **training, seconds_left=left)
     state = "failed" if last.failed else "stopped"
     lines = last.lines[-LAST_LINES:]
@@ -206,7 +207,7 @@ def _time_left(statuses: Mapping[str, JobStatus], places: int) -> tuple[float | 
     unfinished = [status for status in statuses.values() if status.state != "done"]
     # What runs has its place already.
     unfinished.sort(key=lambda status: status.state != "running")
-    tasks = [Task(s.job.name, s.seconds_left or 0.0, s.job.needs) for s in unfinished]
-    makespan = simulate(tasks, Machine(places)).makespan if places else None
+    jobs = [ScheduledJob(s.job.name, s.seconds_left or 0.0, s.job.needs) for s in unfinished]
+    makespan = simulate(jobs, Machine(places)).makespan if places else None
     unknown = any(status.seconds_left is None for status in unfinished)
-    return makespan, math.fsum(task.seconds for task in tasks), unknown
+    return makespan, math.fsum(job.seconds for job in jobs), unknown

@@ -21,6 +21,7 @@ from ddcnn import nets
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import read_json, read_prepared, write_json, write_npz
 from ddcnn.base.process import JobClock
+from ddcnn.base.splits import FITTING, SPLITS
 from ddcnn.base.tasks import Task, task_of
 from ddcnn.tiles.packs import Pack
 from ddcnn.tiles.shards import read_shard
@@ -74,7 +75,7 @@ class Subdomain:
     def shards(self, tiles: Path) -> dict[str, Path]:
         """The files of every split below the folder ``results/tiles``."""
         folder = tiles / self.dataset / self.tiling / self.tile
-        return {split: folder / f"x_{split}.npy" for split in ("train", "val", "test")}
+        return {split: folder / f"x_{split}.npy" for split in SPLITS}
 
     def build(self, shape: tuple[int, ...], classes: int) -> nn.Module:
         torch.manual_seed(self.own_seed)
@@ -269,7 +270,7 @@ def _load_training_images(
 ) -> dict[str, Images]:
     samples = {
         split: load_images(shards[split], labels[split], card, device, settings.augment)
-        for split in ("train", "val")
+        for split in FITTING
     }
     device.synchronize()
     return samples

@@ -1,31 +1,22 @@
 """The report of an experiment: ``summary.csv``, figures, and one page that explains itself."""
 
 from pathlib import Path
-from typing import Any
 
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import write_aside
 from ddcnn.base.logs import importing
+from ddcnn.experiment.runs import Experiment
 
 
-def write_report(
-    experiment: str,
-    runs: list[Path],
-    results: Path,
-    settings: dict[str, Any],
-    out: Path,
-    processes: int = 1,
-) -> None:
+def write_report(experiment: Experiment, results: Path, out: Path, processes: int = 1) -> None:
     """Write the tables, figures as SVG, PDF and PNG, and ``report.html``.
 
     Tables are ``summary.csv``, ``comparison.csv``, ``table.tex`` and ``table.md``; a comparison
     with other experiments needs ``settings.json`` and ``merits.npz``.
 
     Args:
-        experiment: its name, the title of the page.
-        runs: the folders ``results/runs/...`` with ``evaluation.json`` and ``predictions.npz``.
-        results: the folder of all results; data, plans and histories are found below it.
-        settings: the validated configuration, shown as it is.
+        experiment: whose runs are evaluated. Neither the user's data nor nets are looked at.
+        results: the folder of all results.
         out: the folder ``results/reports/{experiment}``.
         processes: that draw figures.
 
@@ -38,22 +29,22 @@ def write_report(
         from ddcnn.report.drawing import draw_study
         from ddcnn.report.page import render_page
         from ddcnn.report.snapshot import write_snapshot
-        from ddcnn.report.study import Run, studies_of
+        from ddcnn.report.study import RunResult, studies_of
         from ddcnn.report.summary import summary_table
         from ddcnn.report.tables import write_tables
 
-    if not runs:
-        raise InputError(f"report of {experiment}: there is no run to report")
-    read = [Run.read(Path(folder)) for folder in runs]
+    if not experiment.runs:
+        raise InputError(f"report of {experiment.name}: there is no run to report")
+    read = [RunResult.of(run, results) for run in experiment.runs]
     with write_aside(out / "summary.csv") as aside:
         summary_table([run.evaluation for run in read]).to_csv(aside, index=False)
-    studies = studies_of(read, Path(results))
+    studies = studies_of(read, experiment, results)
     with write_aside(out / "comparison.csv") as aside:
         comparison_table(studies).to_csv(aside, index=False, float_format="%.6g")
     write_tables(studies, out)
-    write_snapshot(read, settings, out)
+    write_snapshot(read, experiment.settings, out)
     several = len(studies) > 1
     drawn = [draw_study(study, out / "figures", several, processes) for study in studies]
-    page = render_page(experiment, studies, drawn, settings)
+    page = render_page(experiment.name, studies, drawn, experiment.settings)
     with write_aside(out / "report.html") as aside:
         aside.write_text(page, encoding="utf-8")

@@ -12,7 +12,7 @@ from ddcnn.evaluation.intervals import NORMAL_95, mean_error, wilson
 from ddcnn.report import figures
 from ddcnn.report.comparison import TEST, comparison_table
 from ddcnn.report.sketch import MOST_TILINGS, Sketch, left_out
-from ddcnn.report.study import Run, Study
+from ddcnn.report.study import RunResult, Study
 from ddcnn.tiles.geometry import VIEW
 
 MOST_DIFFERENCES = 40  # rows that one figure shows
@@ -75,13 +75,13 @@ def differences_of(row: tuple) -> tuple[float, float, float]:
     return row.difference_to_global, row.low_to_global, row.high_to_global
 
 
-def _panel_title(run: Run) -> str:
+def _panel_title(run: RunResult) -> str:
     grid = "x".join(map(str, run.evaluation["grid"]))
     title = f"interleaved {grid}" if run.evaluation["kind"] == "interleaved" else f"{grid} tiles"
     return title + (" + coarse view" if run.has_view else "")
 
 
-def _overlap_points(study: Study, runs: list[Run]) -> Iterator[dict]:
+def _overlap_points(study: Study, runs: list[RunResult]) -> Iterator[dict]:
     for method in LINES:
         if method in runs[0].evaluation["methods"]:
             row = study.mean_of(runs[0].evaluation["decomposition"], method)
@@ -158,7 +158,7 @@ def sketch_times(study: Study) -> Sketch:
     return Sketch("Time and memory", caption, alternative, figures.times(rows))
 
 
-def _time_row(study: Study, runs: list[Run]) -> figures.TimeRow:
+def _time_row(study: Study, runs: list[RunResult]) -> figures.TimeRow:
     evaluations = [run.evaluation for run in runs]
     method = "global" if runs[0].tiling == "whole" else "cnn-dnn"
     row = study.mean_of(evaluations[0]["decomposition"], method)

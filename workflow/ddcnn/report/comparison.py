@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ddcnn.evaluation.intervals import Difference, paired_difference
-from ddcnn.report.study import Run, Study
+from ddcnn.report.study import RunResult, Study
 from ddcnn.report.summary import WHOLE
 
 NO_DIFFERENCE = "no difference shown"
@@ -69,7 +69,7 @@ def verdict(difference: Difference) -> str:
     return "better" if difference.value > 0 else "worse"
 
 
-def compare(first: list[Run], method: str, second: list[Run], other: str) -> Difference:
+def compare(first: list[RunResult], method: str, second: list[RunResult], other: str) -> Difference:
     """Paired difference of test accuracies (or R²) over the seeds that both have."""
     by_seed = {run.seed: run for run in second}
     pairs = [(run, by_seed[run.seed]) for run in first if run.seed in by_seed]

@@ -6,7 +6,7 @@ from ddcnn.report import figures
 from ddcnn.report.calibration import BINS, calibration_error, of_probabilities, reliability_curve
 from ddcnn.report.figures import LOCAL, ReliabilityCurve
 from ddcnn.report.sketch import MOST_TILINGS, Sketch, left_out
-from ddcnn.report.study import Run, Study
+from ddcnn.report.study import RunResult, Study
 
 TRUTH = "truth"
 MEAN = "mean"
@@ -47,7 +47,7 @@ def sketch_agreement(study: Study) -> Sketch | None:
     )
 
 
-def _agreement(study: Study, run: Run) -> np.ndarray | None:
+def _agreement(study: Study, run: RunResult) -> np.ndarray | None:
     """``T + 1, T + 1``: pairs of local nets, the truth as the last one; the diagonal is empty."""
     outputs = study.local_outputs(run)
     if outputs is None:
@@ -109,12 +109,12 @@ def _curves(study: Study) -> list[ReliabilityCurve]:
     return curves
 
 
-def _pooled(method: str, runs: list[Run]) -> ReliabilityCurve:
+def _pooled(method: str, runs: list[RunResult]) -> ReliabilityCurve:
     p_NK = np.concatenate([run.predictions[f"test_{method}"] for run in runs])
     return of_probabilities(method, p_NK, np.concatenate([run.labels for run in runs]))
 
 
-def _local_curve(study: Study, runs: list[Run]) -> ReliabilityCurve | None:
+def _local_curve(study: Study, runs: list[RunResult]) -> ReliabilityCurve | None:
     """All decisions of all local nets together."""
     confidence, is_right = [], []
     for run in runs:
@@ -126,13 +126,13 @@ def _local_curve(study: Study, runs: list[Run]) -> ReliabilityCurve | None:
     return reliability_curve(LOCAL, np.concatenate(confidence), np.concatenate(is_right))
 
 
-def mean_calibration_error(runs: list[Run], method: str) -> float:
+def mean_calibration_error(runs: list[RunResult], method: str) -> float:
     """Of a method's test decisions, mean over the seeds."""
     errors = [calibration_error(run.predictions[f"test_{method}"], run.labels) for run in runs]
     return float(np.mean(errors))
 
 
-def calibration_errors(study: Study, runs: list[Run]) -> dict[str, float]:
+def calibration_errors(study: Study, runs: list[RunResult]) -> dict[str, float]:
     """Expected calibration errors by method and of the local nets, means over the seeds."""
     if runs[0].tiling == "whole":
         names = ["global"]

@@ -7,7 +7,7 @@ import numpy as np
 from ddcnn.report import figures
 from ddcnn.report.figures import JudgedVote, Mistake
 from ddcnn.report.sketch import Sketch
-from ddcnn.report.study import Run, Study
+from ddcnn.report.study import RunResult, Study
 from ddcnn.tiles.geometry import VIEW
 
 MOST_MISTAKES = 8
@@ -23,7 +23,7 @@ class MistakeRow(NamedTuple):
 
 
 class _Judged(NamedTuple):
-    run: Run
+    run: RunResult
     method: str
     local: dict[str, np.ndarray]
 

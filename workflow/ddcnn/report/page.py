@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from ddcnn.base import provenance
 from ddcnn.base.digests import code_digest
+from ddcnn.base.splits import SPLITS
 from ddcnn.report import words
 from ddcnn.report.citation import citations
 from ddcnn.report.drawing import Drawn
@@ -125,7 +126,7 @@ def _counts(study: Study) -> list[tuple[str, list[int]]]:
     """Images of every class in the three splits; of a regression all samples."""
     counts = study.card["counts"]
     return [
-        (name, [counts[split].get(name, 0) for split in ("train", "val", "test")])
+        (name, [counts[split].get(name, 0) for split in SPLITS])
         for name in study.card["classes"] or ["samples"]
     ]
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from ddcnn.report import figures
 from ddcnn.report.sketch import MOST_TILINGS, Sketch, left_out
-from ddcnn.report.study import Run, Study, coarse_view
+from ddcnn.report.study import RunResult, Study, coarse_view
 from ddcnn.tiles.geometry import VIEW
 
 
@@ -36,7 +36,7 @@ def sketch_tiles(study: Study) -> Sketch:
     return Sketch(title, caption, alternative, draw(image, boxes, view))
 
 
-def example_run(study: Study) -> Run:
+def example_run(study: Study) -> RunResult:
     """The run whose tiles are pictured: with as much of the method as there is."""
     runs = [runs[0] for runs in study.by_decomposition.values()]
     return max(
@@ -107,7 +107,7 @@ def sketch_scatter(study: Study) -> Sketch | None:
     return Sketch("Predicted against true", caption, alternative, chart)
 
 
-def _compared(study: Study) -> list[tuple[str, list[Run], str]]:
+def _compared(study: Study) -> list[tuple[str, list[RunResult], str]]:
     """Title, runs and method of the best decomposition's cnn-dnn and of the global net."""
     compared = []
     if study.best:
@@ -138,7 +138,7 @@ def sketch_confusion(study: Study) -> Sketch | None:
     )
 
 
-def _confusion(runs: list[Run], method: str) -> np.ndarray:
+def _confusion(runs: list[RunResult], method: str) -> np.ndarray:
     num_classes = len(runs[0].evaluation["classes"])
     counts = np.zeros((num_classes, num_classes), dtype=int)
     for run in runs:

@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 
 from ddcnn.base.files import write_json, write_npz
-from ddcnn.report.study import Run
+from ddcnn.report.study import RunResult
 
 SETTINGS, MERITS = "settings.json", "merits.npz"
 
 
-def write_snapshot(runs: Iterable[Run], settings: Mapping[str, Any], out: Path) -> None:
+def write_snapshot(runs: Iterable[RunResult], settings: Mapping[str, Any], out: Path) -> None:
     """Write ``settings.json`` and ``merits.npz`` to ``out``."""
     write_json(out / SETTINGS, settings)
     write_npz(out / MERITS, **merits_of(runs))
 
 
-def merits_of(runs: Iterable[Run]) -> dict[str, np.ndarray]:
+def merits_of(runs: Iterable[RunResult]) -> dict[str, np.ndarray]:
     """For every run and method, what each test image contributes to the score.
 
     Returns:

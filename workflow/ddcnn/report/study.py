@@ -1,6 +1,6 @@
 """Results as the report reads them: runs, and studies of runs that may be compared."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,9 @@ import pandas as pd
 
 from ddcnn.base.files import map_prepared, read_json, read_npz
 from ddcnn.evaluation.scores import r2_merits
+from ddcnn.experiment.jobs import Job, evaluation_jobs
+from ddcnn.experiment.paths import folder_of, place_of
+from ddcnn.experiment.runs import Experiment, Run
 from ddcnn.report.summary import (
     WHOLE,
     best_decomposition,
@@ -24,14 +27,15 @@ MOST_IMAGES = 2000  # of the training split that enter the mean image
 
 
 @dataclass(frozen=True)
-class Run:
+class RunResult:
     """One folder ``results/runs/{dataset}/{model}/{decomposition}/seed{seed}``."""
 
     folder: Path
     evaluation: dict[str, Any]
 
     @classmethod
-    def read(cls, folder: Path) -> "Run":
+    def of(cls, run: Run, results: Path) -> "RunResult":
+        folder = folder_of("evaluate", run.folder, results)
         return cls(folder, read_json(folder / "evaluation.json"))
 
     @property
@@ -97,8 +101,10 @@ class Run:
 class Study:
     """All runs of one data set and one model: what may stand in one figure."""
 
-    def __init__(self, runs: Iterable[Run], results: Path) -> None:
+    def __init__(self, runs: Iterable[RunResult], jobs: Sequence[Job], results: Path) -> None:
+        """Of results of runs, and of all jobs up to their evaluations, in order."""
         self.runs = list(runs)
+        self.jobs = jobs
         self.results = results
         self.dataset: str = self.runs[0].evaluation["dataset"]
         self.model: str = self.runs[0].evaluation["model"]
@@ -129,9 +135,9 @@ class Study:
         return sorted({run.seed for run in self.runs})
 
     @cached_property
-    def by_decomposition(self) -> dict[str, list[Run]]:
+    def by_decomposition(self) -> dict[str, list[RunResult]]:
         """Runs of every decomposition by slug, each in the order of the seeds."""
-        groups: dict[str, list[Run]] = {}
+        groups: dict[str, list[RunResult]] = {}
         for run in sorted(self.runs, key=lambda run: run.seed):
             groups.setdefault(run.evaluation["decomposition"], []).append(run)
         order = dict.fromkeys(run.evaluation["decomposition"] for run in self.runs)
@@ -142,19 +148,19 @@ class Study:
         return self.by_decomposition[decomposition][0].label
 
     @property
-    def whole(self) -> list[Run]:
+    def whole(self) -> list[RunResult]:
         """Runs of the global net, none without one."""
         return self.by_decomposition.get(WHOLE, [])
 
     @property
-    def decomposed(self) -> dict[str, list[Run]]:
+    def decomposed(self) -> dict[str, list[RunResult]]:
         """Runs of every decomposition other than ``whole``."""
         return {slug: runs for slug, runs in self.by_decomposition.items() if slug != WHOLE}
 
     @property
-    def by_tiling(self) -> dict[str, list[Run]]:
+    def by_tiling(self) -> dict[str, list[RunResult]]:
         """Runs by tiling, the ones with the coarse view first: they hold one local net more."""
-        groups: dict[str, list[Run]] = {}
+        groups: dict[str, list[RunResult]] = {}
         for runs in self.by_decomposition.values():
             groups.setdefault(runs[0].tiling, []).extend(runs)
         return {
@@ -172,25 +178,19 @@ class Study:
 
     @property
     def data(self) -> Path:
-        return self.results / "data" / self.dataset
+        return folder_of("prepare", self.dataset, self.results)
 
     def boxes(self, tiling: str) -> dict[str, Any]:
         """Tiles of the plan, without the coarse view."""
-        plan = read_json(self.results / "tiles" / self.dataset / tiling / "plan.json")
+        folder = folder_of("tile", f"{self.dataset}/{tiling}", self.results)
+        plan = read_json(folder / "plan.json")
         return {name: box for name, box in plan["tiles"].items() if name != VIEW}
 
-    def local_folder(self, run: Run, tile: str) -> Path:
-        return (
-            self.results
-            / "local"
-            / self.dataset
-            / self.model
-            / run.tiling
-            / f"seed{run.seed}"
-            / tile
-        )
+    def local_folder(self, run: RunResult, tile: str) -> Path:
+        place = place_of("train_local", run.evaluation | {"tile": tile})
+        return folder_of("train_local", place, self.results)
 
-    def local_outputs(self, run: Run) -> dict[str, np.ndarray] | None:
+    def local_outputs(self, run: RunResult) -> dict[str, np.ndarray] | None:
         """What every local net says of the test split, by tile: ``N, K``, or ``N, M`` targets.
 
         None where these intermediate files were removed to save room.
@@ -236,9 +236,13 @@ def coarse_view(image: np.ndarray, box: dict[str, Any]) -> np.ndarray:
     return resample(image[None], shape)[0]
 
 
-def studies_of(runs: Iterable[Run], results: Path) -> list[Study]:
-    """Studies in the order in which their first runs stand."""
-    groups: dict[tuple[str, str], list[Run]] = {}
+def studies_of(runs: Iterable[RunResult], experiment: Experiment, results: Path) -> list[Study]:
+    """Studies of an experiment's runs, in the order in which their first runs stand."""
+    groups: dict[tuple[str, str], list[RunResult]] = {}
     for run in runs:
         groups.setdefault((run.evaluation["dataset"], run.evaluation["model"]), []).append(run)
-    return [Study(group, results) for group in groups.values()]
+    return [Study(group, _jobs_before(group, experiment), results) for group in groups.values()]
+
+
+def _jobs_before(runs: Iterable[RunResult], experiment: Experiment) -> list[Job]:
+    return evaluation_jobs([experiment.run_of(run.evaluation) for run in runs], experiment)

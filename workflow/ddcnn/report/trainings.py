@@ -1,7 +1,5 @@
 """The trainings of a study: which ran when and where, and the chain that no machine shortens."""
 
-import csv
-import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
@@ -9,23 +7,32 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ddcnn.base.files import read_json
-from ddcnn.experiment.configuration import ENSEMBLE_SEED_STEP
-from ddcnn.report.study import Run, Study
+from ddcnn.experiment import makespan
+from ddcnn.experiment.job_times import measured_time
+from ddcnn.experiment.jobs import TRAININGS, Job
+from ddcnn.experiment.needs import Node
+from ddcnn.experiment.paths import folder_of
+from ddcnn.experiment.runs import ENSEMBLE_SEED_STEP
+from ddcnn.report.study import Study
+from ddcnn.report.summary import WHOLE
 from ddcnn.tiles.geometry import VIEW
 
-JOINT = ("ensemble", "coherent", "transfer")
 NO_NODE = "one machine"  # of results that do not say where
 
 
 class Training:
-    """One job that trained a net, from its ``metrics.json``."""
+    """One training of a net, as its ``metrics.json`` tells.
 
-    def __init__(self, folder: Path, kind: str, label: str, decomposition: str, seed: int) -> None:
-        self.folder = folder
-        self.kind = kind  # a key of the timeline's colours
-        self.label = label
-        self.decomposition = decomposition
-        self.seed = seed
+    Attributes:
+        folder: of its files.
+        kind: a key of the timeline's colours.
+        label, decomposition: of the net, and of its run or its tiling, for people.
+        seed: of its run.
+    """
+
+    def __init__(self, study: Study, node: Node) -> None:
+        self.folder = _folder(study, node)
+        self.kind, self.label, self.decomposition, self.seed = _words_of(study, node)
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
@@ -60,56 +67,51 @@ def _seconds(moment: str) -> float:
     return datetime.fromisoformat(moment).timestamp()
 
 
+def _folder(study: Study, node: Node) -> Path:
+    return folder_of(node.rule, node.place, study.results)
+
+
+def _words_of(study: Study, node: Node) -> tuple[str, str, str, int]:
+    """Kind, label, decomposition and seed of a :class:`Training`."""
+    w = node.wildcards
+    if node.rule in ("train_coarse", "train_coherent"):
+        name = w["combination"] if node.rule == "train_coarse" else w["start"]
+        kind = "coarse net" if name == "coarse" else "other training"
+        return kind, name, study.label_of(w["decomposition"]), int(w["seed"])
+    kind, label, tiling, seed = _words_of_net(study, w)
+    if node.rule == "train_fold":
+        return "other training", f"{label} fold{w['fold']}", tiling, seed
+    return kind, label, tiling, seed
+
+
+def _words_of_net(study: Study, w: Mapping[str, str]) -> tuple[str, str, str, int]:
+    seed, is_view = int(w["seed"]), w["tile"] == VIEW
+    if w["tiling"] != WHOLE:
+        kind, label = ("coarse view", "view") if is_view else ("local net", w["tile"])
+        return kind, label, study.by_tiling[w["tiling"]][0].tiling_label, seed
+    if w["model"] == study.model and seed in [run.seed for run in study.whole]:
+        return "global net", "global", "whole image", seed
+    steps = [divmod(seed - of_run, ENSEMBLE_SEED_STEP) for of_run in study.seeds]
+    member = min(number for number, rest in steps if number >= 0 and rest == 0)
+    label = f"member {member}" if member else "small"
+    return "other training", label, "whole image", seed - member * ENSEMBLE_SEED_STEP
+
+
 def trainings_of(study: Study) -> list[Training]:
     """Every training of a study once, in the order in which they began."""
-    found: dict[Path, Training] = {}
-    for run in study.runs:
-        for training in _trainings_of_run(study, run):
-            found.setdefault(training.folder, training)
-    there = [each for each in found.values() if (each.folder / "metrics.json").is_file()]
+    jobs = [job for job in study.jobs if job.rule in TRAININGS]
+    found = [Training(study, node) for job in jobs for node in job.nodes]
+    there = [each for each in found if (each.folder / "metrics.json").is_file()]
     return sorted(there, key=lambda each: (each.begin, str(each.folder)))
 
 
-def _trainings_of_run(study: Study, run: Run) -> Iterator[Training]:
-    is_whole = run.tiling == "whole"
-    for tile in run.evaluation["tiles"]:
-        folder = study.local_folder(run, tile)
-        kind = "global net" if is_whole else "coarse view" if tile == VIEW else "local net"
-        label = {"global net": "global", "coarse view": "view"}.get(kind, tile)
-        yield Training(folder, kind, label, run.tiling_label, run.seed)
-        for fold in sorted(folder.glob("fold*")):
-            text = f"{label} {fold.name}"
-            yield Training(fold, "other training", text, run.tiling_label, run.seed)
-    if not is_whole:
-        yield Training(run.folder / "coarse", "coarse net", "coarse", run.label, run.seed)
-    for name in JOINT:
-        if name in run.evaluation["methods"]:
-            yield Training(run.folder / name, "other training", name, run.label, run.seed)
-    yield from _controls(study, run)
-
-
-def _controls(study: Study, run: Run) -> Iterator[Training]:
-    """The nets of ``small`` and ``ensemble``: whole images, a local net's width, seeds in steps."""
-    methods, tiles = run.evaluation["methods"], run.evaluation["tiles"]
-    if not {"small", "ensemble"} & set(methods):
-        return
-    width = read_json(study.local_folder(run, tiles[0]) / "metrics.json")["width"]
-    model = re.sub(r"-w\d+.*$", f"-w{width}", study.model)
-    for number in range(len(tiles) if "ensemble" in methods else 1):
-        seed = run.seed + number * ENSEMBLE_SEED_STEP
-        tile = "-".join("0" * len(study.card["shape"]))
-        folder = study.results / "local" / study.dataset / model / f"whole/seed{seed}" / tile
-        label = "small" if number == 0 else f"member {number}"
-        yield Training(folder, "other training", label, "whole image", run.seed)
-
-
-class Step(NamedTuple):
+class PathJob(NamedTuple):
     """A job on the critical path."""
 
     rule: str
     what: str
     seconds: float | None  # None where no time of it is known
-    folder: Path | None  # of a training
+    folders: list[Path]  # of what it made
 
 
 class CriticalPath(NamedTuple):
@@ -117,7 +119,7 @@ class CriticalPath(NamedTuple):
 
     label: str  # of the decomposition
     seed: int
-    steps: list[Step]
+    steps: list[PathJob]
 
     @property
     def seconds(self) -> float:
@@ -125,7 +127,7 @@ class CriticalPath(NamedTuple):
 
     @property
     def folders(self) -> set[Path]:
-        return {step.folder for step in self.steps if step.folder}
+        return {folder for step in self.steps for folder in step.folders}
 
 
 def critical_path(study: Study) -> CriticalPath:
@@ -134,61 +136,44 @@ def critical_path(study: Study) -> CriticalPath:
     With any number of processors the experiment takes as long. Job times are those of Snakemake's
     benchmark files, of a training without one the time between its start and its end.
     """
-    paths = [
-        CriticalPath(run.label, run.seed, list(steps))
-        for run in study.runs
-        for steps in _chains(study, run)
+    jobs = {job.name: job for job in study.jobs}
+    seconds = {name: _seconds_of(study, job) for name, job in jobs.items()}
+    scheduled = [
+        makespan.ScheduledJob(name, seconds[name] or 0.0, job.needs) for name, job in jobs.items()
     ]
-    return max(paths, key=lambda path: path.seconds)
+    chain = [jobs[each.name] for each in makespan.critical_path(scheduled)]
+    steps = [
+        PathJob(
+            job.rule,
+            job.place.partition("/")[2] or job.place,
+            seconds[job.name],
+            [_folder(study, node) for node in job.nodes],
+        )
+        for job in chain
+    ]
+    last = chain[-1].wildcards  # of an evaluation: nothing else is needed by no other job
+    return CriticalPath(study.label_of(last["decomposition"]), int(last["seed"]), steps)
 
 
-def _chains(study: Study, run: Run) -> Iterator[list[Step]]:
-    """Chains through every local net of a run, and through the global net it is compared with."""
-    data, tiling = study.dataset, f"{study.dataset}/{run.tiling}"
-    folder = f"{study.dataset}/{study.model}/{run.evaluation['decomposition']}/seed{run.seed}"
-    before = [_step(study, "download", data), _step(study, "prepare", data)]
-    before += [_step(study, "tile", tiling)]
-    after = []
-    if run.tiling != "whole":
-        after = [_step(study, "train_coarse", f"{folder}/coarse", run.folder / "coarse")]
-    after += [_step(study, "evaluate", folder)]
-    chains = []
-    for tile in run.evaluation["tiles"]:
-        local = study.local_folder(run, tile)
-        view = [_step(study, "coarse_view", tiling)] if tile == VIEW else []
-        chains.append([*before, *view, _local_step(study, local), *after])
-    yield from chains
-    if "coherent" in run.evaluation["methods"]:
-        joint = _step(study, "train_coherent", f"{folder}/coherent", run.folder / "coherent")
-        yield [*before[:2], joint, after[-1]]
-    if "transfer" in run.evaluation["methods"]:
-        joint = _step(study, "train_coherent", f"{folder}/transfer", run.folder / "transfer")
-        yield from ([*chain[:-1], joint, chain[-1]] for chain in chains)
-
-
-def _local_step(study: Study, folder: Path) -> Step:
-    """The job that trained a net, and perhaps others with it: its time counts as a whole."""
-    file = folder / "metrics.json"
-    job = read_json(file).get("job", folder.name) if file.is_file() else folder.name
-    place = folder.with_name(job).relative_to(study.results / "local").as_posix()
-    return _step(study, "train_local", place, folder)
-
-
-def _step(study: Study, rule: str, place: str, folder: Path | None = None) -> Step:
-    seconds = _benchmark(study.results / "benchmarks" / f"{rule}/{place}.tsv")
-    if seconds is None and folder is not None and (folder / "metrics.json").is_file():
-        training = Training(folder, "", "", "", 0)
-        seconds = training.end - training.begin
-    return Step(rule, place.partition("/")[2] or place, seconds, folder)
-
-
-def _benchmark(path: Path) -> float | None:
-    """Seconds of a job, as Snakemake measured them."""
-    try:
-        with path.open(newline="") as file:
-            return float(list(csv.DictReader(file, delimiter="\t"))[-1]["s"])
-    except (OSError, IndexError, KeyError, TypeError, ValueError):
-        return None
+def _seconds_of(study: Study, job: Job) -> float | None:
+    """How long a job took; of nets that other packs of tiles trained, the longest of these jobs."""
+    if job.rule not in TRAININGS:
+        return measured_time(study.results, job.name)
+    times: dict[str, list[float]] = {}
+    for node in job.nodes:
+        training = Training(study, node)
+        if (training.folder / "metrics.json").is_file():
+            tile = training.metrics.get("job") if job.rule == "train_local" else None
+            by = Node(job.rule, {**node.wildcards, "tile": tile}) if tile else node
+            name = f"{job.rule}/{by.place}"
+            times.setdefault(name, []).append(training.end - training.begin)
+    measured = {name: measured_time(study.results, name) for name in times or [job.name]}
+    known = [
+        sum(times[name]) if seconds is None else seconds
+        for name, seconds in measured.items()
+        if seconds is not None or name in times
+    ]
+    return max(known, default=None)
 
 
 def provenance_of(trainings: list[Training]) -> dict[str, Any]:

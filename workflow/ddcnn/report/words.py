@@ -8,7 +8,7 @@ from ddcnn.evaluation import diagnosis
 from ddcnn.evaluation.intervals import Difference
 from ddcnn.report.charts import error_by_images
 from ddcnn.report.comparison import compare
-from ddcnn.report.study import Run, Study
+from ddcnn.report.study import RunResult, Study
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
@@ -30,7 +30,7 @@ def diagnosis_of(study: Study) -> dict[str, list[str]]:
     }
 
 
-def _mean_figures(runs: list[Run]) -> dict[str, float | None]:
+def _mean_figures(runs: list[RunResult]) -> dict[str, float | None]:
     figures = [run.evaluation["diagnosis"] for run in runs]
     return {
         key: None
@@ -96,7 +96,7 @@ def _averaging(study: Study) -> str | None:
 
 def _overlap(study: Study) -> str | None:
     """Smallest against largest overlap, where one grid was run with several."""
-    series: dict[tuple, list[list[Run]]] = {}
+    series: dict[tuple, list[list[RunResult]]] = {}
     for runs in study.decomposed.values():
         evaluation = runs[0].evaluation
         if evaluation["kind"] == "blocks":

@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.splits import SPLITS
 from ddcnn.data.download import SourceFile
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.phantom import Phantoms
@@ -157,7 +158,7 @@ def _medmnist(name: str, title: str, md5: str, counts: tuple[int, ...], **other)
         reader="read_arrays",
         prepared_shape=(64, 64, 64, 1),  # axes as in the file
         options=ReadOptions(shape=(64, 64, 64)),
-        counts=dict(zip(("train", "val", "test"), counts, strict=True)),
+        counts=dict(zip(SPLITS, counts, strict=True)),
         accepts=("shape",),
         **other,
     )

@@ -1,0 +1,137 @@
+"""Where everything lies below ``results`` and ``logs``: the one place that writes these paths.
+
+Names in braces are wildcards, of Snakemake's rules and of :meth:`str.format` alike.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from ddcnn.base.splits import SPLITS
+from ddcnn.tiles.geometry import VIEW
+
+RESULTS = "results"
+TILES = Path(RESULTS, "tiles")
+BENCHMARKS_FOLDER = f"{RESULTS}/benchmarks"
+LOGS_FOLDER = "logs"
+TILING = "{dataset}/{tiling}"
+NET = "{dataset}/{model}/{tiling}/seed{seed}/{tile}"
+RUN = "{dataset}/{model}/{decomposition}/seed{seed}"
+
+# What a wildcard takes, as regular expressions.
+WILDCARDS = {
+    "dataset": "[^/]+",
+    "model": "[^/]+",
+    "tiling": "whole|blocks-[0-9x]+-overlap[0-9x]+|interleaved-[0-9x]+",
+    "decomposition": "[^/]+",
+    "seed": r"\d+",
+    "fold": r"\d+",
+    "combination": "coarse|ensemble",
+    "start": "coherent|transfer",
+    "tile": rf"\d+(-\d+)*|{VIEW}",
+    "experiment": "[^/]+",
+}
+
+
+class RulePaths(NamedTuple):
+    """Where a rule writes.
+
+    Attributes:
+        level: folder below ``results``.
+        place: what tells the rule's jobs apart: folder below ``level``, and part of the paths of
+            log and benchmark.
+        files: in that folder, by the names that the rule gives them.
+    """
+
+    level: str
+    place: str
+    files: Mapping[str, str | list[str]]
+
+
+_TRAINED = {
+    "model": "model.safetensors",
+    "history": "history.csv",
+    "metrics": "metrics.json",
+    "probabilities": "probabilities.npz",
+}
+# In the order of the stages: no rule needs files of a later one.
+RULES = {
+    "download": RulePaths("data", "{dataset}", {"manifest": "raw/manifest.json"}),
+    "prepare": RulePaths(
+        "data",
+        "{dataset}",
+        {
+            "images": [f"x_{split}.npy" for split in SPLITS],
+            "labels": [f"y_{split}.npy" for split in SPLITS],
+            "card": "card.json",
+        },
+    ),
+    "tile": RulePaths("tiles", TILING, {"plan": "plan.json"}),
+    "coarse_view": RulePaths(
+        "tiles",
+        TILING,
+        {
+            "shards": [f"{VIEW}/x_{split}.npy" for split in SPLITS],
+            "checksums": f"{VIEW}/shards.json",
+        },
+    ),
+    "train_local": RulePaths("local", NET, _TRAINED),
+    "local_features": RulePaths("local", NET, {"features": "features.npz"}),
+    "train_fold": RulePaths(
+        "local", f"{NET}/fold{{fold}}", {"held_out": "held_out.npz", "metrics": "metrics.json"}
+    ),
+    "train_coarse": RulePaths("runs", f"{RUN}/{{combination}}", _TRAINED),
+    "train_coherent": RulePaths("runs", f"{RUN}/{{start}}", _TRAINED),
+    "evaluate": RulePaths(
+        "runs", RUN, {"evaluation": "evaluation.json", "predictions": "predictions.npz"}
+    ),
+    "bundle": RulePaths("runs", RUN, {"model": "ddcnn.safetensors", "card": "ddcnn.md"}),
+    "report": RulePaths(
+        "reports",
+        "{experiment}",
+        {
+            "page": "report.html",
+            "summary": "summary.csv",
+            "comparison": "comparison.csv",
+            "latex": "table.tex",
+            "markdown": "table.md",
+            "settings": "settings.json",
+            "merits": "merits.npz",
+            "figures": "figures",
+        },
+    ),
+}
+
+
+def _outputs(rule: RulePaths) -> dict[str, str | list[str]]:
+    folder = f"{RESULTS}/{rule.level}/{rule.place}"
+    return {
+        name: [f"{folder}/{file}" for file in files]
+        if isinstance(files, list)
+        else f"{folder}/{files}"
+        for name, files in rule.files.items()
+    }
+
+
+# Of every rule, for its ``output:``, ``log:`` and ``benchmark:``.
+OUTPUTS = {name: _outputs(rule) for name, rule in RULES.items()}
+LOGS = {name: f"{LOGS_FOLDER}/{name}/{rule.place}.log" for name, rule in RULES.items()}
+BENCHMARKS = {name: f"{BENCHMARKS_FOLDER}/{name}/{rule.place}.tsv" for name, rule in RULES.items()}
+
+
+def place_of(rule: str, wildcards: Mapping[str, str]) -> str:
+    """What tells a job from its rule's others."""
+    return RULES[rule].place.format(**wildcards)
+
+
+def paths_of(rule: str, name: str, wildcards: Mapping[str, str]) -> str | list[str]:
+    """The file, or the files, that a rule calls by a name."""
+    files = OUTPUTS[rule][name]
+    if isinstance(files, list):
+        return [file.format(**wildcards) for file in files]
+    return files.format(**wildcards)
+
+
+def folder_of(rule: str, place: str, results: str | Path = RESULTS) -> Path:
+    """The folder of a job's files, whose :func:`place_of` is known."""
+    return Path(results) / RULES[rule].level / place
