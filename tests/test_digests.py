@@ -103,7 +103,7 @@ def test_digests_of_a_moved_package_are_the_same(package):
         ("base/files.py", STAGES),
         *((f"{name}.py".replace(".", "/", 1), []) for name in sorted(CARRIED)),
         ("__main__.py", []),
-        ("experiment/configuration.py", ["report"]),
+        ("experiment/runs.py", ["report"]),
         ("experiment/status.py", []),
     ],
 )
