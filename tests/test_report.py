@@ -16,9 +16,9 @@ from ddcnn.report import figures, write_report
 from ddcnn.report.comparison import NO_DIFFERENCE, compare, comparison_table
 from ddcnn.report.figures import style
 from ddcnn.report.figures.boxes import average_over_tiles, count_tiles, layers
+from ddcnn.report.sentences import findings, in_points, seconds
 from ddcnn.report.study import Study, studies_of
 from ddcnn.report.summary import headline, mean_over_seeds, summary_table
-from ddcnn.report.words import findings, in_points, seconds
 from fake_results import FakeExperiment, experiment_of, results_of
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -12,15 +12,15 @@ from ddcnn import nets
 from ddcnn.base.files import write_json
 from ddcnn.evaluation.intervals import score_interval, wilson
 from ddcnn.report import figures
-from ddcnn.report.calibration import calibration_error, reliability_curve
 from ddcnn.report.citation import citations
-from ddcnn.report.cost import sketch_cost
-from ddcnn.report.decisions import sketch_agreement, sketch_reliability
-from ddcnn.report.mistakes import sketch_mistakes, worst_mistakes
 from ddcnn.report.opening import three_sentences
+from ddcnn.report.sketches.calibration import calibration_error, reliability_curve
+from ddcnn.report.sketches.decisions import sketch_agreement, sketch_reliability
+from ddcnn.report.sketches.mistakes import sketch_mistakes, worst_mistakes
+from ddcnn.report.sketches.pareto import sketch_cost
+from ddcnn.report.sketches.timeline import bars_of, pauses_of, sketch_timeline
 from ddcnn.report.study import Study, studies_of
 from ddcnn.report.table import method_rows, run_rows
-from ddcnn.report.timeline import bars_of, pauses_of, sketch_timeline
 from ddcnn.report.trainings import critical_path, trainings_of
 from fake_results import FakeExperiment, experiment_of, results_of
 

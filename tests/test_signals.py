@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 
 from ddcnn.base.errors import InputError
 from ddcnn.base.splits import SPLITS
+from ddcnn.data.download import SourceFile
 from ddcnn.data.preparation import download, prepare
-from ddcnn.data.registry import dataset_of, entries
+from ddcnn.data.registry import REGISTRY, dataset_of, nearby
 from ddcnn.data.series import read_series
 from ddcnn.experiment.configuration import load_experiment
 from own_data import class_folders, decoded, pixels, read, table
@@ -230,7 +232,7 @@ def test_bad_series(tmp_path, text, words):
 
 def series_package(site: Path, monkeypatch) -> None:
     """An installed package as pip leaves it, with made-up spectra in the real names and layout."""
-    info, names = site / "sktime-1.2.0.dist-info", []
+    info, names, files = site / "sktime-1.2.0.dist-info", [], []
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sktime\nVersion: 1.2.0\n")
     for split, count in {"TRAIN": 172, "TEST": 43}.items():
@@ -241,9 +243,11 @@ def series_package(site: Path, monkeypatch) -> None:
             x[150:160], x[160:] = x[:10], signals(43, 100, 1, seed=43)[:12]
         content = ts_file(site / name, x, x.mean((1, 2)).tolist()).read_bytes()
         sha256 = hashlib.sha256(content).hexdigest()
-        monkeypatch.setitem(entries.SERIES_FILES, Path(name).name, (len(content), sha256))
+        files.append(SourceFile(Path(name).name, (), f"sha256:{sha256}", len(content)))
         names.append(name)
     (info / "RECORD").write_text("".join(f"{name},,\n" for name in names))
+    changed = replace(REGISTRY["tecator"], public_files=tuple(files))
+    monkeypatch.setitem(REGISTRY, "tecator", changed)
     monkeypatch.syspath_prepend(site)
 
 
@@ -262,9 +266,9 @@ def test_spectra_from_an_installed_package(monkeypatch, tmp_path):
 
 def test_series_without_their_package_say_how_to_install_it(monkeypatch, tmp_path):
     def missing(name):
-        raise entries.metadata.PackageNotFoundError(name)
+        raise nearby.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(entries.metadata, "files", missing)
+    monkeypatch.setattr(nearby.metadata, "files", missing)
     assert dataset_of("osu-leaf").image_shape == (427, 1), "a configuration can be checked"
     with pytest.raises(InputError, match=r"--no-deps sktime==1\.2\.0"):
         download("tecator", tmp_path / "manifest.json")

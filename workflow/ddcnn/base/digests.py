@@ -15,7 +15,7 @@ from typing import Any
 
 PACKAGE = Path(__file__).parents[1]
 INSTALLED = ("site-packages", "dist-packages")
-BESIDE = (".css", ".jinja", ".js", ".cpp", ".h")
+BESIDE = (".css", ".jinja", ".js", ".yaml", ".cpp", ".h")
 ANY = "*"  # the root of modules that are in no package named in the roots
 
 # They watch, guard and move what is computed, and shape none of it.

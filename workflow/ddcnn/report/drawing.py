@@ -7,14 +7,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ddcnn.report import figures
-from ddcnn.report.charts import sketch_curves, sketch_differences, sketch_overlap, sketch_times
-from ddcnn.report.cost import sketch_cost
-from ddcnn.report.decisions import sketch_agreement, sketch_reliability
-from ddcnn.report.mistakes import sketch_mistakes
-from ddcnn.report.pictures import sketch_confusion, sketch_heat_map, sketch_scatter, sketch_tiles
-from ddcnn.report.sketch import Sketch
+from ddcnn.report.sketches.charts import (
+    sketch_curves,
+    sketch_differences,
+    sketch_overlap,
+    sketch_times,
+)
+from ddcnn.report.sketches.decisions import sketch_agreement, sketch_reliability
+from ddcnn.report.sketches.mistakes import sketch_mistakes
+from ddcnn.report.sketches.pareto import sketch_cost
+from ddcnn.report.sketches.pictures import (
+    sketch_confusion,
+    sketch_heat_map,
+    sketch_scatter,
+    sketch_tiles,
+)
+from ddcnn.report.sketches.sketch import Sketch
+from ddcnn.report.sketches.timeline import sketch_timeline
 from ddcnn.report.study import Study
-from ddcnn.report.timeline import sketch_timeline
 
 # Every figure by its name; None where the study has no data for it.
 SKETCHES: dict[str, Callable[[Study], Sketch | None]] = {

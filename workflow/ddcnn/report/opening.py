@@ -1,8 +1,8 @@
 """What came out, in three sentences, for a reader who reads no more."""
 
 from ddcnn.report.comparison import compare
+from ddcnn.report.sentences import achieved, count, in_score, seconds
 from ddcnn.report.study import Study
-from ddcnn.report.words import achieved, count, in_score, seconds
 
 
 def three_sentences(study: Study) -> list[str]:

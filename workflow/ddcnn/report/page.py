@@ -13,12 +13,12 @@ from markupsafe import Markup
 from ddcnn.base import provenance
 from ddcnn.base.digests import code_digest
 from ddcnn.base.splits import SPLITS
-from ddcnn.report import words
+from ddcnn.report import sentences
 from ddcnn.report.citation import citations
 from ddcnn.report.drawing import Drawn
 from ddcnn.report.figures import THEME_COLOURS
-from ddcnn.report.mistakes import worst_mistakes
 from ddcnn.report.opening import three_sentences
+from ddcnn.report.sketches.mistakes import worst_mistakes
 from ddcnn.report.snapshot import flatten
 from ddcnn.report.study import Study
 from ddcnn.report.table import job_rows, method_rows, run_rows
@@ -45,14 +45,14 @@ def render_page(
     """The whole page as text; names from data and configuration are escaped."""
     environment = template_environment(HERE)
     environment.filters |= {
-        "seconds": _or_dash(words.seconds),
+        "seconds": _or_dash(sentences.seconds),
         "accuracy": _or_dash("{:.4f}".format),
         "loss": _or_dash("{:.3f}".format),
         "error": _or_dash("{:.3g}".format),
         "times": _or_dash(lambda value: f"{value:.1f}×" if value < 100 else f"{value:,.0f}×"),
         "deviation": _or_dash("{:.3f}".format),
-        "points": _or_dash(lambda value: words.signed(value, 100, 1)),
-        "signed": _or_dash(lambda value: words.signed(value, 1, 3)),
+        "points": _or_dash(lambda value: sentences.signed(value, 100, 1)),
+        "signed": _or_dash(lambda value: sentences.signed(value, 1, 3)),
         "thousands": _or_dash("{:,.0f}".format),
         "mebibytes": _or_dash(_mebibytes),
     }
@@ -96,9 +96,9 @@ def _section(study: Study, drawn: Mapping[str, Drawn]) -> dict[str, Any]:
         "id": f"{study.dataset}-{study.model}",
         "title": f"{study.dataset}, {study.model}",
         "opening": three_sentences(study),
-        "findings": words.findings(study),
-        "diagnosis": words.diagnosis_of(study),
-        "steps": list(words.steps(study)),
+        "findings": sentences.findings(study),
+        "diagnosis": sentences.diagnosis_of(study),
+        "steps": list(sentences.steps(study)),
         "methods": method_rows(study),
         "runs": list(run_rows(study)),
         "score_name": study.score_name,

@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 
 from ddcnn.evaluation.intervals import score_interval
-from ddcnn.report.charts import interval_by_images
 from ddcnn.report.comparison import comparison_table
-from ddcnn.report.decisions import mean_calibration_error
+from ddcnn.report.sketches.charts import interval_by_images
+from ddcnn.report.sketches.decisions import mean_calibration_error
 from ddcnn.report.study import Study
 from ddcnn.report.summary import summary_table
 from ddcnn.report.trainings import Training

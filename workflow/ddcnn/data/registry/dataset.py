@@ -1,6 +1,6 @@
 """What is known of a data set before it is read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
@@ -25,8 +25,9 @@ class Dataset:
     Attributes:
         name: its folder under ``results/data``.
         title, source, licence, citation: for the card and the report.
-        public_files: the published files, which the stage download brings.
-        nearby: finds files on this machine that stand for ``public_files``; none: an empty tuple.
+        public_files: the published files, which the stage download brings; those without an
+            address lie in an installed package.
+        nearby: from ``public_files`` to files on this machine that stand for them, if any do.
         reader: turns the files into images; the name of a function of
             :mod:`ddcnn.data.published`, which is imported when something is read.
         reader_options: further arguments of the reader.
@@ -50,7 +51,7 @@ class Dataset:
     source: str
     public_files: tuple[SourceFile, ...]
     reader: str
-    nearby: Callable[[], tuple[SourceFile, ...]] | None = None
+    nearby: Callable[[Sequence[SourceFile]], Sequence[SourceFile]] | None = None
     reader_options: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = None
     prepared_shape: tuple[int, ...] | None = None
@@ -75,7 +76,8 @@ class Dataset:
         Raises:
             InputError: they lie in something that is not installed; says how to install it.
         """
-        return (self.nearby and self.nearby()) or self.public_files
+        found = self.nearby(self.public_files) if self.nearby else ()
+        return tuple(found) or self.public_files
 
     @property
     def own(self) -> bool:
@@ -168,11 +170,15 @@ class Dataset:
             "augmentation": {"flip": list(self.flip), "shift": self.shift},
             "options": ["name", "flip", "shift", *self.accepts],
             "download": self._download_text(),
-            "files": [file.urls[0] for file in self.public_files],
+            "files": [file.urls[0] for file in self._downloads],
         }
 
+    @property
+    def _downloads(self) -> list[SourceFile]:
+        return [file for file in self.public_files if file.urls]
+
     def _download_text(self) -> str:
-        sizes = [file.size for file in self.public_files]
+        sizes = [file.size for file in self._downloads]
         if not sizes:
             return "none"
         return f"{sum(sizes) / 1e6:,.0f} MB" if all(sizes) else "of unpublished size"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from ddcnn.base.errors import InputError
 from ddcnn.report.compare.experiment import read
+from ddcnn.report.compare.page import Comparison
 from ddcnn.report.compare.pairs import compared, differing_settings, labelled
-from ddcnn.report.compare.words import Comparison
 
 __all__ = ["Comparison", "compare_experiments"]
 

@@ -11,10 +11,10 @@ from ddcnn.report.figures.charts import (
     differences,
     training_curves,
 )
-from ddcnn.report.figures.cost import CostPoint, cost, pareto_front
 from ddcnn.report.figures.heat import TileMap, heat_map
 from ddcnn.report.figures.matrices import agreement, confusion
 from ddcnn.report.figures.mistakes import JudgedVote, Mistake, mistakes
+from ddcnn.report.figures.pareto import CostPoint, cost, pareto_front
 from ddcnn.report.figures.picture import tiles_picture
 from ddcnn.report.figures.reliability import LOCAL, ReliabilityCurve, reliability
 from ddcnn.report.figures.scatter import predicted_against_true

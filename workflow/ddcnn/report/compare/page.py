@@ -11,9 +11,9 @@ from markupsafe import Markup
 from ddcnn import report
 from ddcnn.base.text import table
 from ddcnn.report.comparison import TEST
+from ddcnn.report.sentences import seconds
 from ddcnn.report.tables import latex
 from ddcnn.report.template import template_environment
-from ddcnn.report.words import seconds
 
 HERE = Path(__file__).parent
 STYLE = Path(report.__file__).with_name("style.css")

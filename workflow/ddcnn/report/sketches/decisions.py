@@ -3,9 +3,14 @@
 import numpy as np
 
 from ddcnn.report import figures
-from ddcnn.report.calibration import BINS, calibration_error, of_probabilities, reliability_curve
 from ddcnn.report.figures import LOCAL, ReliabilityCurve
-from ddcnn.report.sketch import MOST_TILINGS, Sketch, left_out
+from ddcnn.report.sketches.calibration import (
+    BINS,
+    calibration_error,
+    of_probabilities,
+    reliability_curve,
+)
+from ddcnn.report.sketches.sketch import MOST_TILINGS, Sketch, left_out
 from ddcnn.report.study import RunResult, Study
 
 TRUTH = "truth"

@@ -36,7 +36,8 @@ SPLITS = {
     "test": ("t10k", slice(0, 2000)),
 }
 
-OUTPUT = Path(__file__).with_name("fashion-mnist-10k.npz")
+EMBEDDED = Path(__file__).parents[1] / "workflow" / "ddcnn" / "data" / "embedded"
+OUTPUT = EMBEDDED / "fashion-mnist-10k.npz"
 
 
 def read_verified(source: Path, name: str, sha256: str) -> bytes:

@@ -1,10 +1,10 @@
 """What accuracy costs: against the number of tiles and against training time."""
 
 from ddcnn.report import figures
-from ddcnn.report.charts import standard_error
-from ddcnn.report.sketch import Sketch
+from ddcnn.report.sentences import seconds
+from ddcnn.report.sketches.charts import standard_error
+from ddcnn.report.sketches.sketch import Sketch
 from ddcnn.report.study import Study
-from ddcnn.report.words import seconds
 
 
 def sketch_cost(study: Study) -> Sketch | None:

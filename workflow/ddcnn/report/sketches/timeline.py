@@ -5,10 +5,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from ddcnn.report import figures
-from ddcnn.report.sketch import Sketch
+from ddcnn.report.sentences import count, seconds
+from ddcnn.report.sketches.sketch import Sketch
 from ddcnn.report.study import Study
 from ddcnn.report.trainings import CriticalPath, Training, critical_path, trainings_of
-from ddcnn.report.words import count, seconds
 
 PAUSE = 0.05  # share of the time in which something ran: a longer time without is cut out
 SHORTEST_PAUSE = 10.0  # seconds

@@ -6,7 +6,7 @@ import numpy as np
 
 from ddcnn.report import figures
 from ddcnn.report.figures import JudgedVote, Mistake
-from ddcnn.report.sketch import Sketch
+from ddcnn.report.sketches.sketch import Sketch
 from ddcnn.report.study import RunResult, Study
 from ddcnn.tiles.geometry import VIEW
 

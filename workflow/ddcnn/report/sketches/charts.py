@@ -11,7 +11,7 @@ from ddcnn.base.errors import DamagedResult
 from ddcnn.evaluation.intervals import NORMAL_95, mean_error, wilson
 from ddcnn.report import figures
 from ddcnn.report.comparison import TEST, comparison_table
-from ddcnn.report.sketch import MOST_TILINGS, Sketch, left_out
+from ddcnn.report.sketches.sketch import MOST_TILINGS, Sketch, left_out
 from ddcnn.report.study import RunResult, Study
 from ddcnn.tiles.geometry import VIEW
 

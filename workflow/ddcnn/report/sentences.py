@@ -6,8 +6,8 @@ import numpy as np
 
 from ddcnn.evaluation import diagnosis
 from ddcnn.evaluation.intervals import Difference
-from ddcnn.report.charts import error_by_images
 from ddcnn.report.comparison import compare
+from ddcnn.report.sketches.charts import error_by_images
 from ddcnn.report.study import RunResult, Study
 
 NO_BREAK = "\N{NO-BREAK SPACE}"

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ddcnn.report import figures
-from ddcnn.report.sketch import MOST_TILINGS, Sketch, left_out
+from ddcnn.report.sketches.sketch import MOST_TILINGS, Sketch, left_out
 from ddcnn.report.study import RunResult, Study, coarse_view
 from ddcnn.tiles.geometry import VIEW
 

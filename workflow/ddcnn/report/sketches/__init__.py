@@ -1,0 +1,1 @@
+"""What the figures of a page show of a study, with caption and text alternative."""
