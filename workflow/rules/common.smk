@@ -44,7 +44,7 @@ if EXPERIMENT.settings["log"] == "tensorboard":
     os.environ[events.VARIABLE] = str(events.FOLDER)
 
 LOCAL_CODE, COHERENT_CODE = code_digest("local.stage"), code_digest("coarse.joint")
-# Of one net each: an edit of another net re-runs nothing.
+# One digest a net: an edit of another net re-runs nothing.
 NET_CODE = {
     name: nets.code_of(name)
     for name in dict.fromkeys(run.architecture for run in EXPERIMENT.trained)
@@ -96,12 +96,12 @@ def local_code(wildcards):
 
 
 def local_code_of_run(wildcards):
-    """The same for all local nets of a run."""
+    """Changes when the code of a run's local nets does."""
     return f"{LOCAL_CODE} {NET_CODE[EXPERIMENT.run_of(wildcards).architecture]}"
 
 
 def joint_code(wildcards):
-    """The same for the trainings as one model."""
+    """Changes when the code of the trainings as one model does."""
     return f"{COHERENT_CODE} {NET_CODE[EXPERIMENT.run_of(wildcards).architecture]}"
 
 

@@ -28,6 +28,11 @@ def size(number: float) -> str:
     return f"{number:.1f} TB"
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 seed``, ``4 seeds``, ``2,000 images``."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def table(rows: Sequence[Sequence[str]], numbers: int = 0) -> list[str]:
     """Lines of columns as wide as they must be; the last ``numbers`` columns to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -148,10 +148,10 @@ def _csv_rows(path: Path, outputs: list[str], is_classes: bool) -> Iterator[Writ
         aside.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
         writer = csv.writer(file)
-        writer.writerow(["file", *["prediction"] * is_classes, *outputs])
+        writer.writerow(["file", "prediction", *outputs] if is_classes else ["file", *outputs])
 
         def write(name: str, values: np.ndarray) -> None:
-            decided = [outputs[values.argmax()]] * is_classes
+            decided = [outputs[values.argmax()]] if is_classes else []
             # Nine digits give back every bit of a float32.
             writer.writerow([name, *decided, *(f"{value:.9g}" for value in values)])
 

@@ -136,7 +136,7 @@ def _measured_work(
     measured: Mapping[str, float],
     results: str | Path,
 ) -> _Training | None:
-    """Of a job that trains the nets of these places; of an unknown job, the one of its name."""
+    """Work of a job that trains the nets of these places, or, unknown, the net of its name."""
     rule, place = name.split("/", 1)
     folders = [folder_of("train_local", each, results) for each in places or (place,)]
     paths = [folder / "metrics.json" for folder in folders]

@@ -5,7 +5,7 @@ from typing import Any
 
 import jsonschema
 
-MOST_SHOWN = 200  # signs of a wrong value in a message
+MOST_SHOWN = 200  # characters of a wrong value in a message
 
 
 def message(error: jsonschema.ValidationError) -> str:
@@ -64,7 +64,7 @@ def accepted(rule: dict[str, Any]) -> str:
             ("maximum", "at most"),
             ("exclusiveMaximum", "below"),
             ("pattern", "of the form"),
-            ("maxLength", "signs: at most"),
+            ("maxLength", "characters: at most"),
             ("minItems", "entries: at least"),
             ("maxItems", "entries: at most"),
         ]

@@ -107,7 +107,7 @@ def _shards(w: Wildcards) -> list[Files]:
 
 
 def _labels(w: Wildcards) -> Files:
-    """Of the splits that a training knows."""
+    """Labels of the splits that a training knows."""
     labels = Node("prepare", w).files("labels")
     return labels._replace(paths=labels.listed[: len(FITTING)])
 
@@ -243,7 +243,7 @@ def _report(experiment: Experiment, _w: Wildcards) -> Needs:
 
 
 def _shown_images(w: Wildcards) -> Files:
-    """Of the splits whose images the report shows, ``train`` and ``test``."""
+    """Images of the splits that the report shows, ``train`` and ``test``."""
     images = Node("prepare", w).files("images")
     return images._replace(paths=[images.listed[0], images.listed[-1]])
 

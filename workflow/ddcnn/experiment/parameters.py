@@ -22,7 +22,7 @@ def dataset_entry(experiment: Experiment, w: Wildcards) -> str | dict[str, Any]:
 def own_state(experiment: Experiment, w: Wildcards) -> str:
     """Changes when the user's own data do, so that they are prepared again.
 
-    A parameter and no input: paths of users may hold signs that mean something to Snakemake.
+    A parameter and no input: paths of users may hold characters that mean something to Snakemake.
     """
     return experiment.datasets[w["dataset"]].state()
 

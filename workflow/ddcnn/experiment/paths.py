@@ -113,7 +113,7 @@ def _outputs(rule: RulePaths) -> dict[str, str | list[str]]:
     }
 
 
-# Of every rule, for its ``output:``, ``log:`` and ``benchmark:``.
+# What every rule has as ``output:``, ``log:`` and ``benchmark:``.
 OUTPUTS = {name: _outputs(rule) for name, rule in RULES.items()}
 LOGS = {name: f"{LOGS_FOLDER}/{name}/{rule.place}.log" for name, rule in RULES.items()}
 BENCHMARKS = {name: f"{BENCHMARKS_FOLDER}/{name}/{rule.place}.tsv" for name, rule in RULES.items()}

@@ -203,7 +203,7 @@ def _stages(jobs: Sequence[Job], statuses: Mapping[str, JobStatus]) -> dict[str,
 
 
 def _time_left(statuses: Mapping[str, JobStatus], places: int) -> tuple[float | None, float, bool]:
-    """Of the whole, of all jobs in a row, and whether jobs without a known time come on top."""
+    """Seconds of the whole, of all jobs in a row, and whether unknown times come on top."""
     unfinished = [status for status in statuses.values() if status.state != "done"]
     # What runs has its place already.
     unfinished.sort(key=lambda status: status.state != "running")

@@ -1,7 +1,8 @@
 """What came out, in three sentences, for a reader who reads no more."""
 
+from ddcnn.base.text import counted
 from ddcnn.report.comparison import compare
-from ddcnn.report.sentences import achieved, count, in_score, seconds
+from ddcnn.report.sentences import achieved, in_score, seconds
 from ddcnn.report.study import Study
 
 
@@ -53,7 +54,7 @@ def _time(study: Study) -> str:
 def _certainty(study: Study) -> str:
     rest = (
         f"all this rests on {len(study.runs[0].labels):,} test {study.noun}s and "
-        f"{count(len(study.seeds), 'seed')}"
+        f"{counted(len(study.seeds), 'seed')}"
     )
     if len(study.seeds) == 1:
         rest += ", so chance between repeated trainings is not in the intervals"

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ddcnn.base.text import counted
 from ddcnn.evaluation import diagnosis
 from ddcnn.evaluation.intervals import Difference
 from ddcnn.report.comparison import compare
@@ -121,7 +122,7 @@ def _certainty(study: Study) -> str:
     shown = f"{error:.3f}" if study.is_regression else f"{100 * error:.1f} points"
     text = (
         f"These numbers rest on {num_images:,} test {study.noun}s (standard error of one "
-        f"{study.score_name}: {shown}) and {count(num_seeds, 'seed')}."
+        f"{study.score_name}: {shown}) and {counted(num_seeds, 'seed')}."
     )
     if num_seeds == 1:
         text += (
@@ -183,11 +184,6 @@ def seconds(value: float) -> str:
     return f"{number:.{digits}f}{NO_BREAK}{unit}"
 
 
-def count(number: int, noun: str) -> str:
-    """``1 seed``, ``4 seeds``."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
 def steps(study: Study) -> Iterator[str]:
     """What was done, in the order in which it was done."""
     counts = {split: sum(by_class.values()) for split, by_class in study.card["counts"].items()}
@@ -206,7 +202,7 @@ def steps(study: Study) -> Iterator[str]:
         yield f"One CNN was trained on the whole {study.noun}s: the global net."
         return
     labels = [runs[0].label for runs in study.decomposed.values()]
-    yield f"Every {study.noun} was cut in {count(len(labels), 'way')}: {'; '.join(labels)}."
+    yield f"Every {study.noun} was cut in {counted(len(labels), 'way')}: {'; '.join(labels)}."
     yield (
         "One small CNN per tile, the local net, was trained on its own, without any communication "
         "with the others."

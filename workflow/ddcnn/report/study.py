@@ -102,7 +102,7 @@ class Study:
     """All runs of one data set and one model: what may stand in one figure."""
 
     def __init__(self, runs: Iterable[RunResult], jobs: Sequence[Job], results: Path) -> None:
-        """Of results of runs, and of all jobs up to their evaluations, in order."""
+        """What results of runs hold, and all jobs up to their evaluations, in order."""
         self.runs = list(runs)
         self.jobs = jobs
         self.results = results
@@ -122,7 +122,7 @@ class Study:
 
     @property
     def score_name(self) -> str:
-        """The same for people."""
+        """The score's name for people."""
         return "R²" if self.is_regression else "accuracy"
 
     @property

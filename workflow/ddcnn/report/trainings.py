@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ddcnn.base.files import read_json
+from ddcnn.base.text import counted
 from ddcnn.experiment import makespan
 from ddcnn.experiment.job_times import measured_time
 from ddcnn.experiment.jobs import TRAININGS, Job
@@ -185,8 +186,7 @@ def provenance_of(trainings: list[Training]) -> dict[str, Any]:
         "started": _moment(min((each["started"] for each in metrics), default="")),
         "finished": _moment(max((each["finished"] for each in metrics), default="")),
         "devices": _distinct(
-            f"{each['device_name']} ({each['device']}), {each['threads']} "
-            f"thread{'s' * (each['threads'] != 1)} a job"
+            f"{each['device_name']} ({each['device']}), {counted(each['threads'], 'thread')} a job"
             for each in metrics
         ),
         "hardware": _distinct(_hardware(each["hardware"]) for each in metrics),
@@ -203,7 +203,7 @@ def _moment(text: str) -> str:
 
 
 def _hardware(facts: Mapping[str, Any]) -> str:
-    cores = f"{facts['cores']} core{'s' * (facts['cores'] != 1)}"
+    cores = counted(facts["cores"], "core")
     return f"{facts['processor']}, {cores}, {facts['memory_gib']} GiB memory, {facts['system']}"
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from ddcnn.report.figures.boxes import Box, Boxes, average_over_tiles, flat, is_interleaved, layers
 from ddcnn.report.figures.signal import draw_signal_panel
-from ddcnn.report.figures.style import PAPER, WIDTH, bare, direct_title, styled
+from ddcnn.report.figures.style import WIDTH, bare, direct_title, styled, write_on_picture
 
 COLOUR_SHARE = 0.7  # of the score's colour, against the mean image below it
 COLOURS = "viridis"
@@ -120,20 +120,8 @@ def _draw_panel(
 def _write_numbers(axes: Axes, each: TileMap, names: Sequence[str]) -> None:
     for name in names:
         row, column = _centre(each.boxes[name])
-        axes.text(
-            column,
-            row,
-            f"{each.scores[name]:.2f}",
-            ha="center",
-            va="center",
-            fontsize=8.5 if len(names) <= 9 else 6.5,
-            bbox={
-                "boxstyle": "round,pad=0.2",
-                "facecolor": PAPER,
-                "edgecolor": "none",
-                "alpha": 0.8,
-            },
-        )
+        size = 8.5 if len(names) <= 9 else 6.5
+        write_on_picture(axes, column, row, f"{each.scores[name]:.2f}", size)
 
 
 def _centre(box: Box) -> Iterator[float]:

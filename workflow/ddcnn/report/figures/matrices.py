@@ -40,25 +40,33 @@ def confusion(matrices: Mapping[str, np.ndarray], classes: Sequence[str]) -> Fig
 
 def _draw_matrix(axes: Axes, shares: np.ndarray) -> None:
     """Opacity grows with the square root: rare confusions show, and any background will do."""
-    cells = np.empty((*shares.shape, 4))
-    cells[..., :3], cells[..., 3] = to_rgb(BLUE), np.sqrt(shares)
+    numbers = np.where(np.round(100 * shares) > 0, shares, np.nan)
+    _draw_cells(axes, np.sqrt(shares), numbers, MOST_NUMBERS, 7.5)
+
+
+def _draw_cells(
+    axes: Axes, opacity: np.ndarray, numbers: np.ndarray, most: int, size: float
+) -> None:
+    """Blue squares with their numbers in percent, where these are numbers.
+
+    Args:
+        axes: to draw on.
+        opacity: of every square, from 0 to 1.
+        numbers: shares, not a number where none is written.
+        most: rows up to which numbers are written.
+        size: of a number, in points.
+    """
+    cells = np.empty((*opacity.shape, 4))
+    cells[..., :3], cells[..., 3] = to_rgb(BLUE), opacity
     axes.imshow(cells, interpolation="none")
     axes.grid(False)
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.tick_params(length=0)
-    if len(shares) > MOST_NUMBERS:
-        return
-    for (row, column), share in np.ndenumerate(shares):
-        if round(100 * share):
-            axes.text(
-                column,
-                row,
-                f"{100 * share:.0f}",
-                ha="center",
-                va="center",
-                fontsize=7.5,
-                color=PAPER_ON_BLUE if share > 0.25 else INK,
-            )
+    for (row, column), number in np.ndenumerate(numbers if len(numbers) <= most else []):
+        if np.isfinite(number):
+            colour = PAPER_ON_BLUE if opacity[row, column] > 0.5 else INK
+            text = f"{100 * number:.0f}"
+            axes.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
 
 
 PAPER_ON_BLUE = "#fefefe"  # not PAPER: it stays white in the dark scheme
@@ -110,23 +118,8 @@ def _draw_agreement(axes: Axes, values: np.ndarray) -> None:
     shown = np.clip(np.nan_to_num(values), 0, 1)
     real = shown[np.isfinite(values)]
     low, high = real.min(), real.max()
-    cells = np.empty((*values.shape, 4))
-    cells[..., :3] = to_rgb(BLUE)
-    cells[..., 3] = np.where(
-        np.isfinite(values), 0.08 + 0.87 * (shown - low) / ((high - low) or 1), 0
-    )
-    axes.imshow(cells, interpolation="none")
-    axes.grid(False)
-    axes.spines[["left", "bottom"]].set_visible(False)
-    axes.tick_params(length=0)
-    if len(values) > MOST_AGREEING:
-        return
-    for (row, column), value in np.ndenumerate(values):
-        if np.isfinite(value):
-            dark = cells[row, column, 3] > 0.55
-            colour = PAPER_ON_BLUE if dark else INK
-            text = f"{100 * value:.0f}"
-            axes.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
+    shades = 0.08 + 0.87 * (shown - low) / ((high - low) or 1)
+    _draw_cells(axes, np.where(np.isfinite(values), shades, 0), values, MOST_AGREEING, 8)
 
 
 def _short(name: str, length: int = 16) -> str:

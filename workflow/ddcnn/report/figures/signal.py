@@ -25,6 +25,7 @@ from ddcnn.report.figures.style import (
     WIDTH,
     direct_title,
     styled,
+    write_on_picture,
 )
 
 LANE_COLOURS = (BLUE, VERMILLION, GREEN, PURPLE)  # neighbouring tiles differ
@@ -59,7 +60,9 @@ def signal_picture(signal: np.ndarray, boxes: Boxes, view: np.ndarray | None = N
     if view is not None:
         places = (np.arange(len(view)) + 0.5) * len(signal) / len(view) - 0.5
         _draw_lane(below, len(names), places, (view, low, high), {"color": INK})
-    labels = [f"tile {name}" for name in names] + ["coarse view"] * (view is not None)
+    labels = [f"tile {name}" for name in names]
+    if view is not None:
+        labels.append("coarse view")
     below.set_yticks(range(len(lanes)), labels)
     below.set_ylim(len(lanes) - 0.5, -0.5)
     below.grid(False)
@@ -132,20 +135,8 @@ def draw_signal_panel(
 
 def _write_numbers(axes: Axes, boxes: Boxes, scores: dict[str, float], height: float) -> None:
     for name, score in scores.items():
-        axes.text(
-            _centre(boxes[name]),
-            height,
-            f"{score:.2f}",
-            ha="center",
-            va="center",
-            fontsize=8 if len(scores) <= 9 else 6,
-            bbox={
-                "boxstyle": "round,pad=0.2",
-                "facecolor": PAPER,
-                "edgecolor": "none",
-                "alpha": 0.8,
-            },
-        )
+        size = 8 if len(scores) <= 9 else 6
+        write_on_picture(axes, _centre(boxes[name]), height, f"{score:.2f}", size)
 
 
 def _centre(box: Box) -> float:

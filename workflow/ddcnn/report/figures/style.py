@@ -100,7 +100,7 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     return draw_with_style
 
 
-# Of every file format: no dates and no program versions, so that equal results give equal files.
+# Formats of a figure: no dates and no program versions, so that equal results give equal files.
 FORMATS: dict[str, dict[str, Any]] = {
     "svg": {"metadata": {"Date": None, "Creator": None}},
     "pdf": {"metadata": {"CreationDate": None, "Creator": None, "Producer": None}},
@@ -151,3 +151,9 @@ def bare(axes: Axes) -> None:
     """Take axes, ticks and grid away: for pictures."""
     axes.set_axis_off()
     axes.set_aspect("equal")
+
+
+def write_on_picture(axes: Axes, x: float, y: float, text: str, size: float) -> None:
+    """A number that can be read on whatever lies below it, centred on a point in data units."""
+    box = {"boxstyle": "round,pad=0.2", "facecolor": PAPER, "edgecolor": "none", "alpha": 0.8}
+    axes.text(x, y, text, ha="center", va="center", fontsize=size, bbox=box)

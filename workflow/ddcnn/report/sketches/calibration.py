@@ -28,7 +28,7 @@ def reliability_curve(name: str, confidence: np.ndarray, is_right: np.ndarray) -
 
 
 def of_probabilities(name: str, p_NK: np.ndarray, labels: np.ndarray) -> ReliabilityCurve:
-    """The same from class probabilities ``N, K`` and true classes ``N``."""
+    """The curve of class probabilities ``N, K`` against true classes ``N``."""
     return reliability_curve(name, p_NK.max(axis=1), p_NK.argmax(axis=1) == labels)
 
 

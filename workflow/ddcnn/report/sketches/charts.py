@@ -95,7 +95,7 @@ def _overlap_points(study: Study, runs: list[RunResult]) -> Iterator[dict]:
 
 
 def standard_error(study: Study, row: pd.Series) -> float:
-    """Of a mean score: chance of the test images and, with several seeds, of the training."""
+    """Error of a mean score: chance of the test images and, with several seeds, of training."""
     images = error_by_images(study, row["decomposition"], row["method"])
     if row["seeds"] < 2:
         return images
@@ -182,7 +182,7 @@ def _time_row(study: Study, runs: list[RunResult]) -> figures.TimeRow:
 
 
 def _ideal_memory(study: Study, evaluation: dict[str, Any]) -> float | None:
-    """Of a local net's job, if memory shrank like the number of parameters."""
+    """Memory of a local net's job, if it shrank like the number of parameters."""
     if not study.whole:
         return None
     whole = study.mean_of("whole", "global")

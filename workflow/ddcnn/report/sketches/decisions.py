@@ -132,7 +132,7 @@ def _local_curve(study: Study, runs: list[RunResult]) -> ReliabilityCurve | None
 
 
 def mean_calibration_error(runs: list[RunResult], method: str) -> float:
-    """Of a method's test decisions, mean over the seeds."""
+    """Calibration error of a method's test decisions, mean over the seeds."""
     errors = [calibration_error(run.predictions[f"test_{method}"], run.labels) for run in runs]
     return float(np.mean(errors))
 

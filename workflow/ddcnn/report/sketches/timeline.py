@@ -4,8 +4,9 @@ import heapq
 from collections import defaultdict
 from collections.abc import Sequence
 
+from ddcnn.base.text import counted
 from ddcnn.report import figures
-from ddcnn.report.sentences import count, seconds
+from ddcnn.report.sentences import seconds
 from ddcnn.report.sketches.sketch import Sketch
 from ddcnn.report.study import Study
 from ddcnn.report.trainings import CriticalPath, Training, critical_path, trainings_of
@@ -26,14 +27,14 @@ def sketch_timeline(study: Study) -> Sketch | None:
     busy = sum(each.end - each.begin for each in trainings)
     end = max(bar.end for bar in bars)
     caption = (
-        f"All {count(len(trainings), 'training')} of the local, coarse and global nets, each from "
+        f"All {counted(len(trainings), 'training')} of local, coarse and global nets, each from "
         "the start of its process (grey: start and loading) to its end; one lane for each that ran "
         f"at the same time in the same place. Together they hold their places for {seconds(busy)}."
         f" {path_in_words(path)}"
     )
     if pauses:
         caption += (
-            f" Dotted: {count(len(pauses), 'pause')} without a training, cut out; results of "
+            f" Dotted: {counted(len(pauses), 'pause')} without a training, cut out; results of "
             "earlier runs are used again."
         )
     alternative = (
