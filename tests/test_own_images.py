@@ -18,7 +18,7 @@ def decode(path, channels=1, **options):
 
 
 def change(path, **options):
-    return images.read_header(path, ReadOptions(**options)).change
+    return ", ".join(images.read_header(path, ReadOptions(**options)).changes)
 
 
 # Formats and modes
@@ -28,7 +28,7 @@ def change(path, **options):
 def test_gray_is_kept_exactly(tmp_path, suffix):
     path = save(tmp_path / f"a.{suffix}", GRAY)
     header = images.read_header(path, ReadOptions())
-    assert (header.shape, header.channels, header.change) == ((9, 7), 1, "")
+    assert (header.shape, header.channels, header.changes) == ((9, 7), 1, ())
     np.testing.assert_array_equal(decode(path)[..., 0], GRAY)
 
 
