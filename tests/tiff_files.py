@@ -12,15 +12,15 @@ KINDS = {"u": 1, "i": 2, "f": 3}
 SIZES, CODES = {3: 2, 4: 4, 1: 1, 7: 1}, {3: "H", 4: "I", 1: "B", 7: "B"}
 
 
-def packed(values: np.ndarray, bits: int, order: str) -> bytes:
-    """Rows of values ``rows, columns, samples``; below 8 bit and with 12 each row ends a byte."""
+def packed_rows(values: np.ndarray, bits: int, order: str) -> list[bytes]:
+    """Rows of values ``rows, columns(, samples)``, each of whole bytes."""
     if bits in (8, 16, 32, 64):
-        return values.astype(values.dtype.newbyteorder(order)).tobytes()
+        return [row.astype(row.dtype.newbyteorder(order)).tobytes() for row in values]
     rows = []
     for row in values.reshape(len(values), -1):
         digits = "".join(format(int(value), f"0{bits}b") for value in row)
         rows.append(np.packbits(np.array(list(digits), np.uint8)).tobytes())
-    return b"".join(rows)
+    return rows
 
 
 def compressed(data: bytes, compression: int) -> bytes:
@@ -43,7 +43,9 @@ def strips(values: np.ndarray, bits: int, planar: int, rows: int, **how) -> list
         for first in range(0, len(plane), rows):
             part = plane[first : first + rows]
             part = differences(part) if how["predictor"] == 2 else part
-            found.append(compressed(packed(part, bits, how["order"]), how["compression"]))
+            found.append(
+                compressed(b"".join(packed_rows(part, bits, how["order"])), how["compression"])
+            )
     return found
 
 

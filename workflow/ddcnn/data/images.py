@@ -4,7 +4,6 @@ The format is recognised from the content, whatever the name says. Colour profil
 applied. Whatever Pillow would convert with a loss that nobody sees is noted or refused.
 """
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +16,7 @@ from PIL import Image
 from ddcnn.base.errors import InputError
 from ddcnn.data import tiff
 from ddcnn.data.options import ReadOptions
-from ddcnn.data.pixels import PillowImage
+from ddcnn.data.pixels import PillowImage, opened_unbounded
 from ddcnn.data.survey import (
     Header,
     Survey,
@@ -165,15 +164,8 @@ def _opened(path: Path, options: ReadOptions) -> Iterator[PillowImage | tiff.Tif
 
 @contextmanager
 def _opened_by_pillow(path: Path, options: ReadOptions) -> Iterator[PillowImage]:
-    limit = Image.MAX_IMAGE_PIXELS
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what matters is an error or a note here
-            Image.MAX_IMAGE_PIXELS = None  # the limit is the user's, see check_size
-            with Image.open(path, formats=FORMATS) as image:
-                yield PillowImage(path, image, options)
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+    with opened_unbounded(path, FORMATS) as image:
+        yield PillowImage(path, image, options)
 
 
 def _unrecognised(path: Path) -> str:

@@ -4,7 +4,9 @@ Pillow converts some of them with a loss that nobody sees: every such case is ei
 exact computation here, or refused.
 """
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -92,6 +94,20 @@ def check_single(path: Path, frames: int) -> None:
         raise InputError(
             f"{path} holds {frames} pages or frames; accepted: one image a file; split it"
         )
+
+
+@contextmanager
+def opened_unbounded(file: Path | BytesIO, formats: Sequence[str]) -> Iterator[Image.Image]:
+    """An image with its header read by Pillow, whose own limit of pixels does not count."""
+    limit = Image.MAX_IMAGE_PIXELS
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what matters is an error or a note of the reader
+            Image.MAX_IMAGE_PIXELS = None  # the limit is the user's, see check_size
+            with Image.open(file, formats=formats) as image:
+                yield image
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 class PillowImage:
@@ -220,17 +236,17 @@ class PillowImage:
     def _deep_gray(self) -> np.ndarray:
         """Gray above 8 bit as uint8 ``rows, columns``: its window or its full range."""
         values = np.asarray(self.image)
-        if self.image.format != "PPM" or self.image.mode == "F":
-            found = self._scaled(values, 1)
-        else:
-            found = self._scaled(values, DEEP_TOP / self.white)
+        stretched = self.image.format == "PPM" and self.image.mode == "I"
+        found = self._scaled(values, DEEP_TOP / self.white if stretched else 1)
         key = self.image.info.get("transparency")
         return found if key is None else np.where(values == key, np.uint8(255), found)
 
     def _scaled(self, values: np.ndarray, stretch: float) -> np.ndarray:
-        """As uint8; Pillow multiplied the values by ``stretch``, the window speaks of the file's"""
-        window = self.options.window and [value * stretch for value in self.options.window]
-        return to_bytes(values, self.white * stretch, window, self.path)
+        """As uint8; the window speaks of the file's values, which Pillow multiplied."""
+        if stretch != 1:
+            values = values / np.float32(stretch)
+            values = np.rint(values) if self.gray else values
+        return to_bytes(values, self.white, self.options.window, self.path)
 
 
 def _white(image: Image.Image, stored: str | tuple) -> int:

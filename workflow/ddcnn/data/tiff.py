@@ -7,6 +7,7 @@ memory, signed values of the other byte order), and colours of 16 bit by their u
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from itertools import islice
 from math import prod
 from pathlib import Path
@@ -27,6 +28,7 @@ from ddcnn.data.pixels import (
     check_size,
     has_foreign_profile,
     laid_on_white,
+    opened_unbounded,
     scaled_note,
     to_bytes,
     to_rgb_note,
@@ -131,6 +133,8 @@ class TiffImage:
 
     def _decoded(self) -> np.ndarray:
         """Stored values ``rows, columns, samples``."""
+        if self.page.compression == JPEG:
+            self._check_jpegs()
         values = self.page.asarray(squeeze=False, maxworkers=1)[:, 0]
         values = values.transpose(1, 2, 0, 3).reshape(*self.shape, self.page.samplesperpixel)
         return values.view(np.uint8) if values.dtype == bool else values
@@ -217,12 +221,28 @@ class TiffImage:
                 f"{self.path} holds {len(parts)} of {prod(page.chunked)} parts of its image; "
                 "replace or remove it"
             )
+        if 0 in self.shape:
+            raise self._refused(
+                f"its size of {self.shape[0]} x {self.shape[1]}", "one pixel or more"
+            )
         there = self.path.stat().st_size
         if max(start + length for start, length in parts) > there:
             raise InputError(
                 f"{self.path} is cut off: its {there:,} bytes end before its image does; "
                 "replace or remove it"
             )
+
+    def _check_jpegs(self) -> None:
+        """Refuse parts whose own headers claim more pixels than the page says."""
+        page, file = self.page, self.page.parent.filehandle
+        width, length = page.tilewidth or page.imagewidth, page.tilelength or page.rowsperstrip
+        for start, size in zip(page.dataoffsets, page.databytecounts, strict=False):
+            file.seek(start)
+            if size and not _fits(file.read(size), width, length):
+                raise InputError(
+                    f"{self.path} holds a JPEG of another size than its header says; "
+                    "replace or remove it"
+                )
 
     def _refused(self, what: str, accepted: str) -> InputError:
         page, names = self.page, []
@@ -262,6 +282,11 @@ def _the_page(path: Path, file: "TiffFile") -> tuple["TiffPage", bool]:
         frames = prod(file.series[0].shape) // prod(whole[0].shape)
     check_single(path, frames)
     return whole[0], bool(masks)
+
+
+def _fits(content: bytes, width: int, length: int) -> bool:
+    with opened_unbounded(BytesIO(content), ("JPEG",)) as part:
+        return part.width <= width and part.height <= length
 
 
 def _palette(colours: np.ndarray) -> np.ndarray:
