@@ -204,7 +204,7 @@ def test_a_gray_that_is_transparent(tmp_path, bits):
 def test_a_transparent_colour_of_8_and_of_16_bit(tmp_path):
     key = b"".join(int(v).to_bytes(2) for v in RGB[0, 0])
     path = png(tmp_path / "a.png", RGB, before={b"tRNS": key})
-    expected = np.where(np.all(RGB == RGB[0, 0], axis=-1, keepdims=True), 255, RGB)
+    expected = np.where(np.all(RGB[0, 0] == RGB, axis=-1, keepdims=True), 255, RGB)
     np.testing.assert_array_equal(decode(path, channels=3), expected)
     deep = png(tmp_path / "b.png", RGB.astype(np.uint16), 16, before={b"tRNS": key})
     with pytest.raises(InputError, match=r"b\.png has colours of 16 bit, one of which is transp"):

@@ -1,5 +1,9 @@
 """TIFF files: every layout gives the stored values, or a refusal that says what is stored."""
 
+import lzma
+import subprocess
+import sys
+import zlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,8 +14,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+import tiff_files
 from ddcnn.base.errors import InputError
 from ddcnn.data import images
+from ddcnn.data import pixels as pixels_module
 from ddcnn.data.options import ReadOptions
 from own_data import class_folders, pixels, read, save, smooth
 from tiff_files import DEFLATE, LZMA, NONE, PACKBITS, write_tiff
@@ -284,6 +290,15 @@ def test_complex_values(tmp_path):
     assert "64 bit (COMPLEXIEEEFP)" in refusal(tmp_path / "a.tif", window=(0, 1))
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_where_zero_is_white_the_image_is_inverted_and_said_to_be(tmp_path, dtype):
+    """As the format says; Pillow, OpenCV, SimpleITK and tifffile leave 16 bit as stored."""
+    values = pixels(9, 7, 1).astype(dtype) * (np.iinfo(dtype).max // 255)
+    path = write_tiff(tmp_path / "a.tif", values, photometric=0)
+    np.testing.assert_array_equal(decode(path), 255 - pixels(9, 7, 1))
+    assert "zero is white, inverted" in header(path).changes
+
+
 def test_a_window_where_zero_is_white(tmp_path):
     path = write_tiff(tmp_path / "a.tif", GRAY[..., None], photometric=0)
     assert "zero is white" in refusal(path, window=(0, 9))
@@ -308,6 +323,39 @@ def test_fewer_parts_than_the_image_has(tmp_path):
     assert "holds 3 of 9 parts" in refusal(path)
 
 
+def test_a_jpeg_that_claims_more_than_its_page(tmp_path):
+    path = save(tmp_path / "a.tif", smooth(16, 16), compression="jpeg")
+    content = bytearray(path.read_bytes())
+    place = content.index(b"\xff\xc0") + 5  # start of frame: rows and columns
+    content[place : place + 4] = b"\xfd\xe8\xfd\xe8"
+    path.write_bytes(content)
+    assert "holds a JPEG of another size than its header says" in refusal(path)
+
+
+@pytest.mark.parametrize("compression", [DEFLATE, PACKBITS, LZMA])
+def test_what_unpacks_to_more_is_never_unpacked_whole(tmp_path, compression, monkeypatch):
+    """256 MB in a part of 63 bytes; the limit leaves room for the libraries alone."""
+    runs = {
+        DEFLATE: lambda: zlib.compress(bytes(2**28), 1),
+        PACKBITS: lambda: b"\x81\0" * 2**21,  # each pair stands for 128 zeros
+        LZMA: lambda: lzma.compress(bytes(2**28), preset=0),
+    }
+    monkeypatch.setattr(tiff_files, "compressed", lambda data, _: runs[compression]())
+    path = write_tiff(tmp_path / "a.tif", GRAY[..., None], compression=compression)
+    code = (
+        "import sys, resource, numpy, tifffile, imagecodecs\n"
+        "from pathlib import Path\n"
+        "from ddcnn.base.errors import InputError\n"
+        "from ddcnn.data import images, options\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try: images.decode_image(Path(sys.argv[1]), options.ReadOptions(), 1)\n"
+        "except InputError: pass\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, check=True)
+    assert int(done.stdout) < 2**16  # KiB
+
+
 @pytest.mark.parametrize(("tags", "words"), [
     ({256: (4, [60_000]), 257: (4, [60_000])}, "60000 x 60000 pixels, more than most_megapixels"),
     ({277: (3, [60_000]), 257: (4, [60_000])}, "too many channels"),
@@ -319,6 +367,17 @@ def test_bombs_are_refused_by_their_header(tmp_path, tags, words):
 
 
 # Colour profiles: a note, whatever the format
+
+
+def test_only_the_name_of_srgb_and_its_short_forms_count():
+    """Not whatever has c2 in its name, as the wide colours of television do."""
+    for name, foreign in [("sRGB IEC61966-2.1", False), ("c2", False), ("Rec2020", True)]:
+        content = profile("sRGB")
+        old = content.index("sRGB built-in".encode("utf-16-be"))
+        text = name.ljust(13).encode("utf-16-be")[:26]
+        assert (
+            pixels_module.has_foreign_profile(content[:old] + text + content[old + 26 :]) == foreign
+        )
 
 
 def profile(kind: str) -> bytes:

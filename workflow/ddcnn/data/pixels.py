@@ -26,7 +26,7 @@ ON_WHITE = "with transparency, laid on white"
 PALETTE = "palette replaced by its colours"
 PROFILE = "colour profile other than sRGB, not applied"
 LEFT_OUT_MASK = "mask beside the image left out"
-SRGB = ("srgb", "c2", "sgry")  # as its profile and its shortened forms are called
+SRGB = ("c2", "sgry")  # shortened forms of its profile that have no longer name
 
 
 def to_rgb_note(space: str) -> str:
@@ -76,7 +76,7 @@ def has_foreign_profile(content: bytes | None) -> bool:
         name = ImageCms.getProfileDescription(BytesIO(content)).strip().lower()
     except (ImageCms.PyCMSError, OSError):  # whatever it is, it is not applied
         return True
-    return not any(known in name for known in SRGB)
+    return "srgb" not in name and name not in SRGB
 
 
 def check_size(path: Path, shape: tuple[int, int], options: ReadOptions) -> None:

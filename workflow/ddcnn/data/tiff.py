@@ -116,6 +116,7 @@ class TiffImage:
             "channels beyond RGB left out": further > 0,
             ONE_BIT: self.white == 1 and not indexed,
             scaled_note(self.white): scaled and (cmyk or self.options.window is None),
+            "zero is white, inverted": self.page.photometric == WHITE_IS_ZERO and self.white > 1,
             LEFT_OUT_MASK: self.has_mask,
             PROFILE: has_foreign_profile(self.page.iccprofile),
         }
