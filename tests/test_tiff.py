@@ -266,6 +266,8 @@ def test_stacks_of_tifffile(tmp_path, options):
 
 @pytest.mark.parametrize(("values", "options", "words"), [
     (pixels(9, 7, 2), {}, ["2 channels", "2 samples of 8 bit", "MINISBLACK"]),
+    (pixels(9, 7, 2), {"photometric": 0, "tags": {338: (3, [2])}}, ["transparency", "MINISWHITE"]),
+    (pixels(9, 7, 4).astype("f4"), {"photometric": 2, "tags": {338: (3, [2])}}, ["transparency"]),
     (pixels(9, 7, 5), {}, ["5 channels", "with or without alpha"]),
     (pixels(9, 7, 3), {"photometric": 8}, ["colour space", "3 samples of 8 bit", "CIELAB"]),
     (pixels(9, 7, 3), {"photometric": 6}, ["YCBCR", "save it in RGB"]),

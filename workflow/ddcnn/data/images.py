@@ -16,7 +16,8 @@ from PIL import Image
 from ddcnn.base.errors import InputError
 from ddcnn.data import tiff
 from ddcnn.data.options import ReadOptions
-from ddcnn.data.pixels import PillowImage, opened_unbounded
+from ddcnn.data.pillow import PillowImage
+from ddcnn.data.pixels import opened_unbounded
 from ddcnn.data.survey import (
     Header,
     Survey,

@@ -19,7 +19,7 @@ from PIL import Image
 from ddcnn.base.errors import InputError
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.pixels import (
-    LEFT_OUT_MASK,
+    MASK,
     ON_WHITE,
     ONE_BIT,
     PALETTE,
@@ -117,7 +117,7 @@ class TiffImage:
             ONE_BIT: self.white == 1 and not indexed,
             scaled_note(self.white): scaled and (cmyk or self.options.window is None),
             "zero is white, inverted": self.page.photometric == WHITE_IS_ZERO and self.white > 1,
-            LEFT_OUT_MASK: self.has_mask,
+            MASK: self.has_mask,
             PROFILE: has_foreign_profile(self.page.iccprofile),
         }
         return tuple(note for note, holds in notes.items() if holds)
@@ -205,7 +205,8 @@ class TiffImage:
             raise self._refused(
                 f"{self.page.samplesperpixel} channels", "gray or RGB, with or without alpha"
             )
-        if self.alpha is not None and (self.white is None or self.page.photometric == CMYK):
+        plain = self.page.photometric in (BLACK_IS_ZERO, RGB)
+        if self.alpha is not None and (self.white is None or not plain):
             raise self._refused("transparency", "gray and RGB up to 16 bit with transparency")
 
     def _check_extent(self) -> None:
