@@ -49,6 +49,7 @@ COMPRESSIONS = {1, 2, 3, 4, 5, JPEG, 8, 32773, 32946, 34925, 50000}
 PREDICTABLE = {5, JPEG, 8, 32946, 34925, 50000}  # LZW, Deflate ...: with others readers disagree
 INTEGER_DIFFERENCES, FLOAT_DIFFERENCES = 2, 3
 COMPRESSION_NAMES = "none, CCITT, LZW, JPEG, Deflate, PackBits, LZMA, Zstandard"
+VALUE_WORDS = {1: "unsigned", 2: "signed", 3: "real", 5: "complex integer", 6: "complex"}
 MOST_PAGES = 64  # looked at; an image with all its overviews has fewer
 MOST_BYTES_A_PIXEL = 16  # four channels of 32 bit
 
@@ -251,7 +252,7 @@ class TiffImage:
         for value in (page.photometric, page.compression):
             names.append(getattr(value, "name", str(value)))
         bits = page.bitspersample if isinstance(page.bitspersample, int) else "different"
-        form = getattr(page.sampleformat, "name", page.sampleformat)
+        form = VALUE_WORDS.get(page.sampleformat, f"format {page.sampleformat}")
         return InputError(
             f"{self.path} cannot be read for {what}: a TIFF of {page.samplesperpixel} samples of "
             f"{bits} bit ({form}), {names[0]}, compression {names[1]}; accepted: {accepted}"
