@@ -166,19 +166,19 @@ def test_nan_in_a_float_image(tmp_path, value):
 def test_16_bit_colours_and_a_window(tmp_path):
     with_file(tmp_path, "9.png", png(8, 16, bytes(8 * (1 + 8 * 6))))
     expect(tmp_path, "cat/9.png has colours of 16 bit", "remove window", window=(0, 9))
-    assert any("colours of 16 bit reduced to 8" in note for note in read(tmp_path).notes)
+    assert any("16 bit reduced to the upper 8" in note for note in read(tmp_path).notes)
 
 
 def test_colour_space_that_is_not_known(tmp_path):
     class_folders(tmp_path)
     Image.new("LAB", (8, 8)).save(tmp_path / "cat" / "9.tif")
-    expect(tmp_path, "cat/9.tif has the colour space LAB", "accepted: gray, RGB, CMYK")
+    expect(tmp_path, "cat/9.tif", "CIELAB", "accepted: gray, RGB, palette, CMYK")
 
 
 def test_tiff_of_signed_bytes(tmp_path):
     class_folders(tmp_path)
     Image.fromarray(pixels(8, 8)).save(tmp_path / "cat" / "9.tif", tiffinfo={339: 2})
-    expect(tmp_path, "cat/9.tif has signed values of 8 bit")
+    expect(tmp_path, "cat/9.tif holds values of 32 bit or with a sign", "window: [low, high]")
 
 
 def test_nothing_readable_at_all(tmp_path):

@@ -1,9 +1,13 @@
 """Image files of one's own: every format and mode, fitting, folders and tables."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+import tiff_files
 from ddcnn.base.errors import InputError
 from ddcnn.data import images, own
 from ddcnn.data.options import ReadOptions
@@ -11,6 +15,22 @@ from own_data import class_folders, decoded, good_rows, pixels, read, save, smoo
 
 GRAY = pixels(9, 7)
 RGB = pixels(9, 7, 3)
+DEEP = np.random.default_rng(1).integers(0, 65536, (9, 7), dtype=np.uint16)
+
+
+def png(path, values, bits=8, before=None, after=None):
+    """A gray or RGB(A) PNG, chunk by chunk; ``before``, ``after``: chunks around the pixels."""
+    channels = 1 if values.ndim == 2 else values.shape[-1]
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    rows = [b"\0" + row for row in tiff_files.packed_rows(values, bits, ">")]
+    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], bits, kind, 0, 0, 0)
+    chunks = [(b"IHDR", header), *(before or {}).items(), (b"IDAT", zlib.compress(b"".join(rows)))]
+    content = b"\x89PNG\r\n\x1a\n"
+    for name, data in [*chunks, *(after or {}).items(), (b"IEND", b"")]:
+        content += struct.pack(">I", len(data)) + name + data
+        content += struct.pack(">I", zlib.crc32(name + data))
+    path.write_bytes(content)
+    return path
 
 
 def decode(path, channels=1, **options):
@@ -18,7 +38,7 @@ def decode(path, channels=1, **options):
 
 
 def change(path, **options):
-    return images.read_header(path, ReadOptions(**options)).change
+    return ", ".join(images.read_header(path, ReadOptions(**options)).changes)
 
 
 # Formats and modes
@@ -28,7 +48,7 @@ def change(path, **options):
 def test_gray_is_kept_exactly(tmp_path, suffix):
     path = save(tmp_path / f"a.{suffix}", GRAY)
     header = images.read_header(path, ReadOptions())
-    assert (header.shape, header.channels, header.change) == ((9, 7), 1, "")
+    assert (header.shape, header.channels, header.changes) == ((9, 7), 1, ())
     np.testing.assert_array_equal(decode(path)[..., 0], GRAY)
 
 
@@ -49,24 +69,53 @@ def test_format_is_recognised_by_content_not_by_name(tmp_path):
     np.testing.assert_array_equal(decode(path.rename(tmp_path / "named.jpg"))[..., 0], GRAY)
 
 
-@pytest.mark.parametrize("suffix", ["gif", "webp"])
-def test_other_formats_are_refused_whatever_their_name(tmp_path, suffix):
-    path = save(tmp_path / f"a.{suffix}", GRAY).rename(tmp_path / "a.png")
+def test_webp(tmp_path):
+    path = save(tmp_path / "a.webp", RGB, lossless=True)
+    np.testing.assert_array_equal(decode(path, channels=3), RGB)
+    lossy = save(tmp_path / "b.webp", smooth(40, 30), quality=90)
+    np.testing.assert_array_equal(decode(lossy, channels=3), np.asarray(Image.open(lossy)))
+    seen = save(tmp_path / "c.webp", np.dstack([RGB, GRAY]), lossless=True, exact=True)
+    share = GRAY[..., None] / 255
+    np.testing.assert_allclose(decode(seen, channels=3), RGB * share + 255 * (1 - share), atol=1)
+
+
+def test_a_moving_webp_is_refused(tmp_path):
+    frames = [Image.fromarray(pixels(9, 7, 3, seed=i)) for i in range(3)]
+    frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:])
+    with pytest.raises(InputError, match="holds 3 pages or frames"):
+        decode(tmp_path / "a.webp")
+
+
+def test_other_formats_are_refused_whatever_their_name(tmp_path):
+    path = save(tmp_path / "a.gif", GRAY).rename(tmp_path / "a.png")
     with pytest.raises(InputError, match=r"a\.png holds no image of a known kind"):
         decode(path)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
 def test_exif_orientation(tmp_path, orientation, suffix):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    path = save(tmp_path / f"a.{suffix}", smooth(16, 24), exif=exif)
+    lossless = {"lossless": True} if suffix == "webp" else {}
+    path = save(tmp_path / f"a.{suffix}", smooth(16, 24), exif=exif, **lossless)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(path)))
     found = decode(path, channels=3)
     np.testing.assert_array_equal(found, expected)
     assert images.read_header(path, ReadOptions()).shape == found.shape[:2]
     assert found.shape[:2] == ((24, 16) if orientation > 4 else (16, 24))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_behind_the_pixels_of_a_png(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = exif.tobytes().removeprefix(b"Exif\0\0")
+    path = png(tmp_path / "a.png", smooth(16, 24), after={b"eXIf": content})
+    in_front = png(tmp_path / "b.png", smooth(16, 24), before={b"eXIf": content})
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(in_front)))
+    np.testing.assert_array_equal(decode(path, channels=3), expected)
+    assert images.read_header(path, ReadOptions()).shape == expected.shape[:2]
 
 
 def test_broken_exif_does_not_hide_a_good_image(tmp_path):
@@ -98,7 +147,7 @@ def test_transparent_parts_are_laid_on_white(tmp_path):
     path = save(tmp_path / "a.png", rgba)
     expected = np.where(GRAY[..., None] > 128, RGB, 255)
     np.testing.assert_array_equal(decode(path, channels=3), expected)
-    assert "transparent" in change(path)
+    assert change(path) == "with transparency, laid on white"
 
 
 def test_gray_with_transparency_stays_gray(tmp_path):
@@ -136,9 +185,69 @@ def test_colour_profile_chunks_and_colours_to_gray(tmp_path):
     np.testing.assert_array_equal(decode(path, channels=1)[..., 0], expected)
 
 
-# Above 8 bit
+# Transparency and few bits, as PNG's own rules say
 
-DEEP = np.random.default_rng(1).integers(0, 65536, (9, 7), dtype=np.uint16)
+
+@pytest.mark.parametrize("bits", [2, 4, 8, 16])
+def test_a_gray_that_is_transparent(tmp_path, bits):
+    """The value in the file counts, with all its bits."""
+    top = 2**bits - 1
+    values = (DEEP & top).astype(np.uint16 if bits == 16 else np.uint8)
+    values[0, 0] = key = top // 3
+    values[0, 1] = key + (256 if bits == 16 else 1)  # another gray with an equal lower half
+    path = png(tmp_path / "a.png", values, bits, before={b"tRNS": key.to_bytes(2)})
+    expected = np.where(values == key, 255, values * (255 / top))
+    np.testing.assert_allclose(decode(path)[..., 0], expected, atol=0.51)
+    assert "with transparency, laid on white" in change(path)
+
+
+def test_a_transparent_colour_of_8_and_of_16_bit(tmp_path):
+    key = b"".join(int(v).to_bytes(2) for v in RGB[0, 0])
+    path = png(tmp_path / "a.png", RGB, before={b"tRNS": key})
+    expected = np.where(np.all(RGB[0, 0] == RGB, axis=-1, keepdims=True), 255, RGB)
+    np.testing.assert_array_equal(decode(path, channels=3), expected)
+    deep = png(tmp_path / "b.png", RGB.astype(np.uint16), 16, before={b"tRNS": key})
+    with pytest.raises(InputError, match=r"b\.png has colours of 16 bit, one of which is transp"):
+        decode(deep, channels=3)
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_gray_of_few_bits_and_its_window(tmp_path, bits):
+    top = 2**bits - 1
+    path = png(tmp_path / "a.png", DEEP & top, bits)
+    np.testing.assert_array_equal(decode(path)[..., 0], (DEEP & top) * (255 // top))
+    assert f"{top} scaled to 255" in change(path)
+    expected = np.clip(((DEEP & top) - 1.0) * 255, 0, 255)
+    np.testing.assert_array_equal(decode(path, window=(1, 2))[..., 0], expected)
+    assert not change(path, window=(1, 2))
+
+
+@pytest.mark.parametrize("kind", [4, 6])
+def test_16_bit_with_alpha_is_reduced_and_said_to_be(tmp_path, kind):
+    channels = {4: 2, 6: 4}[kind]
+    values = np.random.default_rng(2).integers(0, 65536, (9, 7, channels)).astype(np.uint16)
+    path = png(tmp_path / "a.png", values, 16)
+    alpha = values[..., -1:] / 65535
+    expected = values[..., :-1] / 257 * alpha + 255 * (1 - alpha)
+    np.testing.assert_allclose(decode(path, channels - 1), expected, atol=2)
+    assert change(path) == "with transparency, laid on white, 16 bit reduced to the upper 8"
+
+
+def test_bmp_of_16_bit_a_pixel_is_not_called_deep(tmp_path):
+    """Five or six bits a colour: nothing is reduced, and a window may be given."""
+    colours = (GRAY.astype("<u2") * 128) & 0x7FFF
+    rows = np.pad(colours, [(0, 0), (0, 1)])[::-1]
+    head = struct.pack("<2sIHHI", b"BM", 54 + rows.nbytes, 0, 0, 54)
+    head += struct.pack("<IiiHHIIiiII", 40, 7, 9, 1, 16, 0, rows.nbytes, 0, 0, 0, 0)
+    path = tmp_path / "a.bmp"
+    path.write_bytes(head + rows.tobytes())
+    parts = np.stack([colours >> 10, colours >> 5 & 31, colours & 31], axis=-1)
+    np.testing.assert_allclose(decode(path, 3), parts * (255 / 31), atol=1)
+    assert change(path) == ""
+    assert decode(path, 3, window=(0, 255)).max() > 200
+
+
+# Above 8 bit
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
@@ -170,6 +279,22 @@ def test_12_bit_pgm_uses_its_own_white_and_window(tmp_path):
     np.testing.assert_allclose(full, values * (255 / 4095), atol=0.51)
     windowed = decode(tmp_path / "a.pgm", window=(1000, 2000))[..., 0]
     np.testing.assert_allclose(windowed, np.clip((values - 1000.0) * 0.255, 0, 255), atol=0.52)
+
+
+@pytest.mark.parametrize("white", [1, 100, 254, 256, 1000])
+@pytest.mark.parametrize("kind", ["P2", "P5"])
+def test_pgm_with_any_white_speaks_of_its_own_values(tmp_path, white, kind):
+    """Others keep the values (OpenCV) or scale them to 65535 (Pillow)."""
+    values = DEEP % (white + 1)
+    raw = values.astype(">u2" if white > 255 else "u1").tobytes()
+    raw = raw if kind == "P5" else " ".join(map(str, values.ravel())).encode()
+    path = tmp_path / "a.pgm"
+    path.write_bytes(f"{kind}\n7 9\n{white}\n".encode() + raw)
+    np.testing.assert_allclose(decode(path)[..., 0], values * (255 / white), atol=0.51)
+    assert f"{white} scaled to 255" in change(path)
+    window = (white / 4, white / 2)
+    expected = np.clip((values - window[0]) * 255 / (window[1] - window[0]), 0, 255)
+    np.testing.assert_allclose(decode(path, window=window)[..., 0], expected, atol=0.51)
 
 
 def test_float_tiff_needs_a_window_and_takes_it(tmp_path):
@@ -321,7 +446,7 @@ def test_conversions_are_noted_with_counts_and_names(tmp_path):
     collection = read(tmp_path)
     print("\n".join(collection.notes))
     assert (
-        "4 of 14 images: transparent parts laid on white (dog/rgba0.png, dog/rgba1.png, "
+        "4 of 14 images: with transparency, laid on white (dog/rgba0.png, dog/rgba1.png, "
         "dog/rgba2.png, ...)" in collection.notes
     )
     assert any(n.startswith("10 of 14 images: gray repeated") for n in collection.notes)

@@ -1,10 +1,9 @@
-"""Image files of two dimensions: PNG, JPEG, PGM/PPM, TIFF, BMP -> uint8 ``rows, columns, C``.
+"""Image files of two dimensions: PNG, JPEG, TIFF, WebP ... -> uint8 ``rows, columns, C``.
 
 The format is recognised from the content, whatever the name says. Colour profiles are not
 applied. Whatever Pillow would convert with a loss that nobody sees is noted or refused.
 """
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,11 +11,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
 from ddcnn.base.errors import InputError
+from ddcnn.data import tiff
 from ddcnn.data.options import ReadOptions
-from ddcnn.data.pixels import as_bytes, change, check_mode, is_gray, windowless
+from ddcnn.data.pillow import PillowImage
+from ddcnn.data.pixels import opened_unbounded
 from ddcnn.data.survey import (
     Header,
     Survey,
@@ -30,10 +31,11 @@ from ddcnn.data.survey import (
     window_missing,
 )
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".pgm", ".ppm", ".pnm", ".pbm", ".tif", ".tiff", ".bmp")
-FORMATS = ("PNG", "JPEG", "PPM", "TIFF", "BMP")
+NETPBM = (".pgm", ".ppm", ".pnm", ".pbm")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", *NETPBM)
+FORMATS = ("PNG", "JPEG", "PPM", "BMP", "WEBP")  # read by Pillow
 RESAMPLING = Image.Resampling.BICUBIC  # Pillow widens it when it shrinks: no aliasing
-ACCEPTED = "PNG, JPEG, PGM/PPM, TIFF, BMP"
+ACCEPTED = "PNG, JPEG, PGM/PPM, TIFF, BMP, WebP"
 FIT_WORDS = {
     "crop": "middle cropped and resized to",
     "pad": "resized and padded with black to",
@@ -55,20 +57,21 @@ def decode_image(path: Path, options: ReadOptions, channels: int) -> np.ndarray:
     """One image file as uint8 ``rows, columns, channels``.
 
     Args:
-        path: a file of one of :data:`FORMATS`.
+        path: a file of one of the accepted formats.
         options: the target shape and how to fit it, the window, the limit of pixels.
         channels: 1 (gray) or 3 (RGB).
 
     Raises:
         InputError: the file holds no such image, or one that is too large.
     """
-    with _opened(path, options) as image:
-        if missing := windowless(image, options):
+    with _opened(path, options) as stored:
+        if missing := stored.windowless():
             raise InputError(window_missing(path, missing))
-        orientation = _orientation(image)
-        if options.shape is not None:
-            _draft(image, options.shape, orientation)
-        upright = as_bytes(path, image, options, channels)
+        orientation = stored.orientation
+        if options.shape is not None:  # a JPEG decodes several times as fast at a smaller size
+            rows, columns = _turned(options.shape, orientation)
+            stored.draft((2 * rows, 2 * columns))
+        upright = stored.as_bytes(channels)
     if orientation in UPRIGHT:
         upright = upright.transpose(UPRIGHT[orientation])
     if options.shape is not None:
@@ -78,31 +81,17 @@ def decode_image(path: Path, options: ReadOptions, channels: int) -> np.ndarray:
 
 def read_header(path: Path, options: ReadOptions) -> Header:
     """What the file's header says; no pixel is decoded."""
-    with _opened(path, options) as image:
-        shape = (image.height, image.width)
+    with _opened(path, options) as stored:
         return Header(
-            shape[::-1] if _orientation(image) >= FIRST_TURNED else shape,
-            1 if is_gray(image) else 3,
-            change(image, options),
-            windowless(image, options),
+            _turned(stored.shape, stored.orientation),
+            1 if stored.gray else 3,
+            stored.changes(),
+            stored.windowless(),
         )
 
 
-def _orientation(image: Image.Image) -> int:
-    """How a camera was held, as EXIF counts it; 1 is upright."""
-    if image.format == "TIFF" or "exif" not in image.info:
-        return 1  # Pillow itself turns a TIFF upright
-    try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # broken EXIF data say nothing; the image beside them may be whole
-        return 1
-    return orientation if orientation in UPRIGHT else 1
-
-
-def _draft(image: Image.Image, shape: Sequence[int], orientation: int) -> None:
-    """Let a JPEG decode at 1/2, 1/4 or 1/8, not below twice the target: several times as fast."""
-    rows, columns = shape[::-1] if orientation >= FIRST_TURNED else shape
-    image.draft(None, (2 * columns, 2 * rows))
+def _turned(shape: Sequence[int], orientation: int) -> tuple[int, ...]:
+    return tuple(shape[::-1] if orientation >= FIRST_TURNED else shape)
 
 
 def survey(paths: Sequence[Path], options: ReadOptions) -> Survey:
@@ -119,7 +108,8 @@ def survey(paths: Sequence[Path], options: ReadOptions) -> Survey:
     how = {1: "gray repeated in three channels", 3: "colour turned into gray"}
     for group in groups:
         other = group.header.channels != channels
-        group.header = group.header._replace(change=how[group.header.channels] if other else "")
+        note = (how[group.header.channels],) if other else ()
+        group.header = group.header._replace(changes=note)
     return Survey(shape, channels, notes + change_notes(groups, "images"))
 
 
@@ -156,17 +146,13 @@ def fit_image(image: Image.Image, shape: Sequence[int], fit: str) -> Image.Image
 
 
 @contextmanager
-def _opened(path: Path, options: ReadOptions) -> Iterator[Image.Image]:
+def _opened(path: Path, options: ReadOptions) -> Iterator[PillowImage | tiff.TiffImage]:
     """The image with its header read and judged, its pixels not yet decoded."""
     check_regular(path)
-    limit = Image.MAX_IMAGE_PIXELS
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what matters is an error or a note here
-            Image.MAX_IMAGE_PIXELS = None  # the limit is the user's, see _check_header
-            with Image.open(path, formats=FORMATS) as image:
-                _check_header(path, image, options)
-                yield image
+        reader = tiff.opened if tiff.is_tiff(path) else _opened_by_pillow
+        with reader(path, options) as stored:
+            yield stored
     except (InputError, MemoryError):
         raise
     except Image.UnidentifiedImageError:
@@ -175,8 +161,12 @@ def _opened(path: Path, options: ReadOptions) -> Iterator[Image.Image]:
         raise InputError(
             f"{path} cannot be read as an image ({reason(error)}); replace or remove it"
         ) from error
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+
+
+@contextmanager
+def _opened_by_pillow(path: Path, options: ReadOptions) -> Iterator[PillowImage]:
+    with opened_unbounded(path, FORMATS) as image:
+        yield PillowImage(path, image, options)
 
 
 def _unrecognised(path: Path) -> str:
@@ -185,22 +175,6 @@ def _unrecognised(path: Path) -> str:
     if not start:
         return f"{path} is empty (0 bytes); replace or remove it"
     return (
-        f"{path} holds no image of a known kind (it starts with {start!r}); accepted: {ACCEPTED} "
-        "of 8 or 16 bit; replace or remove it"
+        f"{path} holds no image of a known kind (it starts with {start!r}); accepted: {ACCEPTED}; "
+        "replace or remove it"
     )
-
-
-def _check_header(path: Path, image: Image.Image, options: ReadOptions) -> None:
-    pixels = image.width * image.height
-    if pixels > options.most_pixels:
-        raise InputError(
-            f"{path} has {image.height} x {image.width} pixels, more than most_megapixels: "
-            f"{options.most_megapixels:g}; make it smaller, or raise most_megapixels in dataset"
-        )
-    # MPO is a JPEG of a phone or a stereo camera with further views behind the picture itself.
-    frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-    if frames > 1:
-        raise InputError(
-            f"{path} holds {frames} pages or frames; accepted: one image a file; split it"
-        )
-    check_mode(path, image, options)

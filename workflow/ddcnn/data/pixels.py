@@ -1,148 +1,102 @@
-"""The kinds of pixels that Pillow knows, and how each becomes 8-bit gray or RGB.
+"""How the pixels of image files become 8 bit, whoever decodes them, and the notes on it."""
 
-Pillow converts some of them with a loss that nobody sees: every such case is either a note, or an
-exact computation here, or refused.
-"""
-
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 
 from ddcnn.base.errors import InputError
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.scaling import to_uint8, windowed
 
-GRAY = ("1", "L", "LA", "La", "I", "F")
-COLOUR = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
-DEEP_TOP = 2**16 - 1
-TIFF_BITS, TIFF_ZERO, TIFF_SIGN = 258, 262, 339  # BitsPerSample, Photometric..., SampleFormat
+ONE_BIT = "1 bit turned into 0 and 255"
+ON_WHITE = "with transparency, laid on white"
+PALETTE = "palette replaced by its colours"
+PROFILE = "colour profile other than sRGB, not applied"
+MASK = "mask beside the image left out"
+SRGB = ("c2", "sgry")  # shortened forms of its profile that have no longer name
 
 
-def check_mode(path: Path, image: Image.Image, options: ReadOptions) -> None:
-    """Refuse what cannot be turned into gray or RGB without an error that nobody sees."""
-    if image.mode not in COLOUR and not is_gray(image):
-        raise InputError(f"{path} has the colour space {image.mode}; accepted: gray, RGB, CMYK")
-    if image.format == "TIFF":
-        _check_tiff(path, image)
-    if options.window and _is_deep_colour(image):
-        raise InputError(
-            f"{path} has colours of 16 bit, which a window cannot be applied to; "
-            "remove window from dataset, or save the image in gray"
-        )
+def to_rgb_note(space: str) -> str:
+    """The note about another colour space."""
+    return f"{space} turned into RGB"
 
 
-def _check_tiff(path: Path, image: Image.Image) -> None:
-    if _is_deep(image) and image.tag_v2.get(TIFF_ZERO) == 0:
-        raise InputError(
-            f"{path} is a TIFF above 8 bit whose zero is white; save it with black as zero"
-        )
-    if not _is_deep(image) and 2 in image.tag_v2.get(TIFF_SIGN, ()):
-        raise InputError(f"{path} has signed values of 8 bit; save them unsigned or with 16 bit")
+def scaled_note(white: int | None) -> str:
+    """The note about values whose white is not 255."""
+    return f"{white} scaled to 255 (give a window for another range)"
 
 
-def is_gray(image: Image.Image) -> bool:
-    """Whether an image, of which only the header is read, has no colour."""
-    if image.mode == "P":
-        return _has_gray_palette(image)
-    return image.mode in GRAY or image.mode.startswith("I;16") or _raw_mode(image)[:3] == "LA;"
+def to_bytes(
+    values: np.ndarray, white: float | None, window: Sequence[float] | None, source: object
+) -> np.ndarray:
+    """Values of an image file as uint8 of the same shape.
+
+    Args:
+        values: of any real type.
+        white: what becomes 255 where no window is given; 0 becomes 0.
+        window: values that become 0 and 255.
+        source: what errors call the values.
+    """
+    if window is None and white == 255 and values.dtype == np.uint8:
+        return values
+    low, high = window or (0, white)
+    if values.dtype in (np.uint8, np.uint16):  # a table needs no memory for floats
+        every = np.arange(np.iinfo(values.dtype).max + 1, dtype=values.dtype)
+        return to_uint8(windowed(every, (low, high), source))[values]
+    return to_uint8(windowed(values, (low, high), source))
 
 
-def _has_gray_palette(image: Image.Image) -> bool:
-    order, content = image.palette.rawmode or image.palette.mode, bytes(image.palette.palette)
-    if order == "RGB;L":  # TIFF: all reds, then all greens, then all blues
-        planes = np.frombuffer(content, np.uint8).reshape(3, -1)
-    elif order in ("RGB", "BGR", "BGRX", "RGBA"):
-        usable = len(content) // len(order) * len(order)
-        planes = np.frombuffer(content[:usable], np.uint8).reshape(-1, len(order)).T[:3]
-    else:
+def laid_on_white(
+    colours: np.ndarray, alpha: np.ndarray, white: int, premultiplied: bool
+) -> np.ndarray:
+    """Colours ``rows, columns, C`` over white, float32; ``alpha`` is 0 to ``white``."""
+    alpha = alpha.astype(np.float32)
+    seen = colours if premultiplied else colours * (alpha / white)
+    return np.minimum(seen + (white - alpha), white)
+
+
+def has_foreign_profile(content: bytes | None) -> bool:
+    """Whether there is a colour profile and it is not sRGB."""
+    if not content:
         return False
-    return bool((planes == planes[0]).all())
+    try:
+        name = ImageCms.getProfileDescription(BytesIO(content)).strip().lower()
+    except (ImageCms.PyCMSError, OSError):  # whatever it is, it is not applied
+        return True
+    return "srgb" not in name and name not in SRGB
 
 
-def _is_deep(image: Image.Image) -> bool:
-    """Gray above 8 bit."""
-    return image.mode in ("I", "F") or image.mode.startswith("I;16")
+def check_size(path: Path, shape: tuple[int, int], options: ReadOptions) -> None:
+    """Refuse an image with more pixels than the user allows."""
+    if shape[0] * shape[1] > options.most_pixels:
+        raise InputError(
+            f"{path} has {shape[0]} x {shape[1]} pixels, more than most_megapixels: "
+            f"{options.most_megapixels:g}; make it smaller, or raise most_megapixels in dataset"
+        )
 
 
-def _is_deep_colour(image: Image.Image) -> bool:
-    """Colours above 8 bit, which Pillow reduces while it decodes."""
-    return not _is_deep(image) and (";16" in _raw_mode(image) or _pnm_top(image) > 255)
+def check_single(path: Path, frames: int) -> None:
+    """Refuse several images in a file."""
+    if frames > 1:
+        raise InputError(
+            f"{path} holds {frames} pages or frames; accepted: one image a file; split it"
+        )
 
 
-def _raw_mode(image: Image.Image) -> str:
-    """How the file stores a pixel, in Pillow's words."""
-    arguments = image.tile[0][3] if image.tile else ""
-    return str(arguments[0] if isinstance(arguments, tuple) else arguments)
-
-
-def _pnm_top(image: Image.Image) -> int:
-    """The value of white in a PGM or PPM file of which only the header is read."""
-    arguments = image.tile[0][3] if image.tile else ""
-    if image.format == "PPM" and image.mode != "F" and isinstance(arguments, tuple):
-        return arguments[1]
-    return DEEP_TOP if image.mode == "I" else 255
-
-
-def windowless(image: Image.Image, options: ReadOptions) -> str:
-    """The type of values that have no white of their own, if no window says what it is."""
-    if options.window is not None:
-        return ""
-    if image.mode == "F":
-        return "floating point values"
-    if image.mode == "I" and image.format != "PPM":
-        return "values of 32 bit or with a sign"
-    return ""
-
-
-def change(image: Image.Image, options: ReadOptions) -> str:
-    """What a person should know of the way to 8-bit gray or RGB; empty if there is nothing."""
-    changes = []
-    if image.mode in ("P", "PA"):
-        changes.append("palette replaced by its colours")
-    if image.has_transparency_data:
-        changes.append("transparent parts laid on white")
-    if image.mode == "1":
-        changes.append("1 bit turned into 0 and 255")
-    if image.mode in ("CMYK", "YCbCr"):
-        changes.append(f"{image.mode} turned into RGB")
-    if _is_deep(image) and options.window is None:
-        changes.append(f"{_white(image)} scaled to 255 (give a window for another range)")
-    if _is_deep_colour(image):
-        changes.append("colours of 16 bit reduced to 8")
-    return ", ".join(changes)
-
-
-def _white(image: Image.Image) -> int:
-    """The largest value that a gray image above 8 bit can have by its header."""
-    if image.format == "TIFF":
-        return 2 ** image.tag_v2.get(TIFF_BITS, (16,))[0] - 1
-    return _pnm_top(image) if image.format == "PPM" else DEEP_TOP
-
-
-def as_bytes(path: Path, image: Image.Image, options: ReadOptions, channels: int) -> Image.Image:
-    """The decoded image in mode L (one channel) or RGB (three), through the window if any."""
-    if _is_deep(image):
-        image = Image.fromarray(_deep_gray(path, image, options))
-        return image if channels == 1 else image.convert("RGB")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image = image.convert("L" if channels == 1 else "RGB")
-    if options.window is not None:
-        table = to_uint8(windowed(np.arange(256, dtype=np.uint8), options.window, path))
-        image = image.point(table.tolist() * channels)
-    return image
-
-
-def _deep_gray(path: Path, image: Image.Image, options: ReadOptions) -> np.ndarray:
-    """Gray above 8 bit as uint8 ``rows, columns``: its window or its full range."""
-    white = _white(image)
-    # Pillow stretches a PGM's values to 65535; the window speaks of those in the file.
-    stretch = DEEP_TOP / white if image.format == "PPM" and image.mode == "I" else 1
-    low, high = options.window or (0, white)
-    signs = image.tag_v2.get(TIFF_SIGN, (1,)) if image.format == "TIFF" else ()
-    values = np.asarray(image)
-    if values.dtype == np.int32 and signs == (1,):
-        values = values.view(np.uint32)  # Pillow has no mode for unsigned values of 32 bit
-    return to_uint8(windowed(values, (low * stretch, high * stretch), path))
+@contextmanager
+def opened_unbounded(file: Path | BytesIO, formats: Sequence[str]) -> Iterator[Image.Image]:
+    """An image with its header read by Pillow, whose own limit of pixels does not count."""
+    limit = Image.MAX_IMAGE_PIXELS
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what matters is an error or a note of the reader
+            Image.MAX_IMAGE_PIXELS = None  # the limit is the user's, see check_size
+            with Image.open(file, formats=formats) as image:
+                yield image
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit

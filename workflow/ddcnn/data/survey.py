@@ -30,7 +30,7 @@ class Header(NamedTuple):
     Attributes:
         shape: spatial axes after orientation.
         channels: 1 or 3.
-        change: how its values become 8-bit gray or RGB, if that is worth a note.
+        changes: on the way to 8-bit gray or RGB, as far as they are worth a note each.
         windowless: the type of its values if only a window can turn them into 0 to 255, and
             there is none.
         spacing: of the voxels in mm, in the order of ``shape``.
@@ -38,7 +38,7 @@ class Header(NamedTuple):
 
     shape: tuple[int, ...]
     channels: int = 1
-    change: str = ""
+    changes: tuple[str, ...] = ()
     windowless: str = ""
     spacing: tuple[float, ...] = ()
 
@@ -172,9 +172,9 @@ def change_notes(groups: Sequence[HeaderGroup], what: str) -> list[str]:
     counts: Counter[str] = Counter()
     first: dict[str, list[Path]] = {}
     for group in groups:
-        if group.header.change:
-            counts[group.header.change] += group.count
-            first.setdefault(group.header.change, []).extend(group.first)
+        for change in group.header.changes:
+            counts[change] += group.count
+            first.setdefault(change, []).extend(group.first)
     return [
         f"{count} of {total} {what}: {change} ({first_names(first[change], count)})"
         for change, count in counts.items()

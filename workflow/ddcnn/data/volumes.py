@@ -111,7 +111,7 @@ def read_header(path: Path, options: ReadOptions) -> Header:
     change = "no orientation in the file, taken as NIfTI's default (L, A, S)"
     return Header(
         stored.result_shape,
-        change="" if stored.oriented else change,
+        changes=() if stored.oriented else (change,),
         windowless=_windowless(stored, options),
         spacing=stored.spacing,
     )
