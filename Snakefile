@@ -17,6 +17,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/tiles.smk"
 include: "workflow/rules/local.smk"
 include: "workflow/rules/coarse.smk"
+include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/bundle.smk"
 include: "workflow/rules/report.smk"
 

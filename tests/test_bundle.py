@@ -18,7 +18,7 @@ from ddcnn.bundle.export import export_onnx, export_torch, real_images
 from ddcnn.bundle.file import Bundle, read_bundle, write_bundle
 from ddcnn.bundle.stage import bundle_run
 from ddcnn.tiles.geometry import Tiling
-from ddcnn.training.checkpoint import load_weights
+from ddcnn.training.weights import load_weights
 from stage_runs import StageRun
 from workflow_runs import small_fashion, synthetic_volumes
 

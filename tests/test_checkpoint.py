@@ -12,14 +12,8 @@ from torch import nn
 
 from ddcnn import nets
 from ddcnn.base.errors import DamagedResult, InputError
-from ddcnn.training.checkpoint import (
-    MAGIC,
-    Checkpoint,
-    load_weights,
-    random_states,
-    restore_random_states,
-    save_weights,
-)
+from ddcnn.training.checkpoint import MAGIC, Checkpoint, random_states, restore_random_states
+from ddcnn.training.weights import load_weights, save_weights
 
 STATE = {"weight": torch.arange(6.0).reshape(2, 3), "epoch": 3, "history": [{"loss": 0.5}]}
 CPU = torch.device("cpu")

@@ -23,9 +23,9 @@ from ddcnn.local.stage import Subdomain, train_fold, train_local, write_features
 from ddcnn.nets.cost import multiply_adds, num_parameters
 from ddcnn.tiles.geometry import Decomposition, Tiling
 from ddcnn.tiles.shards import write_shards, write_view
-from ddcnn.training.checkpoint import load_weights, save_weights
 from ddcnn.training.loop import Features, evaluate, predict_logits
 from ddcnn.training.settings import Settings
+from ddcnn.training.weights import load_weights, save_weights
 
 SETTINGS = Settings(
     epochs=4, batch_size=10, optimizer="adamw", learning_rate=0.01, weight_decay=0.0

@@ -90,7 +90,7 @@ def test_digests_of_a_moved_package_are_the_same(package):
     [
         ("coarse/problem.py", ["coarse.stage"]),
         ("training/loop.py", ["coarse.joint", "coarse.stage", "local.stage"]),
-        ("training/checkpoint.py", ["coarse.joint", "coarse.stage", "local.stage"]),
+        ("training/weights.py", ["coarse.joint", "coarse.stage", "local.stage"]),
         ("nets/vgg.py", ["net vgg"]),
         ("nets/resnet.py", ["net resnet20"]),
         ("nets/layers.py", ["net resnet20", "net vgg"]),

@@ -8,7 +8,7 @@ import yaml
 
 from ddcnn.experiment.configuration import load_experiment
 from ddcnn.experiment.jobs import Job, experiment_jobs
-from ddcnn.experiment.local_rules import AWAITED, WHOLE, local_rules
+from ddcnn.experiment.packed_rules import AWAITED, WHOLE, local_rules
 from ddcnn.tiles.geometry import Tiling
 from workflow_runs import make_project, planned_jobs, snakemake
 

@@ -18,7 +18,8 @@ from ddcnn.base.disk import require_writable
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import write_json, write_npy, write_npz
 from ddcnn.training import slots
-from ddcnn.training.checkpoint import Checkpoint, save_weights
+from ddcnn.training.checkpoint import Checkpoint
+from ddcnn.training.weights import save_weights
 from fault_runs import PREDICTIONS, copy_project, recovered, run, same_results
 from full_disk import largest_file
 from workflow_runs import command

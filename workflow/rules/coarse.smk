@@ -1,4 +1,4 @@
-# The coarse solve, the trainings as one model, and every method's decisions.
+# The coarse solve, and the trainings as one model.
 
 
 rule train_coarse:
@@ -51,27 +51,3 @@ rule train_coherent:
         "Training all nets of {wildcards.dataset}, {wildcards.decomposition}, seed {wildcards.seed} as one ({wildcards.start})"
     script:
         "../scripts/train_coherent.py"
-
-
-rule evaluate:
-    input:
-        needs("evaluate"),
-    output:
-        **OUTPUTS["evaluate"],
-    log:
-        LOGS["evaluate"],
-    benchmark:
-        BENCHMARKS["evaluate"]
-    localrule: True
-    conda:
-        CONDA_ENVIRONMENT
-    params:
-        run=of_job(parameters.evaluated_run),
-        methods=of_job(parameters.methods),
-        fit_on=EXPERIMENT.settings["coarse"]["fit_on"],
-        trained=of_job(parameters.trained_folders),
-        code=code_digest("evaluation.stage"),
-    message:
-        "Comparing the methods on {wildcards.dataset}, {wildcards.decomposition}, seed {wildcards.seed}"
-    script:
-        "../scripts/evaluate.py"

@@ -17,7 +17,7 @@ from ddcnn.base.disk import require_writable
 from ddcnn.base.errors import InputError
 from ddcnn.experiment import parameters
 from ddcnn.experiment.configuration import load_experiment
-from ddcnn.experiment.local_rules import AWAITED, RULE, local_rules
+from ddcnn.experiment.packed_rules import AWAITED, RULE, local_rules
 from ddcnn.experiment.needs import inputs_of
 from ddcnn.experiment.jobs import wanted
 from ddcnn.experiment.paths import (

@@ -1,4 +1,4 @@
-"""Rule download: see ddcnn.data.download."""
+"""Rule download: see ddcnn.data.preparation.download."""
 
 from ddcnn.base.logs import job
 

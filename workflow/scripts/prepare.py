@@ -1,4 +1,4 @@
-"""Rule prepare: see ddcnn.data.prepare."""
+"""Rule prepare: see ddcnn.data.preparation.prepare."""
 
 from ddcnn.base.logs import job
 

@@ -1,4 +1,4 @@
-"""Rule train_coarse: see ddcnn.coarse.train_coarse."""
+"""Rule train_coarse: see ddcnn.coarse.stage.train_coarse."""
 
 from pathlib import Path
 

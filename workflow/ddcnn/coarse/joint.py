@@ -24,7 +24,7 @@ from ddcnn.coarse.settings import CoarseSettings
 from ddcnn.local.stage import Subdomain, load_images
 from ddcnn.nets.features import num_features
 from ddcnn.tiles.geometry import Tiling
-from ddcnn.training.checkpoint import Checkpoint, fingerprint_of, load_weights, save_weights
+from ddcnn.training.checkpoint import Checkpoint, fingerprint_of
 from ddcnn.training.device import choose_device
 from ddcnn.training.loop import (
     Images,
@@ -35,6 +35,7 @@ from ddcnn.training.loop import (
     training_metrics,
 )
 from ddcnn.training.settings import write_history
+from ddcnn.training.weights import load_weights, save_weights
 
 log = logging.getLogger(__name__)
 

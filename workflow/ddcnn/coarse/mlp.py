@@ -12,10 +12,10 @@ from ddcnn.base.tasks import Task
 from ddcnn.coarse.net import CoarseNet, coarse_input
 from ddcnn.coarse.problem import Candidate
 from ddcnn.coarse.settings import CoarseSettings
-from ddcnn.training.checkpoint import save_weights
 from ddcnn.training.device import Device
 from ddcnn.training.loop import Features, Progress, evaluate, fit, predict_logits, training_metrics
 from ddcnn.training.settings import Settings
+from ddcnn.training.weights import save_weights
 
 # Shares of what a trained MLP adds to the average.
 SHARES = (0.25, 0.5, 0.75, 1.0)

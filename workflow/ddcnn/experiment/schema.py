@@ -11,7 +11,7 @@ import jsonschema
 import yaml
 
 from ddcnn.base.errors import InputError
-from ddcnn.experiment.messages import accepted, message
+from ddcnn.experiment.refusals import accepted, message
 
 DEEPEST = 20  # levels of lists and mappings
 SCHEMA = Path(__file__).with_name("config.schema.yaml")

@@ -25,7 +25,7 @@ from ddcnn.base.splits import FITTING, SPLITS
 from ddcnn.base.tasks import Task, task_of
 from ddcnn.tiles.packs import Pack
 from ddcnn.tiles.shards import read_shard
-from ddcnn.training.checkpoint import Checkpoint, fingerprint_of, load_weights, save_weights
+from ddcnn.training.checkpoint import Checkpoint, fingerprint_of
 from ddcnn.training.device import Device, choose_device
 from ddcnn.training.loop import (
     Images,
@@ -39,6 +39,7 @@ from ddcnn.training.loop import (
     training_metrics,
 )
 from ddcnn.training.settings import write_history
+from ddcnn.training.weights import load_weights, save_weights
 
 log = logging.getLogger(__name__)
 

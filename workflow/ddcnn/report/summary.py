@@ -6,14 +6,14 @@ from typing import Any
 
 import pandas as pd
 
+from ddcnn.base.splits import JUDGED
 from ddcnn.base.tasks import METHODS
+from ddcnn.evaluation.scores import MEASURES
 from ddcnn.tiles.geometry import Tiling, format_axes
 
+# Every score of every task, and what it cost.
 MEASURED = (
-    "accuracy_val",
-    "accuracy_test",
-    "loss_val",
-    "loss_test",
+    *(f"{score}_{split}" for scores in MEASURES.values() for score in scores for split in JUDGED),
     "parallel_seconds",
     "serial_seconds",
     "speedup",
@@ -21,10 +21,6 @@ MEASURED = (
     "parameters_largest",
     "parameters_total",
     "peak_memory_bytes",
-    "rmse_test",
-    "mae_test",
-    "r2_test",
-    "r2_val",
 )
 NAMED = (
     "dataset",

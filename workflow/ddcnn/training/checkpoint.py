@@ -1,4 +1,4 @@
-"""Weights on disk, and the state from which an interrupted training goes on."""
+"""The state from which an interrupted training goes on."""
 
 import io
 import logging
@@ -9,67 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from ddcnn.base.errors import DamagedResult, InputError
 from ddcnn.base.files import write_aside
-from ddcnn.training.weights import digest_of
 
 log = logging.getLogger(__name__)
 
 # Before the digest and the state in a checkpoint; the digit is the version of this form.
 MAGIC = b"ddcnn checkpoint 1\n"
-
-
-def save_weights(net: nn.Module, path: str | Path, **description: str) -> None:
-    """Write the weights as safetensors, which holds no code; ``description`` goes along.
-
-    The metadata get a digest of the weights: the format notices a cut-off file, but no wrong byte.
-    """
-    from safetensors.torch import save  # here: a training loop needs torch and numpy alone
-
-    # Copies: safetensors refuses two names of one tensor, as nets with tied weights have.
-    weights = {
-        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, value in net.state_dict().items()
-    }
-    content = save(weights, metadata=description | {"sha256": _digest(weights)})
-    with write_aside(path) as aside:
-        aside.write_bytes(content)
-
-
-def _digest(weights: dict[str, torch.Tensor]) -> str:
-    return digest_of(
-        (name, str(value.dtype), tuple(value.shape), value.reshape(-1).view(torch.uint8).numpy())
-        for name, value in weights.items()
-    )
-
-
-def load_weights(net: nn.Module, path: str | Path) -> nn.Module:
-    """Fill ``net`` with weights from :func:`save_weights`.
-
-    Raises:
-        DamagedResult: the file is not as it was written.
-        InputError: it belongs to another net.
-    """
-    from safetensors import SafetensorError, safe_open
-    from safetensors.torch import load_file
-
-    try:
-        with safe_open(path, "pt") as file:
-            expected = (file.metadata() or {}).get("sha256")
-        weights = load_file(path)
-    except (SafetensorError, RuntimeError, ValueError) as error:
-        raise DamagedResult(path, error) from error
-    if _digest(weights) != expected:
-        raise DamagedResult(path, "the weights do not have the digest that was written with them")
-    try:
-        net.load_state_dict(weights)
-    except RuntimeError as error:
-        raise InputError(
-            f"{path} does not hold this net's weights ({error}); delete it and run again"
-        ) from error
-    return net
 
 
 def fingerprint_of(*facts: Any) -> str:
