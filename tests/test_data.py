@@ -86,7 +86,7 @@ def test_the_card_says_where_the_data_are_from_and_what_they_allow(fashion):
 
 def test_checksums_are_those_of_the_files(fashion):
     folder, card, arrays = fashion
-    assert set(card["checksums"]) == {f"{name}.npy" for name in arrays}
+    assert set(card["checksums"]) == {*(f"{name}.npy" for name in arrays), "samples.csv"}
     for name, checksum in card["checksums"].items():
         assert checksum == f"sha256:{file_sha256(folder / name)}"
     (file,) = json.loads((folder / "raw" / "manifest.json").read_text())["files"]

@@ -11,7 +11,7 @@ import numpy as np
 
 from ddcnn.base.errors import InputError
 from ddcnn.data.download import SourceFile
-from ddcnn.data.options import ReadOptions
+from ddcnn.data.options import NO_GROUPS, ReadOptions
 from ddcnn.data.phantom import Phantoms
 from ddcnn.data.samples import Collection
 
@@ -120,7 +120,9 @@ class Dataset:
         from ddcnn.data import published
 
         read = getattr(published, self.reader)
-        collection = read(raw, self.options, scratch, **self.reader_options)
+        # Nobody needs a warning about groups of a published data set: its splits are known.
+        options = self.options if self.own else replace(self.options, group=NO_GROUPS)
+        collection = read(raw, options, scratch, **self.reader_options)
         self._check(collection)
         facts = {"split_rule": self.split_rule} | collection.facts
         if "split_seed" in self.accepts:
