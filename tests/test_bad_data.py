@@ -319,7 +319,7 @@ def test_folder_without_folders(tmp_path):
 
 
 @pytest.mark.parametrize(("text", "words"), [
-    ("file,size\n", ["line 1: no column 'label' among 'file', 'size'", "file, label and optionally split"]),
+    ("file,size\n", ["line 1: no column 'label' among 'file', 'size'", "file, label and option"]),
     ("file,class\n", ["line 1: no column 'label' among 'file', 'class'"]),
     ("file,split\n", ["line 1: no column 'label'"]),
     ("file,label,label\n", ["line 1: a column twice"]),

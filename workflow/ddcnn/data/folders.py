@@ -208,6 +208,11 @@ def _files(folder: Path, place: str) -> Iterator[str]:
         waiting += [f"{current}/{name}" for name in reversed(inside)]
 
 
+def is_ignored(name: str) -> bool:
+    """Whether a file or folder of this name is hidden, or a system's and nobody's data."""
+    return name.startswith(".") or name.lower() in IGNORED
+
+
 def _inside(place: Path, folder: Path | None = None) -> tuple[list[str], list[str]]:
     """Names of the folders and of the files in a folder, sorted; hidden ones are not seen.
 
@@ -219,7 +224,7 @@ def _inside(place: Path, folder: Path | None = None) -> tuple[list[str], list[st
     try:
         with os.scandir(place) as entries:
             for entry in entries:
-                if entry.name.startswith(".") or entry.name.lower() in IGNORED:
+                if is_ignored(entry.name):
                     continue
                 is_folder = entry.is_dir()
                 if entry.is_symlink() and (is_folder or (real and leaves(entry.path, real))):

@@ -51,6 +51,7 @@ def download(entry: str | dict[str, Any], manifest: str | Path) -> None:
             for path in dataset.phantoms.write(folder)
         ]
     else:
+        dataset.remember_state(folder)  # before: what changes meanwhile is seen by the next run
         files = fetch_all(dataset.files, folder)
     write_json(manifest, {"dataset": dataset.name, "source": dataset.source, "files": files})
 
