@@ -26,7 +26,7 @@ def own_state(experiment: Experiment, w: Wildcards) -> str:
 
     A parameter and no input: paths of users may hold characters that mean something to Snakemake.
     """
-    manifest = Path(paths_of("download", "manifest", w))
+    manifest = Path(paths_of("download", "manifest", {"dataset": w["dataset"]}))
     return experiment.datasets[w["dataset"]].state(manifest.parent)
 
 
