@@ -179,8 +179,8 @@ def _checked_signals(
     if steps < channels and steps != options.shape[0]:
         raise InputError(
             f"{source} has the shape {shape}, which looks like channels before time; accepted: N, "
-            f"time, channels (np.moveaxis(x, 1, 2)); signals of {channels} channels and only "
-            f"{steps} steps: give shape: [{steps}]"
+            f"time, channels (np.moveaxis(x, 1, 2)); if these are {channels} channels, give shape: "
+            f"[{steps}]"
         )
     if np.prod(result[1:], dtype=float) > options.most_pixels:
         raise InputError(

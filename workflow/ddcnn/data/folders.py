@@ -26,6 +26,7 @@ BESIDE_IMAGES = {
     *(".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".html", ".htm"),
     *(".log", ".pdf", ".ini", ".xls", ".xlsx", ".doc", ".docx", ".py", ".ipynb", ".bval", ".bvec"),
 }
+MOST_KINDS = 10  # folders of several classes, such as images and masks; more are patients
 MISSING_FOLDER = "nan"  # written by a program; somebody may well call a folder none
 LAYOUT = "one folder per class with images in it, or train, test (and val) with such folders"
 
@@ -102,7 +103,7 @@ def _judge_inner(found: LabelledFiles, inner: Inner) -> None:
     more = f" and {len(inner.counts) - 5} more" if len(inner.counts) > 5 else ""
     text = f"folders inside class folders, whose files are images of the class: {counts}{more}"
     kinds = [name for name, classes in inner.classes.items() if len(classes) > 1]
-    if len(kinds) > 1:
+    if 2 <= len(kinds) <= MOST_KINDS:
         found.warnings.append(
             f"{found.source.name}: {text}; {kinds[0]} and {kinds[1]} are in several classes: if "
             "one holds other things than images, such as masks, move it elsewhere"
