@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold
+from sklearn.neighbors import KNeighborsClassifier
 
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import read_json, write_json
 from ddcnn.base.splits import SPLITS
+from ddcnn.bundle.expected import Expected
+from ddcnn.bundle.inputs import Inputs
 from ddcnn.data.listing import read_groups
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.preparation import prepare
@@ -158,6 +161,7 @@ def test_a_patient_of_a_table_is_in_one_split(tmp_path):
     table = patients(tmp_path / "data")
     card = prepared(table, tmp_path / "out", group="patient")
     assert card["group"] == "patient"
+    assert "in whole groups" in card["split_rule"]
     assert card["warnings"] == []
     rows = listed(tmp_path / "out")
     with table.open(newline="") as file:
@@ -173,6 +177,34 @@ def test_a_patient_of_a_table_is_in_one_split(tmp_path):
         ids = read_groups(tmp_path / "out/samples.csv", split)
         names = [row["group"] for row in of_split]
         assert all((ids == ids[i]).sum() == names.count(names[i]) for i in range(len(ids)))
+
+
+def leaky(shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """40 patients with 5 noisy images each of one texture; labels say nothing but who it is."""
+    rng = np.random.default_rng(0)
+    texture = rng.normal(128, 45, (PATIENTS, 1, *shape))
+    x = (texture + rng.normal(0, 12, (PATIENTS, 5, *shape))).clip(0, 255).astype(np.uint8)
+    y, patient = np.repeat(rng.permutation(PATIENTS) % 2, 5), np.repeat(np.arange(PATIENTS), 5)
+    return {"x": x.reshape(-1, *shape), "y": y, "patient": patient}
+
+
+@pytest.mark.parametrize("shape", [(12, 12), (8, 8, 8)])
+def test_labels_drawn_for_each_patient_cannot_be_learned_with_groups(tmp_path, shape):
+    """The nearest training image is another one of the patient, or of nobody in particular."""
+    np.savez(tmp_path / "a.npz", **leaky(shape))
+    scores: dict[str, list[float]] = {"none": [], "patient": []}
+    for group, found in scores.items():
+        for seed in range(5):
+            out = tmp_path / f"{group}{seed}"
+            prepared(tmp_path / "a.npz", out, group=group, split_seed=seed, shape=list(shape))
+            x = {s: np.load(out / f"x_{s}.npy").reshape(-1, np.prod(shape)) for s in SPLITS}
+            y = {s: np.load(out / f"y_{s}.npy") for s in SPLITS}
+            nearest = KNeighborsClassifier(1).fit(x["train"], y["train"])
+            found.append(nearest.score(x["test"], y["test"]))
+    print({group: np.mean(found) for group, found in scores.items()})
+    assert np.mean(scores["none"]) > 0.95
+    # About 6 patients a seed are tested: three standard errors of 30 fair coins.
+    assert abs(np.mean(scores["patient"]) - 0.5) < 3 * 0.5 / 30**0.5
 
 
 def test_a_rule_finds_groups_in_the_names_of_a_table(tmp_path):
@@ -395,6 +427,13 @@ def test_targets_of_other_names(tmp_path):
     collection = read(renamed_table(tmp_path), columns=columns, group="none", task="regression")
     assert collection.targets == ["id", "age"]
     assert collection.splits["train"].labels.tolist() == [[i, i % 2] for i in range(10)]
+
+
+def test_a_prediction_reads_the_same_columns(tmp_path):
+    table = renamed_table(tmp_path)
+    expected = Expected((8, 8), 1, ReadOptions(columns={"file": "path"}))
+    (files,) = Inputs.find([table], expected).sources
+    assert [path.name for path in files] == [f"{i}.png" for i in range(20)]
 
 
 @pytest.mark.parametrize(

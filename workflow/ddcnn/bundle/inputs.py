@@ -103,7 +103,8 @@ class Inputs:
         if _is_folder(path):
             self._add_all(self._in_folder(path), path)
         elif path.suffix.lower() in TABLES:
-            self._add_all(_in_table(path), path)
+            column = self.expected.reading.columns.get("file", "file")
+            self._add_all(_in_table(path, column), path)
         else:
             self._add_file(path)
 
@@ -152,13 +153,14 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _in_table(table: Path) -> list[Path]:
-    """The column ``file`` of a CSV; paths are relative to its folder."""
+def _in_table(table: Path, column: str) -> list[Path]:
+    """The column of files of a CSV, or the one called ``file``; relative to its folder."""
     try:
         names, lines = table_lines(table)
-        if "file" not in names:
+        column = column if column in names else "file"
+        if column not in names:
             raise InputError(f"{table}, line 1: no column 'file'; add it, with a path a line")
-        place = names.index("file")
+        place = names.index(column)
         cells = [fields[place].strip() for _, fields in lines if len(fields) > place]
     except OSError as error:
         raise InputError(f"{table} cannot be read ({error.strerror}); check it") from error

@@ -165,7 +165,7 @@ def _default_text(rule: dict[str, Any]) -> str:
 
 
 def _accepted_text(rule: dict[str, Any]) -> str:
-    if "properties" in rule:
+    if "properties" in rule or rule.get("type") == "object":
         return "mapping"
     if "properties" in rule.get("items", {}):
         return "text or mapping, *list*"

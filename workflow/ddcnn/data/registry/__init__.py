@@ -10,6 +10,7 @@ from typing import Any
 
 from ddcnn.base.errors import InputError
 from ddcnn.data.download import SourceFile
+from ddcnn.data.groups import wanted
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.registry.dataset import AXES, Dataset
 from ddcnn.data.registry.entries import EMBEDDED, REGISTRY
@@ -81,6 +82,7 @@ def _own_dataset(entry: dict[str, Any]) -> Dataset:
         synthetic=entry.get("synthetic", False),
         split_rule="as given, or 70/15/15 % of "
         + ("all samples" if task == "regression" else "every class")
+        + (" in whole groups" if wanted(entry.get("group")) else "")
         + " at random with the seed below",
     )
     return _with_options(dataset, entry)
