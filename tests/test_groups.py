@@ -15,6 +15,7 @@ from ddcnn.base.files import read_json, write_json
 from ddcnn.base.splits import SPLITS
 from ddcnn.bundle.expected import Expected
 from ddcnn.bundle.inputs import Inputs
+from ddcnn.data.likely import FurtherColumns
 from ddcnn.data.listing import read_groups
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.preparation import prepare
@@ -319,7 +320,7 @@ def test_a_folder_takes_a_rule_and_arrays_a_name(tmp_path):
 def test_a_column_that_looks_like_groups_is_warned_about(tmp_path, caplog):
     card = prepared(patients(tmp_path / "data"), tmp_path / "out")
     (warning,) = card["warnings"]
-    assert "the column 'patient' may name groups" in warning
+    assert "labels.csv: 'patient' may name groups" in warning
     assert "group: patient" in warning
     assert "'age'" not in warning
     assert str(tmp_path) not in warning
@@ -346,7 +347,41 @@ def test_folders_of_patients_are_warned_about(tmp_path):
         for k in range(4):
             save(tmp_path / "ab"[patient % 2] / f"p{patient}" / f"{k}.png", pixels(8, 8))
     (warning,) = read(tmp_path).warnings
-    assert "group: '^(.+)/'" in warning
+    assert "group: '^([^/]+)/'" in warning
+
+
+def test_an_array_that_looks_like_groups_is_warned_about(tmp_path):
+    arrays = leaky((8, 8))
+    np.savez(tmp_path / "a.npz", **arrays, age=np.random.default_rng(0).integers(20, 80, 200))
+    (warning,) = read(tmp_path / "a.npz").warnings
+    assert "a.npz: 'patient' may name groups" in warning
+    assert "(40 groups of 200 images" in warning
+    order = np.random.default_rng(0).permutation(200)
+    parts = {f"{k}_train": v[order[:150]] for k, v in arrays.items()}
+    parts |= {f"{k}_test": v[order[150:]] for k, v in arrays.items()}
+    np.savez(tmp_path / "b.npz", **parts)
+    (warning,) = read(tmp_path / "b.npz").warnings
+    assert "group: patient to dataset" in warning
+    refused(tmp_path / "b.npz", "(patient) is in train", "and in test", group="patient")
+
+
+def test_subjects_of_bids_are_warned_about(tmp_path):
+    for subject in range(10):
+        for session in (1, 2):
+            name = f"sub-{subject:02}/ses-{session}/anat/sub-{subject:02}_ses-{session}_T1w.png"
+            save(tmp_path / "ab"[subject % 2] / name, pixels(8, 8))
+    (warning,) = read(tmp_path).warnings
+    assert "10 groups of 20 images, 'sub-00' is one" in warning
+
+
+def test_measurements_of_a_long_table_are_not_kept(tmp_path):
+    """Further columns of many different values would fill the memory."""
+    columns = FurtherColumns({"volume": 0, "patient": 1, "site": 2})
+    for i in range(3000):
+        columns.add("all", [str(i / 7), f"P{i // 2}", "ab"[i % 2]])
+    found = columns.groups()
+    assert list(found) == ["patient", "site"]
+    assert len(found["patient"].names) == 1500
 
 
 @pytest.mark.parametrize("header", ["label,site", "label,sex", "label,score", "label,note"])

@@ -15,7 +15,10 @@ numbers, which stay what they are, as float32. Labels are integers from 0, ``N``
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +26,7 @@ from PIL import Image
 
 from ddcnn.base.errors import InputError
 from ddcnn.base.splits import SPLITS
+from ddcnn.data import likely
 from ddcnn.data.groups import Grouping, Groups, check_given, wanted
 from ddcnn.data.images import fit_image
 from ddcnn.data.labels import check_classes, check_splits, check_targets, renamed
@@ -88,7 +92,8 @@ def read_arrays(raw: list[Path], options: ReadOptions) -> Collection:
     }
     if groups:
         check_given(groups, lambda split, index: samples[split].name(index), path)
-    return Collection(classes, samples, notes, targets=targets, groups=groups)
+    warnings = [] if options.group else _likely_groups(store, keys, labels, options)
+    return Collection(classes, samples, notes, targets=targets, groups=groups, warnings=warnings)
 
 
 def image_shape(path: Path, options: ReadOptions) -> tuple[int, ...]:
@@ -261,6 +266,26 @@ def _groups(
         for value in store.read(key).reshape(-1).tolist():
             grouping.add(split, str(value))
     return grouping.groups()
+
+
+def _likely_groups(
+    store: ArrayStore,
+    keys: dict[str, tuple[str, str]],
+    labels: dict[str, np.ndarray],
+    options: ReadOptions,
+) -> list[str]:
+    """A warning of an array beside the images that looks like groups."""
+    others = store.keys - set(chain(*keys.values())) - {"classes", "targets"}
+    names = {
+        name.removeprefix(f"{split}_").removesuffix(f"_{split}")
+        for split in keys
+        for name in others
+    }
+    columns = {}
+    for name in sorted(names):
+        with suppress(InputError):  # no array of one value for each image
+            columns[name] = _groups(store, keys, labels, replace(options, group=name))
+    return likely.unnamed_groups(columns, {}, labels, store.path.name)
 
 
 def _targets(store: ArrayStore, key: str, num_images: int) -> np.ndarray:

@@ -55,7 +55,7 @@ def read_folder(raw: list[Path], options: ReadOptions) -> Collection:
         groups=Grouping(options.group) if wanted(options.group) else None,
         depth=places[0][2].count("/") + 1,
     )
-    find = group_finder(options.group, folder) if found.groups else None
+    find = group_finder(options.group, folder) if wanted(options.group) else None
     others, inner = Counter(), Inner()
     for split, label, place in places:
         if label.lower() == MISSING_FOLDER and label not in options.classes:

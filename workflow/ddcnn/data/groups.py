@@ -43,6 +43,10 @@ class Grouping:
         self._names: dict[str, int] = {}
         self._ids: dict[str, array] = {}
 
+    def __len__(self) -> int:
+        """How many groups were seen."""
+        return len(self._names)
+
     def add(self, split: str, name: str) -> None:
         """The next image of a split is in the group ``name``."""
         number = self._names.setdefault(name, len(self._names))

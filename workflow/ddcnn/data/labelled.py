@@ -65,7 +65,7 @@ class LabelledFiles:
         warnings: what may make a result wrong.
         targets: names of the targets of a regression; none for classification.
         groups: what the configuration asks to keep together.
-        columns: further columns of a table, which may name groups.
+        columns: further columns of a table, which may name groups; None: nobody needs to know.
         depth: folders above an image that are its split and class; a rule for groups sees the
             path below them.
     """
@@ -76,7 +76,7 @@ class LabelledFiles:
     warnings: list[str] = field(default_factory=list)
     targets: list[str] = field(default_factory=list)
     groups: Grouping | None = None
-    columns: dict[str, Grouping] = field(default_factory=dict)
+    columns: likely.FurtherColumns | None = None
     depth: int = 0
     _paths: dict[str, Paths] = field(default_factory=dict)
     _labels: dict[str, array] = field(default_factory=dict)
@@ -95,7 +95,7 @@ class LabelledFiles:
                 f"({self._kinds['volumes']}); keep one kind and move the others elsewhere"
             )
         self._paths.setdefault(split, Paths(self.folder)).append(name)
-        if self.groups:
+        if self.groups is not None:
             self.groups.add(split, group)
         labels = self._labels.setdefault(split, array("d" if self.targets else "q"))
         if self.targets:
@@ -116,7 +116,7 @@ class LabelledFiles:
         check_splits(self._paths, self.source)
         splits = [split for split in ("all", *SPLITS) if split in self._paths]
         classes, labels, notes = self._checked_labels(splits, options)
-        groups = self.groups.groups() if self.groups else None
+        groups = None if self.groups is None else self.groups.groups()
         if groups:
             check_given(groups, lambda split, index: self._paths[split].name(index), self.source)
         kind = KINDS[next(iter(self._kinds))]
@@ -133,9 +133,11 @@ class LabelledFiles:
         )
 
     def _likely_groups(self, labels: dict[str, np.ndarray]) -> list[str]:
-        columns = {name: grouping.groups() for name, grouping in self.columns.items()}
+        columns = self.columns.groups() if self.columns else {}
         names = {split: partial(self._below, self._paths[split]) for split in labels}
-        return likely.warnings(columns, names, labels, self.source.name)
+        source = self.source.name
+        splits = likely.unused_splits(columns, source) if "all" in labels else []
+        return splits + likely.unnamed_groups(columns, names, labels, source)
 
     def _below(self, paths: Paths, index: int) -> str:
         """An image's path as a rule for groups sees it."""

@@ -1,7 +1,8 @@
 """Groups that nobody has named: columns and file names that look like several images a patient."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -15,43 +16,83 @@ NAMES = re.compile(
     "specimen|case|series|study|session|visit|slide|video|scene|family|groups?(_?id)?$)",
     re.IGNORECASE,
 )
-# Parts of a path that often name a group: its folder, or its name's part before a separator.
-RULES = ("^(.+)/", "([^/_-]+)[_-][^/]*$", "([^/]+)[_-][^/]*$")
+# Parts of a path that often name a group: folders, a subject of BIDS, the begin of the name.
+RULES = (
+    *("^([^/]+)/", "^(.+)/", "(sub-[^/_]+)", "([^/_-]+)[_-][^/]*$"),
+    *("([^/_-]+[_-][^/_-]+)[_-][^/]*$", "([^/]+)[_-][^/]*$"),
+)
 FEWEST_NAMED, FEWEST = 3, 8  # groups
 MOST_IMAGES = 100  # a group; more are no patient's
 FEWEST_IMAGES = 1.5  # a group, on average
 PURE = 0.95  # share of images with the class that is most frequent in their group
+ROWS = 1000  # of a table, after which columns that cannot hold groups are dropped
 
 
-def warnings(
+class FurtherColumns:
+    """Columns of a table that nobody has named, as they are read.
+
+    Args:
+        places: of the columns in a line, by their names.
+    """
+
+    def __init__(self, places: Mapping[str, int]) -> None:
+        self._columns = {name: (place, Grouping(name)) for name, place in places.items()}
+        self._rows = 0
+
+    def add(self, split: str, fields: Sequence[str]) -> None:
+        """Take in a line of the table."""
+        for place, grouping in self._columns.values():
+            grouping.add(split, fields[place].strip())
+        self._rows += 1
+        if self._rows % ROWS == 0:  # measurements: their values would fill the memory
+            most = self._rows / FEWEST_IMAGES
+            self._columns = {
+                name: (place, grouping)
+                for name, (place, grouping) in self._columns.items()
+                if len(grouping) <= most or NAMES.search(name)
+            }
+
+    def groups(self) -> dict[str, Groups]:
+        """Each column as if it held groups."""
+        return {name: grouping.groups() for name, (_, grouping) in self._columns.items()}
+
+
+def unused_splits(columns: Mapping[str, Groups], source: str) -> list[str]:
+    """Warnings of a split under another name, which must not be overlooked."""
+    return [
+        f"{source}: the column {column!r} looks like a split and is not used; add columns: "
+        f"{{split: {column}}} to dataset, or remove it"
+        for column, groups in columns.items()
+        if len(groups.names) > 1 and all(map(split_of, groups.names))
+    ]
+
+
+def unnamed_groups(
     columns: Mapping[str, Groups],
     names: Mapping[str, Callable[[int], str]],
     labels: Mapping[str, np.ndarray],
     source: str,
 ) -> list[str]:
-    """What a person should look at before scores are believed.
+    """A warning where images seem to belong together and a split divides them.
 
     Args:
-        columns: further columns of a table, each as if it held groups.
-        names: an image's path by its place, for every split; as a rule for groups sees it.
+        columns: further columns of a table or arrays, each as if it held groups.
+        names: an image's path by its place, for every split; as a rule for groups sees it. Empty
+            where images have no files.
         labels: classes int64 ``N``, or targets float32 ``N, M``, of every split.
         source: what messages call the data: a name, no path that others may not know.
     """
-    found = [
-        column for column, groups in columns.items() if _suspicious(groups, labels, by_name=True)
-    ]
-    rule = None if found else next(_rules(names, labels), None)
-    notes = _unused_splits(columns, source) if "all" in labels else []
-    if found:
-        which = ", ".join(repr(column) for column in found)
-        notes.append(_text(source, f"the column {which}", found[0], columns[found[0]]))
-    elif rule:
-        notes.append(_text(source, "the names of the files", rule.rule, rule))
-    return notes
+    found = [groups for groups in columns.values() if _suspicious(groups, labels, by_name=True)]
+    if found:  # of patients and their visits it is the patients that must not be divided
+        first = min(found, key=lambda g: (not NAMES.search(g.rule), len(g.names)))
+        what = ", ".join(repr(groups.rule) for groups in found)
+        return [_text(source, what, first)]
+    rules = _rules(names, labels) if names else iter(())
+    return [_text(source, "the names of the files", groups) for groups in islice(rules, 1)]
 
 
-def _text(source: str, what: str, rule: str, groups: Groups) -> str:
-    num_images = sum(map(len, groups.ids.values()))
+def _text(source: str, what: str, groups: Groups) -> str:
+    rule, num_images = groups.rule, sum(map(len, groups.ids.values()))
     quoted = f"'{rule}'" if re.search(r"\W", rule) else rule
     return (
         f"{source}: {what} may name groups, such as several images of one patient "
@@ -61,17 +102,9 @@ def _text(source: str, what: str, rule: str, groups: Groups) -> str:
     )
 
 
-def _unused_splits(columns: Mapping[str, Groups], source: str) -> list[str]:
-    """A split under another name must not be overlooked."""
-    return [
-        f"{source}: the column {column!r} looks like a split and is not used; add columns: "
-        f"{{split: {column}}} to dataset, or remove it"
-        for column, groups in columns.items()
-        if len(groups.names) > 1 and all(map(split_of, groups.names))
-    ]
-
-
-def _rules(names: Mapping[str, Callable[[int], str]], labels: Mapping[str, np.ndarray]):
+def _rules(
+    names: Mapping[str, Callable[[int], str]], labels: Mapping[str, np.ndarray]
+) -> Iterator[Groups]:
     for rule in RULES:
         find, grouping = group_finder(rule, ""), Grouping(rule)
         try:
@@ -89,7 +122,7 @@ def _suspicious(groups: Groups, labels: Mapping[str, np.ndarray], by_name: bool)
     divided = "all" in labels or "val" not in labels
     if not divided and not crossings(groups):
         return False
-    ids, y = (np.concatenate(list(part.values())) for part in (groups.ids, labels))
+    ids, y = (np.concatenate([part[s] for s in labels]) for part in (groups.ids, labels))
     num_groups, num_classes = len(groups.names), len(np.unique(y)) if y.ndim == 1 else 1
     images = len(ids) / num_groups
     if by_name and NAMES.search(groups.rule):

@@ -19,6 +19,7 @@ from ddcnn.data.columns import Layout, layout
 from ddcnn.data.groups import Grouping, group_finder, wanted
 from ddcnn.data.labelled import ACCEPTED, UNPRINTABLE, LabelledFiles, kind_of, leaves
 from ddcnn.data.labels import SPLIT_WORDS, check_label, split_of
+from ddcnn.data.likely import FurtherColumns
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.samples import Collection
 from ddcnn.data.survey import check_regular
@@ -37,7 +38,7 @@ class Row(NamedTuple):
     label: str | tuple[float, ...]  # the class, or the targets
     split: str
     group: str  # empty where no column names groups
-    further: tuple[str, ...]  # what the other columns hold
+    fields: Sequence[str]  # of all columns, as they are
 
 
 def read_table(raw: list[Path], options: ReadOptions) -> Collection:
@@ -59,7 +60,7 @@ def read_table(raw: list[Path], options: ReadOptions) -> Collection:
         table,
         targets=[_target_name(name) for name in columns.targets],
         groups=Grouping(options.group) if wanted(options.group) else None,
-        columns={} if options.group else {name: Grouping(name) for name in columns.further},
+        columns=None if options.group else FurtherColumns(columns.further),
     )
     by_rule = found.groups is not None and columns.group is None
     find = group_finder(options.group, table) if by_rule else None
@@ -67,8 +68,8 @@ def read_table(raw: list[Path], options: ReadOptions) -> Collection:
     for row in rows(table, options):
         name = places.checked(row)
         found.add(row.split, name, row.label, find(name) if find else row.group)
-        for grouping, value in zip(found.columns.values(), row.further, strict=False):
-            grouping.add(row.split, value)
+        if found.columns:
+            found.columns.add(row.split, row.fields)
     places.finish()
     return found.collection(options)
 
@@ -192,7 +193,7 @@ def _row(table: Path, line: int, columns: Layout, fields: list[str], options: Re
         label or tuple(_number(table, line, name, values[name]) for name in columns.targets),
         split_of(word) if word else "all",
         values.get("group", ""),
-        tuple(fields[place].strip() for place in columns.further.values()),
+        fields,
     )
 
 
