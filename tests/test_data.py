@@ -185,7 +185,8 @@ def test_own_files_are_read_where_they_lie_and_not_touched(tmp_path):
     (tmp_path / "own.npz").chmod(0o444)
     run(entry, tmp_path / "out")
     assert (tmp_path / "own.npz").read_bytes() == before
-    assert [file.name for file in (tmp_path / "out" / "raw").iterdir()] == ["manifest.json"]
+    raw = sorted(file.name for file in (tmp_path / "out" / "raw").iterdir())
+    assert raw == ["contents.json", "manifest.json"]
 
 
 def test_the_shape_is_known_before_the_data_are_prepared(tmp_path):
