@@ -9,7 +9,10 @@ import pytest
 import yaml
 
 from ddcnn.base.errors import InputError
+from ddcnn.bundle.expected import Expected
+from ddcnn.bundle.inputs import Inputs
 from ddcnn.commands.arguments import read_experiment
+from ddcnn.data.options import ReadOptions
 from ddcnn.data.registry import dataset_of
 from own_data import class_folders, decoded, good_rows, pixels, read, save, table
 
@@ -119,6 +122,17 @@ def test_texts_beside_images_are_no_missed_images(tmp_path):
     collection = read(tmp_path)
     assert collection.warnings == []
     assert any("10 .json" in note for note in collection.notes)
+
+
+def test_a_prediction_names_files_of_other_kinds_and_sees_no_thumbnails(tmp_path):
+    class_folders(tmp_path)
+    save(tmp_path / "cat/@eaDir/0.png/thumb.jpg", pixels(4, 4))
+    for name in ("cat/a.heic", "dog/b.svg", "dog/notes.txt", "dog/Thumbs.db"):
+        (tmp_path / name).write_bytes(b"x")
+    inputs = Inputs.find([tmp_path], Expected((8, 8), 1, ReadOptions()))
+    assert len(inputs) == 10
+    (note,) = inputs.notes()
+    assert "2 files of other kinds left out (cat/a.heic, dog/b.svg)" in note
 
 
 # --- labels that are missing -----------------------------------------------------------------

@@ -139,6 +139,16 @@ def test_without_a_record_the_state_is_still_there(tmp_path, make):
     assert state() == recorded == dataset_of({"name": "mine", "path": str(path)}).state()
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"state": 1}', b"\xff"])
+def test_a_damaged_record_is_as_none(tmp_path, content):
+    state, path = states(folder, tmp_path)
+    recorded = state()
+    (tmp_path / "raw/contents.json").write_bytes(content)
+    assert state() == recorded
+    rewrite(path / "cat/0.png")
+    assert state() != recorded
+
+
 def test_a_table_of_missing_files_and_broken_lines_has_a_state(tmp_path):
     state, path = states(table, tmp_path)
     seen = [state()]

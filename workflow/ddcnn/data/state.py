@@ -42,12 +42,19 @@ def state_of(path: Path, options: ReadOptions, record: Path | None = None) -> st
         record: what :func:`remember` wrote when they were prepared.
     """
     found = _digest(files_of(path, options))
-    if record is None or not record.is_file():
-        return found
-    known = json.loads(record.read_text(encoding="utf-8"))
-    if known["state"] == found or not _same_content(known, path, options):
+    known = _read(record)
+    if known is None or known["state"] == found or not _same_content(known, path, options):
         return found
     return known["state"]
+
+
+def _read(record: Path | None) -> dict[str, Any] | None:
+    """What was remembered; a damaged record is as good as none."""
+    try:
+        known = json.loads(record.read_text(encoding="utf-8")) if record else None
+    except (OSError, ValueError):
+        return None
+    return known if isinstance(known, dict) and {"state", "files"} <= set(known) else None
 
 
 def remember(path: Path, options: ReadOptions, record: Path) -> None:
