@@ -121,6 +121,22 @@ def test_labels_corrected_in_place_are_a_change(tmp_path, make, keep_time):
     assert state() != before
 
 
+def test_a_column_that_is_not_used_is_no_change(tmp_path):
+    state, path = states(table, tmp_path)
+    lines = path.read_text().splitlines()
+    before = state()
+    path.write_text("\n".join(f"{line},note {i}" for i, line in enumerate(lines)))
+    assert state() == before
+    path.write_text("\n".join([lines[0], lines[2], lines[1], *lines[3:]]))
+    assert state() != before  # another order is another split
+    entry = {"name": "mine", "path": str(path), "group": "who"}
+    noted = []
+    for who in ("P1", "P2"):
+        path.write_text("\n".join([f"{lines[0]},who", *(f"{line},{who}" for line in lines[1:])]))
+        noted.append(dataset_of(entry).state())
+    assert noted[0] != noted[1]
+
+
 def test_files_of_a_system_and_hidden_ones_are_no_change(tmp_path):
     state, path = states(folder, tmp_path)
     before = state()

@@ -1,13 +1,14 @@
 """Whether people's own data are still what was prepared.
 
 Of every file that is read its size and time of change count; of tables and small arrays the
-content, since labels are corrected in place. What has a new time but the content that was prepared
-does not count as changed; that is looked up where the data are small enough to be read again.
+content, since labels are corrected in place (of a table the columns that are used). What has a new
+time but the content that was prepared does not count as changed; that is looked up where the data
+are small enough to be read again.
 """
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b, file_digest
 from itertools import islice
 from pathlib import Path
@@ -19,7 +20,7 @@ from ddcnn.data import own, tables
 from ddcnn.data.folders import is_ignored
 from ddcnn.data.options import ReadOptions
 
-MOST_READ_BYTES = 64 * 2**20  # of a table or array whose content counts whatever its time
+MOST_READ_BYTES = 64 * 2**20  # of arrays whose content counts whatever its time
 MOST_BYTES = 2**30  # of all files, if their contents are to be remembered
 MOST_FILES = 200_000
 
@@ -41,11 +42,12 @@ def state_of(path: Path, options: ReadOptions, record: Path | None = None) -> st
         options: how they are read.
         record: what :func:`remember` wrote when they were prepared.
     """
-    found = _digest(files_of(path, options))
     known = _read(record)
-    if known is None or known["state"] == found or not _same_content(known, path, options):
-        return found
-    return known["state"]
+    if known is None or known["files"] is None:
+        return _digest(files_of(path, options))
+    now = list(files_of(path, options))
+    found = _digest(now)
+    return known["state"] if found == known["state"] or _same(path, now, known["files"]) else found
 
 
 def _read(record: Path | None) -> dict[str, Any] | None:
@@ -62,8 +64,8 @@ def remember(path: Path, options: ReadOptions, record: Path) -> None:
     files = list(islice(files_of(path, options), MOST_FILES + 1))
     small = len(files) <= MOST_FILES and sum(file.size for file in files) <= MOST_BYTES
     content = {
-        "state": _digest(files_of(path, options)),
-        "files": [file._replace(content=_content(path, file)) for file in files] if small else None,
+        "state": _digest(files if len(files) <= MOST_FILES else files_of(path, options)),
+        "files": [_with_content(path, file) for file in files] if small else None,
     }
     with write_aside(record) as aside:
         aside.write_text(json.dumps(content), encoding="utf-8")
@@ -75,14 +77,15 @@ def files_of(path: Path, options: ReadOptions) -> Iterator[FileState]:
     if kind == "folder":
         yield from _below(path, "")
         return
+    if kind == "table":
+        yield from _named_by(path, options)
+        return
     arrays = sorted((path if path.is_dir() else path.parent).glob("*.npy"))
-    for file in arrays if kind == "arrays" and path.suffix.lower() != ".npz" else [path]:
+    for file in [path] if path.suffix.lower() == ".npz" else arrays:
         known = FileState(os.path.relpath(file, path), *_size_and_time(file))
         if known.size <= MOST_READ_BYTES:
             known = known._replace(time=0, content=_content(path, known))
         yield known
-    if kind == "table":
-        yield from _named_by(path, options)
 
 
 def _below(folder: Path, place: str) -> Iterator[FileState]:
@@ -98,11 +101,16 @@ def _below(folder: Path, place: str) -> Iterator[FileState]:
 
 
 def _named_by(table: Path, options: ReadOptions) -> Iterator[FileState]:
+    """The files of a table, and what it says of them: columns that are not used do not count."""
+    digest = blake2b(digest_size=16)
     try:
-        for name in tables.file_names(table, options):
+        for fields in tables.used_fields(table, options):
+            name = fields[0] if fields else ""
             yield FileState(f"../{name}", *_size_and_time(f"{table.parent}/{name}"))
-    except InputError:  # the reader says what is wrong with the table; its content counts already
-        return
+            digest.update(repr(fields).encode("utf-8", "surrogateescape"))
+    except InputError as error:  # the reader says so, too
+        digest.update(f"{error} {_content(table, FileState('.', 0, 0))}".encode())
+    yield FileState(".", 0, 0, digest.hexdigest())
 
 
 def _size_and_time(file: str | Path) -> tuple[int, int]:
@@ -113,7 +121,7 @@ def _size_and_time(file: str | Path) -> tuple[int, int]:
     return facts.st_size, facts.st_mtime_ns
 
 
-def _digest(files: Iterator[FileState]) -> str:
+def _digest(files: Iterable[FileState]) -> str:
     digest = blake2b(digest_size=8)
     for name, size, time, content in files:
         digest.update(os.fsencode(f"{name}\0{size}\0{time}\0{content}\n"))
@@ -129,12 +137,13 @@ def _content(path: Path, file: FileState) -> str:
         return ""
 
 
-def _same_content(known: dict[str, Any], path: Path, options: ReadOptions) -> bool:
+def _with_content(path: Path, file: FileState) -> FileState:
+    return file if file.content else file._replace(content=_content(path, file))
+
+
+def _same(path: Path, now: list[FileState], remembered: list[list[Any]]) -> bool:
     """Whether all files have the contents that were remembered."""
-    if known["files"] is None:
-        return False
-    before = [FileState(*facts) for facts in known["files"]]
-    now = list(islice(files_of(path, options), len(before) + 1))
+    before = [FileState(*facts) for facts in remembered]
     if [file[:2] for file in now] != [file[:2] for file in before]:
         return False
     return all(_is_same(path, *pair) for pair in zip(now, before, strict=True))
