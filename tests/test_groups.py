@@ -19,6 +19,7 @@ from ddcnn.data.likely import FurtherColumns
 from ddcnn.data.listing import read_groups
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.preparation import prepare
+from ddcnn.data.registry import dataset_of
 from ddcnn.data.splitting import choose_splits, divide
 from own_data import class_folders, decoded, pixels, read, save
 
@@ -300,6 +301,15 @@ def test_classes_in_too_few_groups_are_refused(tmp_path):
 )  # fmt: skip
 def test_groups_that_are_not_there(tmp_path, group, words):
     refused(patients(tmp_path), *words, group=group)
+
+
+@pytest.mark.parametrize(
+    ("make", "group"), [(class_folders, "patient"), (patients, "(("), (patients, "pateint")]
+)
+def test_a_wrong_group_is_refused_before_any_job(tmp_path, make, group):
+    path = make(tmp_path / "data")
+    with pytest.raises(InputError, match=r"dataset\.group"):
+        dataset_of({"name": "mine", "path": str(path), "group": group}).image_shape  # noqa: B018
 
 
 def test_an_image_without_a_group_is_refused(tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ddcnn.base.errors import InputError
 from ddcnn.data import arrays, folders, labelled, tables
+from ddcnn.data.groups import group_finder, is_rule, wanted
 from ddcnn.data.npy import open_store
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.samples import Collection
@@ -62,6 +63,15 @@ def task(path: Path, options: ReadOptions) -> str:
     if recognise(path) == "table" and not options.task and tables.target_columns(path, options):
         return "regression"
     return options.task or "classification"
+
+
+def check_group(path: Path, options: ReadOptions) -> None:
+    """Refuse a rule for groups that is none before any job starts."""
+    if not wanted(options.group):
+        return
+    kind = recognise(path)
+    if kind == "folder" or (kind == "table" and is_rule(options.group)):
+        group_finder(options.group, path)
 
 
 def reader(kind: str) -> Callable[[list[Path], ReadOptions], Collection]:

@@ -67,6 +67,7 @@ def _own_dataset(entry: dict[str, Any]) -> Dataset:
     try:
         path = Path(entry["path"]).expanduser().absolute()
         task = own.task(path, _options(entry))
+        own.check_group(path, _options(entry))
     except (OSError, RuntimeError) as error:
         raise InputError(f"dataset: path {entry['path']!r} cannot be read ({error})") from error
     dataset = Dataset(
