@@ -3,10 +3,12 @@
 import os
 import re
 from array import array
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from types import ModuleType
 from unicodedata import normalize
 
 import numpy as np
@@ -103,7 +105,23 @@ class LabelledFiles:
             for split in splits
         }
         notes = self.notes + notes + survey.notes
-        return Collection(classes, samples, notes, dict(survey.facts), self.targets)
+        settle = partial(self._settled, kind, options) if survey.is_open else None
+        return Collection(classes, samples, notes, dict(survey.facts), self.targets, settle)
+
+    def _settled(
+        self,
+        kind: ModuleType,
+        options: ReadOptions,
+        collection: Collection,
+        training: Mapping[str, np.ndarray],
+    ) -> Collection:
+        """The collection read by the rule of intensity that the training split's values ask for."""
+        parts = collection.splits.items()
+        paths = [s.paths[int(i)] for split, s in parts for i in np.flatnonzero(training[split])]
+        rule = kind.choose_intensity(paths, options)
+        settled = self.collection(rule.options(options))
+        facts = collection.facts | {"intensity": rule._asdict()}
+        return replace(collection, splits=settled.splits, notes=settled.notes, facts=facts)
 
     def _checked_labels(
         self, splits: Sequence[str]

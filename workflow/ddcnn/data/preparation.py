@@ -31,6 +31,7 @@ from ddcnn.data.card import (
 )
 from ddcnn.data.download import fetch_all, file_sha256
 from ddcnn.data.labels import check_targets
+from ddcnn.data.notices import Notices
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.registry import AXES, Dataset, dataset_of
 from ddcnn.data.samples import Chunk, Collection, LabelledImages, Unreadable
@@ -68,15 +69,24 @@ def prepare(entry: str | dict[str, Any], manifest: str | Path, card: str | Path)
     raw = [Path(manifest).parent / file["path"] for file in read_json(manifest)["files"]]
     with _scratch_folder(folder) as scratch:
         collection = dataset.read(raw, scratch)
+        choices = _choices(collection, dataset.options)
+        is_train = {source: choice == SPLITS.index("train") for source, choice in choices.items()}
+        collection = collection.settled(is_train)
         for note in collection.notes:
             log.info("note: %s", note)
-        written = _write_splits(collection, dataset.options, dataset.unreadable, scratch)
+        notices = Notices()
+        written = _write_splits(collection, choices, dataset.unreadable, scratch, notices)
+        for warning in notices.warnings():
+            log.warning("warning: %s", warning)
         _check_splits(dataset.name, written)
         if collection.task == "classification":
             _check_classes(dataset.name, collection.classes, written)
         else:
             _check_targets(dataset.name, collection.targets, written)
         content = _card(dataset, collection, written)
+        content["warnings"] = notices.warnings()
+        if notices.trained:
+            content["values"] = notices.trained
         for split, arrays in written.items():
             os.replace(arrays.path, folder / f"x_{split}.npy")
             write_npy(folder / f"y_{split}.npy", arrays.labels())
@@ -171,18 +181,32 @@ def _hash(image: np.ndarray) -> int:
     return int.from_bytes(blake2b(image, digest_size=8).digest(), "little")
 
 
+def _choices(collection: Collection, options: ReadOptions) -> dict[str, np.ndarray]:
+    """For every split of a source the index in :data:`SPLITS` where each of its images goes."""
+    has_val = "val" in collection.splits
+    return {
+        source: choose_splits(source, samples.labels, has_val, options)
+        for source, samples in collection.splits.items()
+    }
+
+
 def _write_splits(
-    collection: Collection, options: ReadOptions, unreadable: str, scratch: Path
+    collection: Collection,
+    choices: dict[str, np.ndarray],
+    unreadable: str,
+    scratch: Path,
+    notices: Notices,
 ) -> dict[str, SplitWriter]:
     """Stream every image into the file of its split, below ``scratch``."""
     writers = {split: SplitWriter(scratch / f"x_{split}.npy") for split in SPLITS}
     left_out: list[Unreadable] = []
     for source, samples in collection.splits.items():
-        choice = choose_splits(source, samples.labels, "val" in collection.splits, options)
+        choice = choices[source]
         for chunk in samples.chunks():
             left_out += chunk.unreadable
             if unreadable == "error" and left_out:
                 raise InputError(f"{left_out[0].reason} (unreadable: skip leaves such files out)")
+            notices.add(samples, chunk, choice[chunk.index] == SPLITS.index("train"))
             for split, writer in writers.items():
                 _append(writer, samples, chunk, choice[chunk.index] == SPLITS.index(split))
     for writer in writers.values():

@@ -21,7 +21,7 @@ PHANTOM_KEYS = ("count", "seed", "spacing", "shape")
 ALWAYS = ("name", "flip", "shift")
 OWN_KEYS = (
     *("path", "title", "licence", "synthetic", "unreadable", "shape", "channels", "fit"),
-    *("window", "most_megapixels", "split_seed", "task"),
+    *("window", "intensity", "frame", "spacing", "most_megapixels", "split_seed", "task"),
 )
 
 
@@ -97,10 +97,16 @@ def _check_keys(entry: dict[str, Any], accepted: tuple[str, ...]) -> None:
 
 def _with_options(dataset: Dataset, entry: dict[str, Any]) -> Dataset:
     """The data set with the options of a configuration's mapping."""
-    options = {key: value for key, value in entry.items() if key in OPTION_KEYS}
+    keys = OPTION_KEYS if dataset.phantoms is None else OPTION_KEYS - {"spacing"}  # the phantoms'
+    options = {key: value for key, value in entry.items() if key in keys}
     window = options.get("window")
     if window and not window[0] < window[1]:
         raise InputError(f"dataset.window: {list(window)}; the first value must be the smaller")
+    if window and options.get("intensity", "window") != "window":
+        raise InputError(
+            f"dataset.intensity: {options['intensity']!r}, but window: {list(window)} is set, too; "
+            "remove one of them"
+        )
     shape, spatial = options.get("shape"), (dataset.prepared_shape or ())[:-1]
     if shape and spatial and len(shape) != len(spatial):
         raise InputError(f"dataset.shape: {list(shape)}; {dataset.name} has {len(spatial)} axes")
