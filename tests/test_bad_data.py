@@ -319,8 +319,8 @@ def test_folder_without_folders(tmp_path):
 
 
 @pytest.mark.parametrize(("text", "words"), [
-    ("file,label,size\n", ["line 1: unknown column 'size'", "file, label and optionally split"]),
-    ("file,class\n", ["line 1: unknown column 'class'"]),
+    ("file,size\n", ["line 1: no column 'label' among 'file', 'size'", "file, label and option"]),
+    ("file,class\n", ["line 1: no column 'label' among 'file', 'class'"]),
     ("file,split\n", ["line 1: no column 'label'"]),
     ("file,label,label\n", ["line 1: a column twice"]),
     ("", ["is empty", "file,label[,split]"]),
@@ -332,7 +332,7 @@ def test_folder_without_folders(tmp_path):
     ("file,label\na0.png\n", ["line 2 has 1 fields, the first line 2"]),
     ("file,label\na0.png,a,b\n", ["line 2 has 3 fields", "quotes"]),
     ('file,label\na0.png,"a\n', ["line 2: no valid CSV"]),
-    ("file,label,split\na0.png,a,dev\n", ["line 2: unknown split 'dev'", "train, val"]),
+    ("file,label,split\na0.png,a,dev\n", ["line 2: unknown split 'dev'", "train, training, val"]),
     ("file,label,split\na0.png,a,\n", ["line 2: the split is missing"]),
     ("file,label\n../out.png,a\n", ["line 2: '../out.png' leaves the table's folder"]),
     ("file,label\nsub/../../out.png,a\n", ["line 2: 'sub/../../out.png' leaves"]),

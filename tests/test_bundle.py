@@ -14,6 +14,7 @@ import ddcnn
 from ddcnn.__main__ import main
 from ddcnn.base.errors import DamagedResult, InputError
 from ddcnn.base.files import read_json, read_npz
+from ddcnn.bundle.card import card_text
 from ddcnn.bundle.export import export_onnx, export_torch, real_images
 from ddcnn.bundle.file import Bundle, read_bundle, write_bundle
 from ddcnn.bundle.stage import bundle_run
@@ -226,6 +227,18 @@ def test_the_card_says_what_must_be_known(runs, kind, capsys):
     assert f"{next(iter(result.values()))[score]:.4f}" in text
     for words in ("licence: not stated", "Intended use", "Limits", "95 % interval", "one device"):
         assert words in text
+
+
+def test_the_card_names_warnings_and_groups(run):
+    description = read_bundle(run.model).description
+    data = description["data"]
+    assert "every image stands for itself" in card_text(description)
+    assert "**warning**" not in card_text(description)
+    data |= {"group": "patient", "warnings": ["the column 'site' may name groups", "2 are alike"]}
+    text = card_text(description | {"data": data})
+    assert "groups: patient; each is in one split" in text
+    for warning in data["warnings"]:
+        assert f"\n- **warning**: {warning}\n" in text
 
 
 # --- files that are no model, or not a whole one ---------------------------------------------

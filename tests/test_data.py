@@ -86,7 +86,7 @@ def test_the_card_says_where_the_data_are_from_and_what_they_allow(fashion):
 
 def test_checksums_are_those_of_the_files(fashion):
     folder, card, arrays = fashion
-    assert set(card["checksums"]) == {f"{name}.npy" for name in arrays}
+    assert set(card["checksums"]) == {*(f"{name}.npy" for name in arrays), "samples.csv"}
     for name, checksum in card["checksums"].items():
         assert checksum == f"sha256:{file_sha256(folder / name)}"
     (file,) = json.loads((folder / "raw" / "manifest.json").read_text())["files"]
@@ -185,7 +185,8 @@ def test_own_files_are_read_where_they_lie_and_not_touched(tmp_path):
     (tmp_path / "own.npz").chmod(0o444)
     run(entry, tmp_path / "out")
     assert (tmp_path / "own.npz").read_bytes() == before
-    assert [file.name for file in (tmp_path / "out" / "raw").iterdir()] == ["manifest.json"]
+    raw = sorted(file.name for file in (tmp_path / "out" / "raw").iterdir())
+    assert raw == ["contents.json", "manifest.json"]
 
 
 def test_the_shape_is_known_before_the_data_are_prepared(tmp_path):

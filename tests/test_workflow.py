@@ -442,6 +442,7 @@ def test_a_folder_of_pictures_is_one_entry_of_the_configuration(tmp_path):
     assert not (project / "results/tiles").exists()
     assert before == sorted((p, p.stat().st_mtime_ns) for p in pictures.rglob("*"))
 
+    (pictures / "Möwe/1.png").touch()
     assert planned_jobs(project, config, "--until", "prepare") == {}
     (pictures / "Möwe/new.png").write_bytes((pictures / "Möwe/0.png").read_bytes())
     assert "prepare" in planned_jobs(project, config, "--until", "prepare")

@@ -29,10 +29,13 @@ from ddcnn.experiment.paths import (
     WILDCARDS,
     paths_of,
 )
+from ddcnn.experiment.written import check_numbers
 
 CONDA_ENVIRONMENT = Path(workflow.basedir) / "envs" / "ddcnn.yaml"
 
 try:
+    for path in workflow.configfiles:
+        check_numbers(Path(path))
     EXPERIMENT = load_experiment(config)
 except InputError as error:
     sys.exit(f"Error in the configuration: {error}\nEvery key is described in config/README.md.")

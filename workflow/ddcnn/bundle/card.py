@@ -23,7 +23,7 @@ def card_text(description: Description) -> str:
     parts = [
         f"# Model card: {_title(description)}",
         _summary(description),
-        "## Data\n\n" + _bullets(_data(data)),
+        "## Data\n\n" + _bullets(_data(data)) + _warnings(data),
         "## Intended use\n\n" + _use(description),
         f"## Limits\n\n{LIMITS}" + _synthetic(data),
         "## Scores\n\n" + _scores(description),
@@ -62,9 +62,17 @@ def _data(data: Mapping[str, Any]) -> dict[str, str]:
         "citation": data["citation"] or "none given",
         "images": ", ".join(f"{count:,} {split}" for split, count in counts.items()),
         "split": data.get("split_rule", "as given"),
+        "groups": f"{data['group']}; each is in one split"
+        if data.get("group")
+        else "none, every image stands for itself",
         "classes" if data["classes"] else "targets": ", ".join(known),
         "computed, not recorded": "yes" if data["synthetic"] else "no",
     }
+
+
+def _warnings(data: Mapping[str, Any]) -> str:
+    """What makes the scores below doubtful."""
+    return "".join(f"\n- **warning**: {warning}" for warning in data.get("warnings", []))
 
 
 def _use(description: Description) -> str:

@@ -15,12 +15,19 @@ from ddcnn.base.errors import DamagedResult, InputError
 from ddcnn.base.files import check_prepared, read_json
 from ddcnn.bundle.expected import ACCEPTED, Expected, decode, read_header
 from ddcnn.data import arrays, images
+from ddcnn.data.folders import BESIDE_IMAGES, is_ignored
 from ddcnn.data.intensity import Values
 from ddcnn.data.labelled import kind_of
 from ddcnn.data.notices import Named
 from ddcnn.data.npy import ArrayStore, open_store
 from ddcnn.data.samples import Block, Decoded, FileSamples
-from ddcnn.data.survey import change_notes, check_regular, read_headers, size_notes
+from ddcnn.data.survey import (
+    change_notes,
+    check_regular,
+    first_names,
+    read_headers,
+    size_notes,
+)
 from ddcnn.data.tables import table_lines
 
 TABLES, ARRAYS = (".csv", ".tsv"), (".npy", ".npz")
@@ -48,12 +55,14 @@ class Inputs:
         sources: runs of files, and arrays.
         failures: reasons why an input is not predicted; grows while batches are read.
         strange: inputs that are probably of another kind than the training's, and why; grows, too.
+        left_out: files in folders that are of no known kind.
     """
 
     expected: Expected
     sources: list["Files | Array"] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     strange: dict[str, Named] = field(default_factory=dict)
+    left_out: list[Path] = field(default_factory=list)
 
     @classmethod
     def find(cls, paths: Iterable[Path], expected: Expected) -> "Inputs":
@@ -107,7 +116,16 @@ class Inputs:
         ]
 
     def notes(self) -> list[str]:
-        """What the preparation changes, for the user."""
+        """What the preparation changes and leaves out, for the user."""
+        return self._kinds_left_out() + self._changes()
+
+    def _kinds_left_out(self) -> list[str]:
+        if not self.left_out:
+            return []
+        count, names = len(self.left_out), first_names(self.left_out, len(self.left_out))
+        return [f"{count} files of other kinds left out ({names}); accepted: {ACCEPTED}"]
+
+    def _changes(self) -> list[str]:
         files = [path for source in self.sources if isinstance(source, Files) for path in source]
         if not files:
             return []
@@ -130,7 +148,8 @@ class Inputs:
         if _is_folder(path):
             self._add_all(self._in_folder(path), path)
         elif path.suffix.lower() in TABLES:
-            self._add_all(_in_table(path), path)
+            column = self.expected.reading.columns.get("file", "file")
+            self._add_all(_in_table(path, column), path)
         else:
             self._add_file(path)
 
@@ -164,9 +183,12 @@ class Inputs:
                 for name in sorted(folders)
                 if Path(parent, name).is_symlink()
             ]
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            paths = [Path(parent, name) for name in sorted(names) if not name.startswith(".")]
-            found += [p for p in paths if kind_of(p.name) or p.suffix.lower() in ARRAYS]
+            folders[:] = sorted(name for name in folders if not is_ignored(name))
+            for path in (Path(parent, name) for name in sorted(names) if not is_ignored(name)):
+                if kind_of(path.name) or path.suffix.lower() in ARRAYS:
+                    found.append(path)
+                elif path.suffix.lower() not in BESIDE_IMAGES:
+                    self.left_out.append(path)
         if not found and len(self.failures) > before:
             raise InputError(self.failures.pop())
         return found
@@ -179,13 +201,14 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _in_table(table: Path) -> list[Path]:
-    """The column ``file`` of a CSV; paths are relative to its folder."""
+def _in_table(table: Path, column: str) -> list[Path]:
+    """The column of files of a CSV, or the one called ``file``; relative to its folder."""
     try:
         names, lines = table_lines(table)
-        if "file" not in names:
+        column = column if column in names else "file"
+        if column not in names:
             raise InputError(f"{table}, line 1: no column 'file'; add it, with a path a line")
-        place = names.index("file")
+        place = names.index(column)
         cells = [fields[place].strip() for _, fields in lines if len(fields) > place]
     except OSError as error:
         raise InputError(f"{table} cannot be read ({error.strerror}); check it") from error

@@ -10,6 +10,7 @@ import yaml
 from ddcnn.base.errors import InputError
 from ddcnn.experiment.configuration import load_experiment
 from ddcnn.experiment.runs import Experiment
+from ddcnn.experiment.written import check_numbers
 
 DEFAULT = Path("config/config.yaml")
 
@@ -49,6 +50,7 @@ def read_experiment(path: Path) -> Experiment:
         raise InputError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(config, dict):
         raise InputError(f"{path} holds no keys; see config/README.md")
+    check_numbers(path)
     return load_experiment(config)
 
 

@@ -6,6 +6,7 @@
 | ``x_train``, ``y_train``, ``x_test``, ``y_test``, optionally ``x_val``, ``y_val`` | with splits |
 | ``train_images``, ``train_labels``, ... | the same, as MedMNIST names them |
 | ``classes`` | optional: names of the classes, text |
+| what ``group`` says, or ``NAME_train`` ... (``train_NAME``) | optional: group of each image |
 
 Images are ``N, *spatial`` (gray) or ``N, *spatial, C``, uint8, or with a window any real numbers.
 With a ``shape`` of one number, ``[150]``, they are signals ``N, T`` or ``N, T, C`` of any real
@@ -14,7 +15,10 @@ numbers, which stay what they are, as float32. Labels are integers from 0, ``N``
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +26,10 @@ from PIL import Image
 
 from ddcnn.base.errors import InputError
 from ddcnn.base.splits import SPLITS
-from ddcnn.data import intensity
+from ddcnn.data import intensity, likely
+from ddcnn.data.groups import Grouping, Groups, check_given, wanted
 from ddcnn.data.images import fit_image
-from ddcnn.data.labels import check_classes, check_splits, check_targets
+from ddcnn.data.labels import check_classes, check_splits, check_targets, renamed
 from ddcnn.data.npy import ArrayStore, open_store
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.samples import ArraySamples, Block, Collection
@@ -75,8 +80,10 @@ def read_arrays(raw: list[Path], options: ReadOptions) -> Collection:
         notes = []
     else:
         labels = {split: _labels(store, y, shapes[x][0]) for split, (x, y) in keys.items()}
-        classes, targets = _classes(store, labels), []
+        classes, new = renamed(_classes(store, labels), options.classes, path)
+        labels, targets = {split: new[y] for split, y in labels.items()}, []
         notes = check_classes(classes, labels, path)
+    groups = _groups(store, keys, labels, options) if wanted(options.group) else None
     samples = {
         split: ArraySamples(
             labels[split], partial(image_blocks, store, x, options), store.source(x)
@@ -84,7 +91,10 @@ def read_arrays(raw: list[Path], options: ReadOptions) -> Collection:
         for split, (x, _) in keys.items()
     }
     facts = {"intensity": intensity.given(options)._asdict()} if _is_changed(options) else {}
-    return Collection(classes, samples, notes, facts, targets)
+    if groups:
+        check_given(groups, lambda split, index: samples[split].name(index), path)
+    warnings = [] if options.group else _likely_groups(store, keys, labels, options)
+    return Collection(classes, samples, notes, facts, targets, groups=groups, warnings=warnings)
 
 
 def _is_changed(options: ReadOptions) -> bool:
@@ -183,6 +193,13 @@ def _checked_signals(
             f"{list(options.shape)}: signals N, time or N, time, channels of real numbers (images "
             "have a shape of two numbers or more)"
         )
+    steps, channels = result[1:]
+    if steps < channels and steps != options.shape[0]:
+        raise InputError(
+            f"{source} has the shape {shape}, which looks like channels before time; accepted: N, "
+            f"time, channels (np.moveaxis(x, 1, 2)); if these are {channels} channels, give shape: "
+            f"[{steps}]"
+        )
     if np.prod(result[1:], dtype=float) > options.most_pixels:
         raise InputError(
             f"{source} has signals of {size_text(result[1:])} values, more than most_megapixels: "
@@ -234,6 +251,54 @@ def _labels(store: ArrayStore, key: str, num_images: int) -> np.ndarray:
             "of classes minus 1"
         )
     return labels.astype(np.int64)
+
+
+def _groups(
+    store: ArrayStore,
+    keys: dict[str, tuple[str, str]],
+    labels: dict[str, np.ndarray],
+    options: ReadOptions,
+) -> Groups:
+    """What the arrays of the name ``group`` hold: numbers or text, ``N`` or ``N, 1``."""
+    grouping = Grouping(options.group)
+    for split, (x, _) in keys.items():
+        key = options.group
+        if split != "all":
+            key = f"{split}_{key}" if x.startswith(split) else f"{key}_{split}"
+        if key not in store.keys:
+            raise InputError(
+                f"dataset.group: {store.path} has no array {key!r}; its arrays: "
+                f"{', '.join(sorted(store.keys))}"
+            )
+        (shape, dtype), num_images = store.header(key), len(labels[split])
+        if shape not in ((num_images,), (num_images, 1)) or dtype.kind not in "uiU":
+            raise InputError(
+                f"{store.source(key)} has the shape {shape} of {dtype} for {num_images} images; "
+                f"accepted for groups: a whole number or text for each image, ({num_images},)"
+            )
+        for value in store.read(key).reshape(-1).tolist():
+            grouping.add(split, str(value))
+    return grouping.groups()
+
+
+def _likely_groups(
+    store: ArrayStore,
+    keys: dict[str, tuple[str, str]],
+    labels: dict[str, np.ndarray],
+    options: ReadOptions,
+) -> list[str]:
+    """A warning of an array beside the images that looks like groups."""
+    others = store.keys - set(chain(*keys.values())) - {"classes", "targets"}
+    names = {
+        name.removeprefix(f"{split}_").removesuffix(f"_{split}")
+        for split in keys
+        for name in others
+    }
+    columns = {}
+    for name in sorted(names):
+        with suppress(InputError):  # no array of one value for each image
+            columns[name] = _groups(store, keys, labels, replace(options, group=name))
+    return likely.unnamed_groups(columns, {}, labels, store.path.name)
 
 
 def _targets(store: ArrayStore, key: str, num_images: int) -> np.ndarray:

@@ -10,12 +10,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ddcnn.base.errors import InputError
+from ddcnn.data.groups import Grouping, group_finder, wanted
 from ddcnn.data.labelled import ACCEPTED, UNPRINTABLE, LabelledFiles, kind_of, leaves
-from ddcnn.data.labels import SPLIT_WORDS
+from ddcnn.data.labels import check_label, split_of
 from ddcnn.data.options import ReadOptions
-from ddcnn.data.samples import Collection
+from ddcnn.data.samples import MOST_UNREADABLE, Collection
 
-IGNORED = ("__MACOSX",)
+# What systems leave beside the files of people: thumbnails, bins, indices. Hidden ones are, too.
+IGNORED = {
+    *("__macosx", "@eadir", "@__thumb", "@recycle", "#recycle", "#snapshot", "@tmp", "lost+found"),
+    *("$recycle.bin", "system volume information", "thumbs.db", "ehthumbs.db", "desktop.ini"),
+}
+# Files that describe images; others of unread kinds may be images that would be missed.
+BESIDE_IMAGES = {
+    *(".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".html", ".htm"),
+    *(".log", ".pdf", ".ini", ".xls", ".xlsx", ".doc", ".docx", ".py", ".ipynb", ".bval", ".bvec"),
+}
+MOST_KINDS = 10  # folders of several classes, such as images and masks; more are patients
+MISSING_FOLDER = "nan"  # written by a program; somebody may well call a folder none
 LAYOUT = "one folder per class with images in it, or train, test (and val) with such folders"
 
 
@@ -36,12 +48,24 @@ def read_folder(raw: list[Path], options: ReadOptions) -> Collection:
             f"{folder}: folders are classes, which task: regression does not have; accepted: a CSV "
             "with the columns file,target, or arrays"
         )
-    found, others = LabelledFiles(folder, folder), Counter()
-    for split, label, place in _class_folders(folder):
+    places = _class_folders(folder)
+    found = LabelledFiles(
+        folder,
+        folder,
+        groups=Grouping(options.group) if wanted(options.group) else None,
+        depth=places[0][2].count("/") + 1,
+    )
+    find = group_finder(options.group, folder) if wanted(options.group) else None
+    others, inner = Counter(), Inner()
+    for split, label, place in places:
+        if label.lower() == MISSING_FOLDER and label not in options.classes:
+            check_label(label, str(folder / place))
         others_before, usable = others.total(), 0
         for name in _files(folder, place):
+            below = name.removeprefix(f"{place}/")
             if kind_of(name):
-                found.add(split, name, label)
+                found.add(split, name, label, find(below) if find else None)
+                inner.add(label, below)
                 usable += 1
             else:
                 others[Path(name).suffix.lower() or Path(name).name] += 1
@@ -51,20 +75,77 @@ def read_folder(raw: list[Path], options: ReadOptions) -> Collection:
                 f"{folder / place} holds no image ({rest} files of other kinds); accepted: "
                 f"{ACCEPTED}; add images or remove the folder"
             )
-    found.notes += _notes_on_the_rest(folder, others)
+    _judge_others(found, others)
+    _judge_inner(found, inner)
     return found.collection(options)
 
 
-def _notes_on_the_rest(folder: Path, others: Counter[str]) -> list[str]:
-    notes = []
+class Inner:
+    """Folders inside class folders."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.classes: dict[str, set[str]] = {}
+
+    def add(self, label: str, below: str) -> None:
+        """Count an image by the uppermost folder that it has below its class folder."""
+        name, slash, _ = below.partition("/")
+        if slash:
+            self.counts[name] += 1
+            self.classes.setdefault(name, set()).add(label)
+
+
+def _judge_inner(found: LabelledFiles, inner: Inner) -> None:
+    """Folders inside class folders may be patients, or masks that nobody wants as images."""
+    if not inner.counts:
+        return
+    counts = ", ".join(f"{name} ({count:,})" for name, count in inner.counts.most_common(5))
+    more = f" and {len(inner.counts) - 5} more" if len(inner.counts) > 5 else ""
+    text = f"folders inside class folders, whose files are images of the class: {counts}{more}"
+    kinds = [name for name, classes in inner.classes.items() if len(classes) > 1]
+    if 2 <= len(kinds) <= MOST_KINDS:
+        found.warnings.append(
+            f"{found.source.name}: {text}; {kinds[0]} and {kinds[1]} are in several classes: if "
+            "one holds other things than images, such as masks, move it elsewhere"
+        )
+    else:
+        found.notes.append(text)
+
+
+def _judge_others(found: LabelledFiles, others: Counter[str]) -> None:
+    """Files that no reader takes: noted, or refused where much of the data would be missed.
+
+    Raises:
+        InputError: more than a tenth may be images of another kind.
+    """
+    missed = Counter({k: n for k, n in others.items() if k not in BESIDE_IMAGES})
+    total = missed.total() + len(found)
+    if missed.total() > MOST_UNREADABLE * total:
+        raise InputError(
+            f"{found.source}: {missed.total():,} of {total:,} files are of kinds that are not read "
+            f"({_counted(missed)}), more than {MOST_UNREADABLE:.0%}; accepted: {ACCEPTED}; convert "
+            "them, or move them elsewhere"
+        )
     if others:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in others.most_common(5))
-        notes.append(f"files of other kinds left out: {kinds}; accepted: {ACCEPTED}")
-    parents = {(folder / place).parent for _, _, place in _class_folders(folder)}
-    loose = sorted(parent / n for parent in parents for n in _inside(parent)[1] if kind_of(n))
+        text = f"files of other kinds left out: {_counted(others)}; accepted: {ACCEPTED}"
+        if missed:
+            found.warnings.append(f"{found.source.name}: {text}")
+        else:
+            found.notes.append(text)
+    loose = _loose_files(found.folder)
     if loose:
-        notes.append(f"files that lie in no class folder left out: {len(loose)} ({loose[0]}, ...)")
-    return notes
+        found.notes.append(
+            f"files that lie in no class folder left out: {len(loose)} ({loose[0]}, ...)"
+        )
+
+
+def _counted(kinds: Counter[str]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
+
+
+def _loose_files(folder: Path) -> list[Path]:
+    parents = {(folder / place).parent for _, _, place in _class_folders(folder)}
+    return sorted(parent / n for parent in parents for n in _inside(parent)[1] if kind_of(n))
 
 
 def first_files(folder: Path) -> Iterator[Path]:
@@ -78,7 +159,7 @@ def _class_folders(folder: Path) -> list[tuple[str, str, str]]:
     inside = _inside(folder)[0]
     if not inside:
         raise InputError(f"{folder} has no folders; accepted: {LAYOUT}; or a CSV of file,label")
-    splits = [name for name in inside if name in SPLIT_WORDS]
+    splits = [name for name in inside if split_of(name)]
     classes = {name: _inside(folder / name)[0] for name in splits}
     if not any(classes.values()):  # a class may be called train: it is a vehicle
         if splits == inside:
@@ -92,17 +173,18 @@ def _class_folders(folder: Path) -> list[tuple[str, str, str]]:
         )
     _check_splits(folder, classes)
     return [
-        (SPLIT_WORDS[split], _checked_name(folder / split, name), f"{split}/{name}")
+        (split_of(split), _checked_name(folder / split, name), f"{split}/{name}")
         for split in splits
         for name in classes[split]
     ]
 
 
 def _check_splits(folder: Path, classes: dict[str, list[str]]) -> None:
-    meanings = [SPLIT_WORDS[split] for split in classes]
-    if len(set(meanings)) < len(meanings):
-        names = ", ".join(split for split in classes if SPLIT_WORDS[split] == "val")
-        raise InputError(f"{folder} has several folders for validation ({names}); keep one")
+    for meaning, name in {"train": "training", "val": "validation", "test": "testing"}.items():
+        same = [split for split in classes if split_of(split) == meaning]
+        if len(same) > 1:
+            names = ", ".join(same)
+            raise InputError(f"{folder} has several folders for {name} ({names}); keep one")
     for split, names in classes.items():
         if not names:
             raise InputError(f"{folder / split} has no class folders; add them, or remove it")
@@ -127,6 +209,11 @@ def _files(folder: Path, place: str) -> Iterator[str]:
         waiting += [f"{current}/{name}" for name in reversed(inside)]
 
 
+def is_ignored(name: str) -> bool:
+    """Whether a file or folder of this name is hidden, or a system's and nobody's data."""
+    return name.startswith(".") or name.lower() in IGNORED
+
+
 def _inside(place: Path, folder: Path | None = None) -> tuple[list[str], list[str]]:
     """Names of the folders and of the files in a folder, sorted; hidden ones are not seen.
 
@@ -138,7 +225,7 @@ def _inside(place: Path, folder: Path | None = None) -> tuple[list[str], list[st
     try:
         with os.scandir(place) as entries:
             for entry in entries:
-                if entry.name.startswith(".") or entry.name in IGNORED:
+                if is_ignored(entry.name):
                     continue
                 is_folder = entry.is_dir()
                 if entry.is_symlink() and (is_folder or (real and leaves(entry.path, real))):

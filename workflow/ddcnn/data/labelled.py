@@ -15,8 +15,9 @@ import numpy as np
 
 from ddcnn.base.errors import InputError
 from ddcnn.base.splits import SPLITS
-from ddcnn.data import images, volumes
-from ddcnn.data.labels import check_classes, check_splits, check_targets, class_order
+from ddcnn.data import images, likely, volumes
+from ddcnn.data.groups import Grouping, check_given
+from ddcnn.data.labels import check_classes, check_splits, check_targets, class_order, renamed
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.samples import Collection, FileSamples
 from ddcnn.data.survey import check_axes
@@ -45,10 +46,13 @@ class Paths(Sequence[Path]):
         return len(self._ends) - 1
 
     def __getitem__(self, index: int) -> Path:
+        return self._folder / self.name(index)
+
+    def name(self, index: int) -> str:
+        """The file at ``index``, relative to the folder."""
         if not 0 <= index < len(self):
             raise IndexError(index)
-        name = self._names[self._ends[index] : self._ends[index + 1]]
-        return self._folder / os.fsdecode(bytes(name))
+        return os.fsdecode(bytes(self._names[self._ends[index] : self._ends[index + 1]]))
 
 
 @dataclass
@@ -59,19 +63,30 @@ class LabelledFiles:
         folder: what the names are relative to.
         source: what messages call the whole.
         notes: what was left out.
+        warnings: what may make a result wrong.
         targets: names of the targets of a regression; none for classification.
+        groups: what the configuration asks to keep together.
+        columns: further columns of a table, which may name groups; None: nobody needs to know.
+        depth: folders above an image that are its split and class; a rule for groups sees the
+            path below them.
     """
 
     folder: Path
     source: Path
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     targets: list[str] = field(default_factory=list)
+    groups: Grouping | None = None
+    columns: likely.FurtherColumns | None = None
+    depth: int = 0
     _paths: dict[str, Paths] = field(default_factory=dict)
     _labels: dict[str, array] = field(default_factory=dict)
     _classes: dict[str, int] = field(default_factory=dict)
     _kinds: dict[str, str] = field(default_factory=dict)
 
-    def add(self, split: str, name: str, label: str | tuple[float, ...]) -> None:
+    def add(
+        self, split: str, name: str, label: str | tuple[float, ...], group: str | None = None
+    ) -> None:
         """Add one file with its class or targets; it must be of the kind of those before it."""
         kind = kind_of(name)
         self._kinds.setdefault(kind, name)
@@ -81,12 +96,17 @@ class LabelledFiles:
                 f"({self._kinds['volumes']}); keep one kind and move the others elsewhere"
             )
         self._paths.setdefault(split, Paths(self.folder)).append(name)
+        if self.groups is not None:
+            self.groups.add(split, group)
         labels = self._labels.setdefault(split, array("d" if self.targets else "q"))
         if self.targets:
             labels.extend(label)
             return
         # macOS writes an accent as a character of its own, other systems do not.
         labels.append(self._classes.setdefault(normalize("NFC", label), len(self._classes)))
+
+    def __len__(self) -> int:
+        return sum(map(len, self._paths.values()))
 
     def collection(self, options: ReadOptions) -> Collection:
         """Check classes, splits and headers; streams of the decoded files.
@@ -96,7 +116,10 @@ class LabelledFiles:
         """
         check_splits(self._paths, self.source)
         splits = [split for split in ("all", *SPLITS) if split in self._paths]
-        classes, labels, notes = self._checked_labels(splits)
+        classes, labels, notes = self._checked_labels(splits, options)
+        groups = None if self.groups is None else self.groups.groups()
+        if groups:
+            check_given(groups, lambda split, index: self._paths[split].name(index), self.source)
         kind = KINDS[next(iter(self._kinds))]
         survey = kind.survey(_Joined([self._paths[split] for split in splits]), options)
         decode = kind.decoder(survey, options)
@@ -106,7 +129,21 @@ class LabelledFiles:
         }
         notes = self.notes + notes + survey.notes
         settle = partial(self._settled, kind, options) if survey.is_open else None
-        return Collection(classes, samples, notes, dict(survey.facts), self.targets, settle)
+        warnings = self.warnings + ([] if options.group else self._likely_groups(labels))
+        return Collection(
+            classes, samples, notes, dict(survey.facts), self.targets, groups, warnings, settle
+        )
+
+    def _likely_groups(self, labels: dict[str, np.ndarray]) -> list[str]:
+        columns = self.columns.groups() if self.columns else {}
+        names = {split: partial(self._below, self._paths[split]) for split in labels}
+        source = self.source.name
+        splits = likely.unused_splits(columns, source) if "all" in labels else []
+        return splits + likely.unnamed_groups(columns, names, labels, source)
+
+    def _below(self, paths: Paths, index: int) -> str:
+        """An image's path as a rule for groups sees it."""
+        return paths.name(index).split("/", self.depth)[-1]
 
     def _settled(
         self,
@@ -124,7 +161,7 @@ class LabelledFiles:
         return replace(collection, splits=settled.splits, notes=settled.notes, facts=facts)
 
     def _checked_labels(
-        self, splits: Sequence[str]
+        self, splits: Sequence[str], options: ReadOptions
     ) -> tuple[list[str], dict[str, np.ndarray], list[str]]:
         """Classes, labels (or targets) of every split, and notes on them."""
         if self.targets:
@@ -134,9 +171,10 @@ class LabelledFiles:
                 targets = {s: v.reshape(shape).astype(np.float32) for s, v in values.items()}
             check_targets(targets, self.targets, self.source)
             return [], targets, []
-        classes = class_order(self._classes)
-        rank = np.empty(len(classes), np.int64)
-        rank[[self._classes[name] for name in classes]] = np.arange(len(classes))
+        found = class_order(self._classes)
+        classes, new = renamed(found, options.classes, self.source)
+        rank = np.empty(len(found), np.int64)
+        rank[[self._classes[name] for name in found]] = new
         labels = {split: rank[np.frombuffer(self._labels[split], np.int64)] for split in splits}
         return classes, labels, check_classes(classes, labels, self.source)
 

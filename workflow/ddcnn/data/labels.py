@@ -9,9 +9,29 @@ import numpy as np
 from ddcnn.base.errors import InputError
 from ddcnn.base.splits import SPLITS
 
-SPLIT_WORDS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+# What programs write where a label is missing; a table shows them as if they were a class.
+MISSING_LABELS = ("nan", "none", "null", "na", "n/a", "<na>", "nat")
 # Two train, as the preparation asks for; one each for val and test where they are taken from it.
 FEWEST = {("all",): 4, ("test", "train"): 3}
+
+
+def split_of(word: str) -> str | None:
+    """The split that a folder's name or a table's word stands for, in upper or lower case."""
+    return SPLIT_WORDS.get(word.lower())
+
+
+def check_label(label: str, source: str) -> None:
+    """Refuse what stands for a missing label: it would become a class."""
+    if label.lower() in MISSING_LABELS:
+        raise InputError(
+            f"{source}: the label is {label!r}, which stands for a missing one; fill it in or "
+            f"remove it; if it is a class, say so by classes: {{{label}: NAME}} in dataset"
+        )
 
 
 def check_splits(found: Names[str], source: object) -> None:
@@ -31,6 +51,34 @@ def class_order(names: Names[str]) -> list[str]:
     if all(name.isascii() and name.isdigit() for name in names):
         return sorted(names, key=lambda name: (int(name), name))
     return sorted(names)
+
+
+def renamed(
+    classes: Sequence[str], names: Mapping[str, str], source: object
+) -> tuple[list[str], np.ndarray]:
+    """Classes under the names that the configuration gives them; two of one name become one.
+
+    Args:
+        classes: as the data name them, in the order of the labels.
+        names: new names by old ones; a class that is not there keeps its name.
+        source: file or folder, for messages.
+
+    Returns:
+        The new names, and the new label of every old one, int64 ``K``.
+
+    Raises:
+        InputError: a name for a class that the data do not have.
+    """
+    unknown = [name for name in names if name not in classes]
+    if unknown:
+        found = ", ".join(repr(name) for name in classes[:8]) + (", ..." if classes[8:] else "")
+        raise InputError(
+            f"dataset.classes: {source} has no class {unknown[0]!r}; its classes: {found}; put "
+            "names in quotes that YAML reads as something else (yes, no, 01)"
+        )
+    new = [names.get(name, name) for name in classes]
+    kept = list(dict.fromkeys(new))
+    return kept, np.array([kept.index(name) for name in new], np.int64)
 
 
 def check_classes(

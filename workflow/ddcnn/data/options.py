@@ -1,6 +1,9 @@
 """How files become images of one shape: keys of ``dataset`` in the configuration."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+NO_GROUPS = "none"  # every image stands for itself: the user has looked
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,11 @@ class ReadOptions:
         spacing: of the result's voxels, mm, before the middle is cut or padded to ``shape``; None:
             volumes are stretched to ``shape``.
         most_megapixels: an image or volume with more million pixels is refused unread.
+        group: what keeps images together (those of a patient): a table's column, the name of an
+            array, or a regular expression whose brackets find it in the path below the class
+            folder; ``none``: nothing does; None: nobody has said.
+        columns: the table's own name of the columns file, label, split, target or target_NAME.
+        classes: new names of classes, by those in the data.
         split_seed: of the random split where the source has none.
         split_shares: of train, val and test.
     """
@@ -36,6 +44,9 @@ class ReadOptions:
     frame: int | str | None = None
     spacing: tuple[float, float, float] | None = None
     most_megapixels: float = 500.0
+    group: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    classes: Mapping[str, str] = field(default_factory=dict)
     split_seed: int = 0
     split_shares: tuple[float, float, float] = (0.7, 0.15, 0.15)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ddcnn.base.errors import InputError
 from ddcnn.data import arrays, folders, labelled, tables
+from ddcnn.data.groups import group_finder, is_rule, wanted
 from ddcnn.data.npy import open_store
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.samples import Collection
@@ -57,11 +58,20 @@ def _kind_of_folder(path: Path) -> str:
     raise InputError(f"dataset: path {str(path)!r} has no folders in it; accepted: {ACCEPTED}")
 
 
-def task(path: Path, wanted: str | None) -> str:
+def task(path: Path, options: ReadOptions) -> str:
     """``classification`` or ``regression``: what is wanted, else what a table's columns say."""
-    if recognise(path) == "table" and wanted is None and tables.target_columns(path):
+    if recognise(path) == "table" and not options.task and tables.target_columns(path, options):
         return "regression"
-    return wanted or "classification"
+    return options.task or "classification"
+
+
+def check_group(path: Path, options: ReadOptions) -> None:
+    """Refuse a rule for groups that is none before any job starts."""
+    if not wanted(options.group):
+        return
+    kind = recognise(path)
+    if kind == "folder" or (kind == "table" and is_rule(options.group)):
+        group_finder(options.group, path)
 
 
 def reader(kind: str) -> Callable[[list[Path], ReadOptions], Collection]:
@@ -82,5 +92,5 @@ def image_shape(path: Path, options: ReadOptions) -> tuple[int, ...]:
     kind = recognise(path)
     if kind == "arrays":
         return arrays.image_shape(path, options)
-    files = {"folder": folders.first_files, "table": tables.first_files}[kind](path)
+    files = folders.first_files(path) if kind == "folder" else tables.first_files(path, options)
     return labelled.image_shape(files, options)

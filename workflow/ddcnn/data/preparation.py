@@ -30,16 +30,16 @@ from ddcnn.data.card import (
     statistics_of,
 )
 from ddcnn.data.download import fetch_all, file_sha256
+from ddcnn.data.groups import check_enough
 from ddcnn.data.labels import check_targets
+from ddcnn.data.listing import Part, write_samples
 from ddcnn.data.notices import Notices
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.registry import AXES, Dataset, dataset_of
-from ddcnn.data.samples import Chunk, Collection, LabelledImages, Unreadable
+from ddcnn.data.samples import MOST_UNREADABLE, Chunk, Collection, LabelledImages, Unreadable
+from ddcnn.data.splitting import choose_splits
 
 log = logging.getLogger(__name__)
-
-# More unreadable images than this are no accident: the folder is not what it seems.
-MOST_UNREADABLE = 0.1
 
 
 def download(entry: str | dict[str, Any], manifest: str | Path) -> None:
@@ -52,12 +52,13 @@ def download(entry: str | dict[str, Any], manifest: str | Path) -> None:
             for path in dataset.phantoms.write(folder)
         ]
     else:
+        dataset.remember_state(folder)  # before: what changes meanwhile is seen by the next run
         files = fetch_all(dataset.files, folder)
     write_json(manifest, {"dataset": dataset.name, "source": dataset.source, "files": files})
 
 
 def prepare(entry: str | dict[str, Any], manifest: str | Path, card: str | Path) -> None:
-    """Write ``x_{split}.npy``, ``y_{split}.npy`` and ``card.json`` beside ``card``.
+    """Write ``x_{split}.npy``, ``y_{split}.npy``, ``samples.csv`` and ``card.json``.
 
     Images are uint8 ``N, *spatial, C`` (signals: float32), labels int64 ``N``, or for regression
     targets float32 ``N, M``.
@@ -69,6 +70,9 @@ def prepare(entry: str | dict[str, Any], manifest: str | Path, card: str | Path)
     raw = [Path(manifest).parent / file["path"] for file in read_json(manifest)["files"]]
     with _scratch_folder(folder) as scratch:
         collection = dataset.read(raw, scratch)
+        if collection.groups:
+            labels = {split: samples.labels for split, samples in collection.splits.items()}
+            check_enough(collection.groups, labels, collection.classes, dataset.source)
         choices = _choices(collection, dataset.options)
         is_train = {source: choice == SPLITS.index("train") for source, choice in choices.items()}
         collection = collection.settled(is_train)
@@ -76,24 +80,28 @@ def prepare(entry: str | dict[str, Any], manifest: str | Path, card: str | Path)
             log.info("note: %s", note)
         notices = Notices()
         written = _write_splits(collection, choices, dataset.unreadable, scratch, notices)
-        for warning in notices.warnings():
-            log.warning("warning: %s", warning)
+        collection.warnings.extend(notices.warnings())
         _check_splits(dataset.name, written)
         if collection.task == "classification":
             _check_classes(dataset.name, collection.classes, written)
         else:
             _check_targets(dataset.name, collection.targets, written)
         content = _card(dataset, collection, written)
-        content["warnings"] = notices.warnings()
         if notices.trained:
             content["values"] = notices.trained
+        for warning in content["warnings"]:
+            log.warning("warning: %s", warning)
         for split, arrays in written.items():
             os.replace(arrays.path, folder / f"x_{split}.npy")
             write_npy(folder / f"y_{split}.npy", arrays.labels())
+    write_samples(
+        folder / "samples.csv",
+        {split: arrays.parts for split, arrays in written.items()},
+        collection,
+    )
     content["checksums"] = {
-        f"{letter}_{split}.npy": f"sha256:{file_sha256(folder / f'{letter}_{split}.npy')}"
-        for split in SPLITS
-        for letter in "xy"
+        name: f"sha256:{file_sha256(folder / name)}"
+        for name in (*(f"{x}_{split}.npy" for split in SPLITS for x in "xy"), "samples.csv")
     }
     write_json(card, content)
 
@@ -117,14 +125,14 @@ class SplitWriter:
     """One split's images, written as they come; what is known of them besides."""
 
     path: Path
-    parts: list[tuple[LabelledImages, np.ndarray]] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
     hash_parts: list[np.ndarray] = field(default_factory=list)
     statistics: PixelStatistics | ValueStatistics | None = None
     shape: tuple[int, ...] = ()
     dtype: np.dtype = np.dtype(np.uint8)  # noqa: RUF009, a type cannot be changed
 
-    def append(self, images: np.ndarray, samples: LabelledImages, index: np.ndarray) -> None:
-        """Add images ``n, *spatial, C``, uint8 or float32, which are ``samples[index]``."""
+    def append(self, images: np.ndarray, part: Part) -> None:
+        """Add images ``n, *spatial, C``, uint8 or float32, and say where they are from."""
         if not self.shape:
             self.shape, self.dtype = images.shape[1:], images.dtype
             self.statistics = statistics_of(images.dtype)
@@ -132,13 +140,13 @@ class SplitWriter:
             self._write_header(0)
         if images.shape[1:] != self.shape:
             raise InputError(
-                f"{samples.name(int(index[0]))} has the shape {images.shape[1:]}, the images "
-                f"before it {self.shape}; give the data set a shape"
+                f"{part.samples.name(int(part.index[0]))} has the shape {images.shape[1:]}, the "
+                f"images before it {self.shape}; give the data set a shape"
             )
         images = np.ascontiguousarray(images)
         with disk_errors(self.path), self.path.open("ab") as file:
             file.write(images.data)
-        self.parts.append((samples, index))
+        self.parts.append(part)
         self.hash_parts.append(np.array([_hash(image) for image in images], np.uint64))
         self.statistics.add(images)
 
@@ -149,7 +157,7 @@ class SplitWriter:
 
     def labels(self) -> np.ndarray:
         """int64 ``N``, or targets float32 ``N, M``."""
-        parts = [samples.labels[index] for samples, index in self.parts]
+        parts = [part.samples.labels[part.index] for part in self.parts]
         return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
     def hashes(self) -> np.ndarray:
@@ -158,10 +166,10 @@ class SplitWriter:
 
     def name(self, position: int) -> str:
         """What messages call the image at ``position`` of this split."""
-        for samples, index in self.parts:
-            if position < len(index):
-                return samples.name(int(index[position]))
-            position -= len(index)
+        for part in self.parts:
+            if position < len(part.index):
+                return part.samples.name(int(part.index[position]))
+            position -= len(part.index)
         raise IndexError(position)
 
     def _write_header(self, num_images: int) -> None:
@@ -183,9 +191,11 @@ def _hash(image: np.ndarray) -> int:
 
 def _choices(collection: Collection, options: ReadOptions) -> dict[str, np.ndarray]:
     """For every split of a source the index in :data:`SPLITS` where each of its images goes."""
-    has_val = "val" in collection.splits
+    has_val, groups = "val" in collection.splits, collection.groups
     return {
-        source: choose_splits(source, samples.labels, has_val, options)
+        source: choose_splits(
+            source, samples.labels, has_val, options, groups.ids[source] if groups else None
+        )
         for source, samples in collection.splits.items()
     }
 
@@ -208,10 +218,10 @@ def _write_splits(
                 raise InputError(f"{left_out[0].reason} (unreadable: skip leaves such files out)")
             notices.add(samples, chunk, choice[chunk.index] == SPLITS.index("train"))
             for split, writer in writers.items():
-                _append(writer, samples, chunk, choice[chunk.index] == SPLITS.index(split))
+                _append(writer, source, samples, chunk, choice[chunk.index] == SPLITS.index(split))
     for writer in writers.values():
         writer.finish()
-    _report_left_out(left_out, sum(len(s.labels) for s in collection.splits.values()))
+    _report_left_out(left_out, collection)
     collection.facts["left_out"] = {
         "count": len(left_out),
         "examples": [item.name for item in left_out[:MOST_NAMES]],
@@ -219,57 +229,32 @@ def _write_splits(
     return writers
 
 
-def _append(writer: SplitWriter, samples: LabelledImages, chunk: Chunk, chosen: np.ndarray) -> None:
+def _append(
+    writer: SplitWriter,
+    source: str,
+    samples: LabelledImages,
+    chunk: Chunk,
+    chosen: np.ndarray,
+) -> None:
     if chosen.any():
         images = chunk.images if chosen.all() else chunk.images[chosen]
-        writer.append(images, samples, chunk.index[chosen])
+        writer.append(images, Part(source, samples, chunk.index[chosen]))
 
 
-def _report_left_out(left_out: list[Unreadable], total: int) -> None:
+def _report_left_out(left_out: list[Unreadable], collection: Collection) -> None:
     if not left_out:
         return
+    total = sum(len(samples.labels) for samples in collection.splits.values())
     if len(left_out) > MOST_UNREADABLE * total:
         raise InputError(
             f"{len(left_out)} of {total} images cannot be read, more than "
             f"{MOST_UNREADABLE:.0%}; the first: {left_out[0].reason}"
         )
-    log.warning("warning: %d of %d images are unreadable and left out:", len(left_out), total)
     for item in left_out[:MOST_NAMES]:
-        log.warning("  %s", item.reason)
+        log.warning("unreadable: %s", item.reason)
     if len(left_out) > MOST_NAMES:
-        log.warning("  and %d more", len(left_out) - MOST_NAMES)
-
-
-def choose_splits(
-    source: str, labels: np.ndarray, has_val: bool, options: ReadOptions
-) -> np.ndarray:
-    """For every image of a source's split, the index in :data:`SPLITS` where it goes.
-
-    ``all`` is divided at random, class by class, in the shares of the options. A ``train``
-    without a ``val`` beside it gives its share of validation images. Others stay. Samples with
-    targets (float ``N, M``) are divided as if they were one class.
-    """
-    train, val, test = options.split_shares
-    labels = labels if labels.ndim == 1 else np.zeros(len(labels), np.int64)
-    if source == "all":
-        return _divide(labels, (train, val, test), options.split_seed)
-    if source == "train" and not has_val:
-        return _divide(labels, (train, val), options.split_seed)
-    return np.full(len(labels), SPLITS.index(source))
-
-
-def _divide(labels: np.ndarray, shares: tuple[float, ...], seed: int) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    choice = np.empty(len(labels), dtype=np.int64)
-    bounds = np.cumsum(shares)[:-1] / sum(shares)
-    for label in np.unique(labels):
-        of_class = np.flatnonzero(labels == label)
-        rank = rng.permutation(len(of_class))
-        # At least one image of every class in every split, if there are enough.
-        edges = np.clip(np.round(bounds * len(of_class)), 1, None)
-        edges = np.minimum(edges, len(of_class) - np.arange(len(edges), 0, -1))
-        choice[of_class] = np.searchsorted(edges, rank, side="right")
-    return choice
+        log.warning("unreadable: %d more", len(left_out) - MOST_NAMES)
+    collection.warnings.append(f"{len(left_out)} of {total} images are unreadable and left out")
 
 
 def _check_splits(name: str, written: dict[str, SplitWriter]) -> None:
@@ -313,11 +298,11 @@ def _card(
         {split: writer.hashes() for split, writer in written.items()},
         {split: writer.name for split, writer in written.items()},
     )
+    warnings = list(collection.warnings)
     if duplicates["count"]:
-        log.warning(
-            "warning: %d images stand in more than one split, for example %s",
-            duplicates["count"],
-            " = ".join(duplicates["examples"][0]),
+        warnings.append(
+            f"{duplicates['count']} images stand in more than one split, for example "
+            + " = ".join(duplicates["examples"][0])
         )
     return {
         "name": dataset.name,
@@ -343,7 +328,9 @@ def _card(
         "std": std,
         "augment": {"flip": list(dataset.flip), "shift": dataset.shift},
         "split_seed": dataset.options.split_seed if "val" not in collection.splits else None,
+        "group": collection.groups and collection.groups.rule,
         "notes": collection.notes,
+        "warnings": warnings,
         "duplicates_across_splits": duplicates,
         **collection.facts,
     }

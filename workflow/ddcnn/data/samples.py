@@ -16,10 +16,13 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from ddcnn.base.errors import InputError
+from ddcnn.data.groups import Groups
 from ddcnn.data.intensity import Values
 
 CHUNK_BYTES = 4 * 2**20
 FILES_PER_TASK = 8
+# More files than this without a usable image are no accident: the data are not what they seem.
+MOST_UNREADABLE = 0.1
 
 
 @dataclass(frozen=True)
@@ -220,6 +223,8 @@ class Collection:
         notes: what a person should know (conversions, spacings), for the log and the card.
         facts: further entries of the card, for example the spacings of scans.
         targets: names of the M targets of a regression; none for classification.
+        groups: which images belong together; None: every image stands for itself.
+        warnings: what may make a result wrong, for the terminal, the report and the model card.
         settle: given which images of every split are for training (bool ``N``), the collection
             with what their values decide; None: nothing is open.
     """
@@ -229,6 +234,8 @@ class Collection:
     notes: list[str] = field(default_factory=list)
     facts: dict[str, object] = field(default_factory=dict)
     targets: list[str] = field(default_factory=list)
+    groups: Groups | None = None
+    warnings: list[str] = field(default_factory=list)
     settle: "Callable[[Collection, Mapping[str, np.ndarray]], Collection] | None" = None
 
     def settled(self, training: Mapping[str, np.ndarray]) -> "Collection":

@@ -1,6 +1,6 @@
 """A CSV beside its images: ``file,label[,split]``, or for regression ``file,target[,split]``.
 
-Several targets have columns ``target_NAME`` each.
+Several targets have columns ``target_NAME`` each. Further columns may name groups.
 """
 
 import csv
@@ -15,21 +15,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ddcnn.base.errors import InputError
+from ddcnn.data.columns import Layout, layout
+from ddcnn.data.groups import Grouping, group_finder, wanted
 from ddcnn.data.labelled import ACCEPTED, UNPRINTABLE, LabelledFiles, kind_of, leaves
-from ddcnn.data.labels import SPLIT_WORDS
+from ddcnn.data.labels import SPLIT_WORDS, check_label, split_of
+from ddcnn.data.likely import FurtherColumns
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.samples import Collection
 from ddcnn.data.survey import check_regular
 
-COLUMNS = ("file", "label", "split")
-TARGET = re.compile(r"target(_.+)?")
-COLUMNS_TEXT = (
-    "file, label and optionally split (for regression target, or several target_NAME, in place of "
-    "label)"
-)
 SEPARATORS = ",;\t"
-MOST_LINE = 2**16  # bytes; a longer one is no line of a table
+MOST_LINE = 2**16  # characters; a longer one is no line of a table
 MISSING_SHOWN = 3
+NOT_UTF_8 = re.compile("[\udc80-\udcff]")
 
 
 class Row(NamedTuple):
@@ -39,6 +37,8 @@ class Row(NamedTuple):
     file: str
     label: str | tuple[float, ...]  # the class, or the targets
     split: str
+    group: str  # empty where no column names groups
+    fields: Sequence[str]  # of all columns, as they are
 
 
 def read_table(raw: list[Path], options: ReadOptions) -> Collection:
@@ -53,29 +53,48 @@ def read_table(raw: list[Path], options: ReadOptions) -> Collection:
             label, an unknown split, a path that leaves the folder; and as for folders.
     """
     (table,) = raw
-    targets = target_columns(table)
-    _check_task(table, targets, options)
-    found = LabelledFiles(table.parent, table, targets=[_target_name(name) for name in targets])
-    places = _Columns(table)
-    for row in rows(table):
+    columns = layout(table, table_lines(table)[0], options)
+    _check_task(table, columns.targets, options)
+    found = LabelledFiles(
+        table.parent,
+        table,
+        targets=[_target_name(name) for name in columns.targets],
+        groups=Grouping(options.group) if wanted(options.group) else None,
+        columns=None if options.group else FurtherColumns(columns.further),
+    )
+    by_rule = found.groups is not None and columns.group is None
+    find = group_finder(options.group, table) if by_rule else None
+    places = _Files(table, options)
+    for row in rows(table, options):
         name = places.checked(row)
-        found.add(row.split, name, row.label)
+        found.add(row.split, name, row.label, find(name) if find else row.group)
+        if found.columns:
+            found.columns.add(row.split, row.fields)
     places.finish()
     return found.collection(options)
 
 
-def first_files(table: Path) -> Iterator[Path]:
+def first_files(table: Path, options: ReadOptions) -> Iterator[Path]:
     """The files in the order of the table, without reading all of it."""
-    places = _Columns(table)
-    for row in rows(table):
+    places = _Files(table, options)
+    for row in rows(table, options):
         yield table.parent / places.checked(row)
     places.finish()
 
 
-def target_columns(table: Path) -> list[str]:
+def used_fields(table: Path, options: ReadOptions) -> Iterator[list[str]]:
+    """Of every line what is used of it, the file first; unchecked, to be fast."""
+    names, lines = table_lines(table)
+    columns = layout(table, names, options)
+    places = [columns.places["file"], *columns.places.values()]
+    places += [] if columns.group is None else [columns.group]
+    for _, fields in lines:
+        yield [fields[place].strip() for place in places if place < len(fields)]
+
+
+def target_columns(table: Path, options: ReadOptions) -> list[str]:
     """The columns with targets, in their order; none: the table has classes."""
-    names, _ = table_lines(table)
-    return [name for name in _columns(table, names) if TARGET.fullmatch(name)]
+    return layout(table, table_lines(table)[0], options).targets
 
 
 def _target_name(column: str) -> str:
@@ -95,12 +114,12 @@ def _check_task(table: Path, targets: Sequence[str], options: ReadOptions) -> No
         )
 
 
-def rows(table: Path) -> Iterator[Row]:
+def rows(table: Path, options: ReadOptions) -> Iterator[Row]:
     """The lines of a table, each checked by itself."""
     names, lines = table_lines(table)
-    columns = _columns(table, names)
+    columns = layout(table, names, options)
     for number, fields in lines:
-        yield _row(table, number, columns, fields)
+        yield _row(table, number, columns, fields, options)
 
 
 def table_lines(table: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
@@ -128,72 +147,62 @@ def _fields(table: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
 
 
 def _lines(table: Path) -> Iterator[str]:
+    """Lines that end as on any system, those of an old Mac (a carriage return) included."""
     check_regular(table)
-    with table.open("rb") as file:
+    # What is not UTF-8 comes as surrogates, which no text in UTF-8 has.
+    with table.open(encoding="utf-8-sig", errors="surrogateescape") as file:
         number = 0
         while line := file.readline(MOST_LINE):
             number += 1
             if len(line) == MOST_LINE:
                 raise InputError(
-                    f"{table}, line {number} is longer than {MOST_LINE:,} bytes; accepted: a CSV "
-                    "with the columns file,label[,split]"
+                    f"{table}, line {number} is longer than {MOST_LINE:,} characters; accepted: a "
+                    "CSV with the columns file,label[,split]"
                 )
-            try:
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
+            wrong = None if line.isascii() else NOT_UTF_8.search(line)
+            if wrong:
                 raise InputError(
-                    f"{table}, line {number} is not UTF-8 (byte {line[error.start]:#04x}); save "
-                    'the table as "CSV UTF-8"'
-                ) from error
+                    f"{table}, line {number} is not UTF-8 (byte {ord(wrong[0]) - 0xDC00:#04x}); "
+                    'save the table as "CSV UTF-8"'
+                )
+            yield line
 
 
-def _columns(table: Path, names: list[str]) -> dict[str, int]:
-    """The place of every column."""
-    targets = [name for name in names if TARGET.fullmatch(name)]
-    unknown = [name for name in names if name not in (*COLUMNS, *targets)]
-    needed = ("file",) if targets else ("file", "label")
-    missing = [name for name in needed if name not in names]
-    if targets and "label" in names:
+def _row(table: Path, line: int, columns: Layout, fields: list[str], options: ReadOptions) -> Row:
+    if len(fields) != columns.width:
         raise InputError(
-            f"{table}, line 1: both label and {targets[0]}; keep label for classes, or "
-            f"{targets[0]} for numbers to be predicted"
-        )
-    if unknown or missing or len(set(names)) < len(names):
-        problem = f"unknown column {unknown[0][:80]!r}" if unknown else "a column twice"
-        problem = f"no column {missing[0]!r}" if missing and not unknown else problem
-        raise InputError(
-            f"{table}, line 1: {problem}; accepted: {COLUMNS_TEXT}, separated by comma, "
-            "semicolon or tab"
-        )
-    return {name: place for place, name in enumerate(names)}
-
-
-def _row(table: Path, line: int, columns: dict[str, int], fields: list[str]) -> Row:
-    if len(fields) != len(columns):
-        raise InputError(
-            f"{table}, line {line} has {len(fields)} fields, the first line {len(columns)}; "
+            f"{table}, line {line} has {len(fields)} fields, the first line {columns.width}; "
             "put a field that holds the separator in quotes"
         )
-    values = {name: fields[place].strip() for name, place in columns.items()}
-    empty = [name for name, value in values.items() if not value]
-    if empty:
-        raise InputError(f"{table}, line {line}: the {empty[0]} is missing; fill it in")
+    values = {name: fields[place].strip() for name, place in columns.places.items()}
+    if columns.group is not None:
+        values["group"] = fields[columns.group].strip()
     for name, value in values.items():
+        if not value:
+            raise InputError(f"{table}, line {line}: the {name} is missing; fill it in")
         if UNPRINTABLE.search(value):
             raise InputError(f"{table}, line {line}: {name} {value!r} has control characters")
     word = values.get("split")
-    if word is not None and word not in SPLIT_WORDS:
+    if word is not None and split_of(word) is None:
         raise InputError(
             f"{table}, line {line}: unknown split {word!r}; accepted: {', '.join(SPLIT_WORDS)}"
         )
-    targets = {name: value for name, value in values.items() if TARGET.fullmatch(name)}
-    label = values.get("label") or tuple(_number(table, line, *item) for item in targets.items())
-    return Row(line, values["file"], label, SPLIT_WORDS[word] if word else "all")
+    label = values.get("label")
+    if label and label not in options.classes:
+        check_label(label, f"{table}, line {line}")
+    return Row(
+        line,
+        values["file"],
+        label or tuple(_number(table, line, name, values[name]) for name in columns.targets),
+        split_of(word) if word else "all",
+        values.get("group", ""),
+        fields,
+    )
 
 
 def _number(table: Path, line: int, column: str, text: str) -> float:
     try:
-        value = float(text)
+        value = math.nan if "_" in text else float(text)  # Python reads 1_5 as 15
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
@@ -204,11 +213,11 @@ def _number(table: Path, line: int, column: str, text: str) -> float:
     return value
 
 
-class _Columns:
+class _Files:
     """Checks that every file of a table is there, inside the table's folder, and named once."""
 
-    def __init__(self, table: Path) -> None:
-        self._table = table
+    def __init__(self, table: Path, options: ReadOptions) -> None:
+        self._table, self._options = table, options
         self._real = os.path.realpath(table.parent)
         self._inside: dict[str, bool] = {}
         self._missing: list[Row] = []
@@ -251,7 +260,7 @@ class _Columns:
         repeated = np.flatnonzero(np.diff(hashes[order]) == 0)
         if len(repeated):
             first, second = (self._line_numbers[order[repeated[0] + i]] for i in (0, 1))
-            row = next(row for row in rows(self._table) if row.line == second)
+            row = next(row for row in rows(self._table, self._options) if row.line == second)
             raise self._error(row, f"stands in line {first} already; remove one of them")
 
     def _leaves(self, name: str) -> bool:

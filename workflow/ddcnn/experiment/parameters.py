@@ -5,9 +5,11 @@ What is in no path must be in a parameter, so that Snakemake repeats what a chan
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from ddcnn.experiment.needs import Node, trained_for
+from ddcnn.experiment.paths import paths_of
 from ddcnn.experiment.runs import Experiment, Run
 
 Wildcards = Mapping[str, str]
@@ -24,7 +26,8 @@ def own_state(experiment: Experiment, w: Wildcards) -> str:
 
     A parameter and no input: paths of users may hold characters that mean something to Snakemake.
     """
-    return experiment.datasets[w["dataset"]].state()
+    manifest = Path(paths_of("download", "manifest", {"dataset": w["dataset"]}))
+    return experiment.datasets[w["dataset"]].state(manifest.parent)
 
 
 def reading(experiment: Experiment, w: Wildcards) -> dict[str, Any]:

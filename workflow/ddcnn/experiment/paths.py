@@ -64,6 +64,7 @@ RULES = {
             "images": [f"x_{split}.npy" for split in SPLITS],
             "labels": [f"y_{split}.npy" for split in SPLITS],
             "card": "card.json",
+            "samples": "samples.csv",
         },
     ),
     "tile": RulePaths("tiles", TILING, {"plan": "plan.json"}),

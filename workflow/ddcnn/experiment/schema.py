@@ -110,9 +110,9 @@ def _refuse_infinite(value: Any, key: str = "") -> None:
 def _with_defaults(value: Any, rules: dict[str, Any]) -> Any:
     if isinstance(value, list):
         return [_with_defaults(item, rules.get("items", {})) for item in value]
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or "properties" not in rules:
         return value
-    properties = rules.get("properties", {})
+    properties = rules["properties"]
     # In the schema's order, so that equal settings look equal.
     return {
         key: _with_defaults(value.get(key, rule.get("default")), rule)
@@ -165,7 +165,7 @@ def _default_text(rule: dict[str, Any]) -> str:
 
 
 def _accepted_text(rule: dict[str, Any]) -> str:
-    if "properties" in rule:
+    if "properties" in rule or rule.get("type") == "object":
         return "mapping"
     if "properties" in rule.get("items", {}):
         return "text or mapping, *list*"

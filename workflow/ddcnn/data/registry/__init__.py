@@ -10,6 +10,7 @@ from typing import Any
 
 from ddcnn.base.errors import InputError
 from ddcnn.data.download import SourceFile
+from ddcnn.data.groups import wanted
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.registry.dataset import AXES, Dataset
 from ddcnn.data.registry.entries import EMBEDDED, REGISTRY
@@ -22,6 +23,7 @@ ALWAYS = ("name", "flip", "shift")
 OWN_KEYS = (
     *("path", "title", "licence", "synthetic", "unreadable", "shape", "channels", "fit"),
     *("window", "intensity", "frame", "spacing", "most_megapixels", "split_seed", "task"),
+    *("group", "columns", "classes"),
 )
 
 
@@ -65,7 +67,8 @@ def _own_dataset(entry: dict[str, Any]) -> Dataset:
     _check_keys(entry, OWN_KEYS)
     try:
         path = Path(entry["path"]).expanduser().absolute()
-        task = own.task(path, entry.get("task"))
+        task = own.task(path, _options(entry))
+        own.check_group(path, _options(entry))
     except (OSError, RuntimeError) as error:
         raise InputError(f"dataset: path {entry['path']!r} cannot be read ({error})") from error
     dataset = Dataset(
@@ -81,6 +84,7 @@ def _own_dataset(entry: dict[str, Any]) -> Dataset:
         synthetic=entry.get("synthetic", False),
         split_rule="as given, or 70/15/15 % of "
         + ("all samples" if task == "regression" else "every class")
+        + (" in whole groups" if wanted(entry.get("group")) else "")
         + " at random with the seed below",
     )
     return _with_options(dataset, entry)
@@ -95,24 +99,33 @@ def _check_keys(entry: dict[str, Any], accepted: tuple[str, ...]) -> None:
             raise InputError(f"dataset.{key}: {entry['name']} does not take this key; {known}")
 
 
+def _options(entry: dict[str, Any], before: ReadOptions | None = None) -> ReadOptions:
+    """How files are read, as a configuration's mapping asks for it."""
+    changes = {key: value for key, value in entry.items() if key in OPTION_KEYS}
+    for key in {"columns", "classes"} & set(changes):  # YAML reads the class 0 as a number
+        changes[key] = {str(old): str(new) for old, new in changes[key].items()}
+    return replace(before or ReadOptions(), **changes)
+
+
 def _with_options(dataset: Dataset, entry: dict[str, Any]) -> Dataset:
     """The data set with the options of a configuration's mapping."""
-    keys = OPTION_KEYS if dataset.phantoms is None else OPTION_KEYS - {"spacing"}  # the phantoms'
-    options = {key: value for key, value in entry.items() if key in keys}
-    window = options.get("window")
+    own_spacing = dataset.phantoms is not None  # that of the phantoms is no target
+    read = {key: value for key, value in entry.items() if not (own_spacing and key == "spacing")}
+    options = _options(read, dataset.options)
+    window = options.window
     if window and not window[0] < window[1]:
         raise InputError(f"dataset.window: {list(window)}; the first value must be the smaller")
-    if window and options.get("intensity", "window") != "window":
+    if window and options.intensity not in (None, "window"):
         raise InputError(
-            f"dataset.intensity: {options['intensity']!r}, but window: {list(window)} is set, too; "
+            f"dataset.intensity: {options.intensity!r}, but window: {list(window)} is set, too; "
             "remove one of them"
         )
-    shape, spatial = options.get("shape"), (dataset.prepared_shape or ())[:-1]
+    shape, spatial = options.shape, (dataset.prepared_shape or ())[:-1]
     if shape and spatial and len(shape) != len(spatial):
         raise InputError(f"dataset.shape: {list(shape)}; {dataset.name} has {len(spatial)} axes")
     changed = replace(
         dataset,
-        options=replace(dataset.options, **options),
+        options=options,
         unreadable=entry.get("unreadable", dataset.unreadable),
         flip=tuple(entry.get("flip", dataset.flip)),
         shift=entry.get("shift", dataset.shift),

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,11 @@ import numpy as np
 
 from ddcnn.base.errors import InputError
 from ddcnn.data.download import SourceFile
-from ddcnn.data.options import ReadOptions
+from ddcnn.data.options import NO_GROUPS, ReadOptions
 from ddcnn.data.phantom import Phantoms
 from ddcnn.data.samples import Collection
 
+CONTENTS = "contents.json"
 AXES = {1: ("time",), 2: ("row", "column"), 3: ("row", "column", "slice")}
 
 
@@ -84,17 +84,24 @@ class Dataset:
         """Whether these are a user's own data, read where they lie."""
         return self.path is not None
 
-    def state(self) -> str:
-        """Another text when a user's own data have changed; the same for published ones.
+    def state(self, raw: Path | None = None) -> str:
+        """Another text when a user's own data have changed; empty for published ones.
 
-        Of a file its size and time; of a folder the times of all folders below it, which change
-        with their entries.
+        Args:
+            raw: the folder into which the stage download wrote.
         """
         if self.path is None:
             return ""
-        places = sorted({self.path, *self.path.glob("**/")})
-        facts = [(str(p), p.stat().st_mtime_ns, p.is_file() and p.stat().st_size) for p in places]
-        return sha256(repr(facts).encode()).hexdigest()[:16]
+        from ddcnn.data.state import state_of
+
+        return state_of(self.path, self.options, raw and raw / CONTENTS)
+
+    def remember_state(self, raw: Path) -> None:
+        """Write down the state of a user's own data, with what is read from now on."""
+        if self.path is not None:
+            from ddcnn.data.state import remember
+
+            remember(self.path, self.options, raw / CONTENTS)
 
     @cached_property
     def image_shape(self) -> tuple[int, ...]:
@@ -120,7 +127,9 @@ class Dataset:
         from ddcnn.data import published
 
         read = getattr(published, self.reader)
-        collection = read(raw, self.options, scratch, **self.reader_options)
+        # Nobody needs a warning about groups of a published data set: its splits are known.
+        options = self.options if self.own else replace(self.options, group=NO_GROUPS)
+        collection = read(raw, options, scratch, **self.reader_options)
         self._check(collection)
         facts = {"split_rule": self.split_rule} | collection.facts
         if "split_seed" in self.accepts:
