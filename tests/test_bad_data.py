@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from ddcnn.base.errors import InputError
-from ddcnn.data import images, own
+from ddcnn.data import images, own, volumes
 from ddcnn.data.options import ReadOptions
 from own_data import (
     CT,
@@ -396,7 +396,9 @@ def scans(folder: Path) -> Path:
 
 
 def test_no_window(tmp_path):
-    expect(scans(tmp_path), "a/0.nii.gz holds int16 values", "window: [low, high]", "[-1000, 400]")
+    """Where nothing has chosen a rule, as in a prediction of a model of 8-bit volumes."""
+    with pytest.raises(InputError, match=r"a/0.nii.gz holds int16 values, .* window: \[low, high"):
+        volumes.decode_volume(scans(tmp_path) / "a/0.nii.gz", ReadOptions())
 
 
 @pytest.mark.parametrize("keep", [5, 200, 0.5, 0.97, -4])
@@ -464,13 +466,13 @@ def test_gzip_that_is_shorter_than_its_header_claims(tmp_path):
     expect(tmp_path, "a/9.nii.gz ends in slab 12 of 30", **CT, shape=(4, 4, 4))
 
 
-@pytest.mark.parametrize(("shape", "words"), [
-    ((4, 4, 4, 3), "has 4 axes (4 x 4 x 4 x 3)"),
-    ((4, 4), "has 2 axes (4 x 4)"),
+@pytest.mark.parametrize(("shape", "words", "advice"), [
+    ((4, 4, 4, 3), "is a series of 3 volumes (4 x 4 x 4 x 3)", "add frame: 0"),
+    ((4, 4), "has 2 axes (4 x 4)", "volumes of three axes"),
 ])  # fmt: skip
-def test_other_numbers_of_axes(tmp_path, shape, words):
+def test_other_numbers_of_axes(tmp_path, shape, words, advice):
     save_volume(scans(tmp_path) / "a" / "9.nii", np.zeros(shape, np.int16))
-    expect(tmp_path, f"a/9.nii {words}", "volumes of three axes", **CT)
+    expect(tmp_path, f"a/9.nii {words}", advice, **CT)
 
 
 def test_volumes_of_different_shapes(tmp_path):

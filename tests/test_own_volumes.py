@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ddcnn.base.errors import InputError
 from ddcnn.data import own, scaling, volumes
 from ddcnn.data.options import ReadOptions
 from own_data import CT, decoded, read, save_volume, snapshot
@@ -216,3 +217,205 @@ def test_table_of_scans(tmp_path):
     (tmp_path / "labels.csv").write_text("\n".join(["file,label", *rows]))
     collection = read(tmp_path / "labels.csv", **CT)
     assert decoded(collection.splits["all"]).shape == (8, 10, 12, 8, 1)
+
+
+# Series of volumes
+
+
+def series(path: Path, dtype: str = "<i2", slope: float = 1, frames: int = 5) -> Path:
+    values = np.random.default_rng(0).integers(0, 100, (*SHAPE, frames)).astype(dtype)
+    image = nib.Nifti1Image(values, np.diag([-1, -1, 1, 1]))
+    if slope != 1:
+        image.header.set_slope_inter(slope, -10)
+    image.to_filename(path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+@pytest.mark.parametrize(("dtype", "slope"), [("<i2", 1), (">f4", 1), ("u1", 1), ("<i2", 0.5)])
+@pytest.mark.parametrize("frame", [0, 3, "mean"])
+def test_one_volume_of_a_series_or_their_mean(tmp_path, suffix, dtype, slope, frame):
+    """The reference reads the whole series with nibabel."""
+    path = series(tmp_path / f"a{suffix}", dtype, slope)
+    values = nib.load(path).get_fdata()
+    values = values.mean(axis=3) if frame == "mean" else values[..., frame]
+    expected = np.clip((values + 10) * 255 / 110, 0, 255).swapaxes(0, 1)
+    window = {"window": (-10.0, 100.0)}
+    found = decode(path, frame=frame, **window)[..., 0]
+    np.testing.assert_allclose(found, expected, atol=0.51)
+    if suffix == ".nii":
+        box = (slice(1, 5, 2), slice(0, 6), slice(2, 4))
+        part = volumes.decode_box(path, ReadOptions(frame=frame, **window), box)[..., 0]
+        np.testing.assert_array_equal(part, found[box])
+
+
+def test_a_series_without_a_choice_names_the_key(tmp_path):
+    path = series(tmp_path / "a.nii.gz")
+    with pytest.raises(InputError, match=r"series of 5 volumes \(6 x 5 x 4 x 5\); add frame: 0"):
+        decode(path, **CT)
+    with pytest.raises(
+        InputError, match=r"has 5 volumes, but frame: 5 .* accepted: 0 to 4, or mean"
+    ):
+        decode(path, **CT, frame=5)
+    single = save_volume(tmp_path / "b.nii", hounsfield(*SHAPE))
+    for frame in (0, "mean"):  # a set may hold both
+        np.testing.assert_array_equal(decode(single, **CT, frame=frame), decode(single, **CT))
+    with pytest.raises(InputError, match="has 1 volume, but frame: 1"):
+        decode(single, **CT, frame=1)
+
+
+def test_a_truncated_series_is_refused_even_if_its_first_volume_is_whole(tmp_path):
+    path = series(tmp_path / "a.nii")
+    path.write_bytes(path.read_bytes()[: 352 + 3 * 2 * 120])
+    with pytest.raises(InputError, match="truncated"):
+        decode(path, **CT, frame=0)
+
+
+def test_a_chosen_volume_is_noted(tmp_path):
+    for i in range(8):
+        (tmp_path / "ab"[i % 2]).mkdir(exist_ok=True)
+        series(tmp_path / "ab"[i % 2] / f"{i}.nii")
+    assert "8 of 8 volumes: mean of a series" in read(tmp_path, frame="mean").notes[0]
+
+
+# Target spacing
+
+
+def interpolated(values: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
+    """Linear interpolation axis by axis at the centres of the new voxels."""
+    for axis, size in enumerate(sizes):
+        old = np.arange(values.shape[axis])
+        places = (np.arange(size) + 0.5) * values.shape[axis] / size - 0.5
+        values = np.apply_along_axis(lambda row: np.interp(places, old, row), axis, values)  # noqa: B023
+    return values
+
+
+def test_a_target_spacing_makes_lengths_alike_and_the_middle_is_kept(tmp_path):
+    values = np.random.default_rng(0).integers(0, 255, (10, 12, 8), dtype=np.uint8)
+    path = save_volume(tmp_path / "a.nii.gz", values, np.diag([-2.0, -1, 3, 1]))
+    body = values.swapaxes(0, 1)  # rows of 1 mm, columns of 2 mm, slices of 3 mm
+    full = interpolated(body.astype(float), (12, 20, 24))
+    found = decode(path, spacing=(1.0, 1.0, 1.0), shape=(12, 20, 24))[..., 0]
+    np.testing.assert_allclose(found, full, atol=0.51)
+    found = decode(path, spacing=(1.0, 1.0, 1.0), shape=(14, 15, 24))[..., 0]
+    np.testing.assert_allclose(found[1:13], full[:, 2:17], atol=0.51)
+    assert not found[0].any()
+    assert not found[13].any()
+    # A ball stays a ball: 10 voxels of 0.75 mm are 8 of 1 mm.
+    fine = save_volume(tmp_path / "b.nii", np.ones((10, 10, 10), np.uint8), np.eye(4) * 0.75)
+    assert volumes.read_header(fine, ReadOptions(spacing=(1.0, 1.0, 1.0))).shape == (8, 8, 8)
+
+
+def test_different_spacings_are_reported_and_a_target_makes_one_shape(tmp_path):
+    for i in range(8):
+        step = 1 + i % 2
+        volume = np.full((12 // step, 10, 8), i, np.uint8)
+        save_volume(tmp_path / "ab"[i // 4] / f"{i}.nii", volume, np.diag([step, 1, 1, 1]))
+    notes = " ".join(read(tmp_path, shape=(8, 8, 8)).notes)
+    assert "spacings in the files: 1 x 1 x 1 to 1 x 2 x 1 mm" in notes
+    assert "spacing: [rows, columns, slices]" in notes
+    collection = read(tmp_path, spacing=(1.0, 1.0, 1.0))
+    assert decoded(collection.splits["all"]).shape == (8, 10, 12, 8, 1)
+    assert "resampled to 1 x 1 x 1 mm" in " ".join(collection.notes)
+    shape = own.image_shape(tmp_path, ReadOptions(spacing=(1.0, 1.0, 1.0)))
+    assert shape == (10, 12, 8, 1)
+    same = scans(tmp_path / "same", shapes=((12, 10, 8),))
+    assert "resampled to" not in " ".join(read(same, **CT).notes)
+
+
+@pytest.mark.parametrize(("size_in", "size_out"), [(9, 4), (8, 5), (4, 9), (5, 8), (6, 6)])
+def test_cut_or_padded_keeps_the_middle(size_in, size_out):
+    image = np.arange(1, size_in + 1, dtype=np.uint8)[:, None]
+    found = scaling.cut_or_padded(image, (size_out,))[:, 0].tolist()
+    first = abs(size_in - size_out) // 2
+    if size_out <= size_in:
+        assert found == list(range(first + 1, first + 1 + size_out))
+    else:
+        after = size_out - size_in - first
+        assert found == [0] * first + list(range(1, size_in + 1)) + [0] * after
+
+
+# Where the standard leaves room, see docs/reference/scans.md
+
+
+def patched(path: Path, **fields) -> Path:
+    """A volume of 0 to 119 with other fields in its header."""
+    values = np.arange(120, dtype=np.int16).reshape(SHAPE)
+    nib.Nifti1Image(values, np.diag([-1, -1, 1, 1])).to_filename(path)
+    content = bytearray(path.read_bytes())
+    header = np.frombuffer(content, nib.Nifti1Header.template_dtype, 1)
+    header.flags.writeable = True
+    for name, value in fields.items():
+        header[name] = value
+    path.write_bytes(content)
+    return path
+
+
+def test_a_quaternion_a_rounding_above_1_is_read(tmp_path):
+    """The reference is the same rotation, its quaternion made as long as 1."""
+    rounded = (0.70711, 0.70711, 0.0)  # the squares add up to 1.000009
+    fields = dict(zip(("quatern_b", "quatern_c", "quatern_d"), rounded, strict=True))
+    path = patched(tmp_path / "a.nii", sform_code=0, qform_code=1, **fields)
+    with pytest.raises(ValueError, match="w2 should be positive"):
+        nib.load(path)
+    exact = nib.Nifti1Header()
+    exact.set_data_shape(SHAPE)
+    exact.set_qform(np.array([[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, -1, 0], [0, 0, 0, 1.0]]), 1)
+    values = np.arange(120, dtype=np.int16).reshape(SHAPE)
+    image = nib.Nifti1Image(values, exact.get_qform())
+    canonical = np.asarray(nib.as_closest_canonical(image).dataobj)
+    found = decode(path, window=(0.0, 255.0))[..., 0]
+    np.testing.assert_array_equal(found, canonical[::-1, ::-1].swapaxes(0, 1))
+    broken = patched(
+        tmp_path / "b.nii", sform_code=0, qform_code=1, quatern_b=1, quatern_c=0.5, quatern_d=0
+    )
+    with pytest.raises(InputError, match=r"quatern_b, quatern_c, quatern_d add up to 1\.25"):
+        decode(broken, **CT)
+
+
+@pytest.mark.parametrize("slope", [0.0, np.nan])
+def test_an_intercept_without_a_slope_is_ignored_and_noted(tmp_path, slope):
+    path = patched(tmp_path / "a.nii", scl_slope=slope, scl_inter=5)
+    found = decode(path, window=(0.0, 255.0))[..., 0]
+    np.testing.assert_array_equal(found, np.arange(120).reshape(SHAPE).swapaxes(0, 1))
+    assert "intercept 5 without a slope" in str(
+        volumes.read_header(path, ReadOptions(**CT)).changes
+    )
+    plain = patched(tmp_path / "b.nii", scl_slope=slope, scl_inter=0)
+    assert not volumes.read_header(plain, ReadOptions(**CT)).changes
+
+
+def test_a_slope_with_an_intercept_that_is_no_number_is_refused(tmp_path):
+    path = patched(tmp_path / "a.nii", scl_slope=2, scl_inter=np.nan)
+    with pytest.raises(InputError, match="slope 2, but the intercept nan; set scl_inter"):
+        decode(path, **CT)
+
+
+def test_the_spacing_of_the_sform_counts(tmp_path):
+    image = nib.Nifti1Image(np.zeros(SHAPE, np.uint8), None)
+    image.header.set_sform(np.diag([-2.0, -3, 4, 1]), 1)
+    nib.save(image, tmp_path / "a.nii")
+    assert nib.load(tmp_path / "a.nii").header.get_zooms() == (1, 1, 1)
+    header = volumes.read_header(tmp_path / "a.nii", ReadOptions())
+    assert "pixdim has another spacing than the sform" in str(header.changes)
+    assert header.spacing == (3, 2, 4)
+
+
+@pytest.mark.parametrize(
+    ("values", "intent", "words"),
+    [
+        (np.zeros((*SHAPE, 1, 3), np.float32), 1007, "vectors or matrices (6 x 5 x 4 x 1 x 3"),
+        (np.zeros((*SHAPE, 1, 3), np.float32), 0, "accepted: one number a voxel"),
+        (np.zeros((*SHAPE, 3), np.float32), 1007, "intent 1007"),
+        (np.zeros(SHAPE, np.complex64), 0, "complex64 voxels; accepted: integers and real"),
+        (np.zeros(SHAPE, [(c, "u1") for c in "RGB"]), 0, "accepted: integers and real numbers"),
+        (np.zeros(SHAPE[:2], np.uint8), 0, "has 2 axes"),
+    ],
+)
+def test_what_holds_no_single_number_a_voxel_is_refused(tmp_path, values, intent, words):
+    image = nib.Nifti1Image(values, np.eye(4))
+    image.header["intent_code"] = intent
+    image.to_filename(tmp_path / "a.nii")
+    with pytest.raises(InputError) as caught:
+        decode(tmp_path / "a.nii", **CT, frame=0)
+    assert words in str(caught.value)

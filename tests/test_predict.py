@@ -460,3 +460,117 @@ def test_a_missing_table_does_not_stop_the_other_inputs(run, tmp_path, capsys):
     assert "missing.csv" in said
     assert "cannot be reached" in said
     assert len(out.read_text().splitlines()) == 2
+
+
+# --- intensities -------------------------------------------------------------------------------
+
+
+SCALES = (1, 255, 4000)  # of three scanners: MRI has no unit
+
+
+def scanned(seed: int, scanner: int) -> np.ndarray:
+    """A volume with a bright blob, left or right, as a scanner would give it."""
+    rng, shape = np.random.default_rng(seed), (16, 16, 8)
+    values, (x, y, z) = rng.normal(0.35, 0.05, shape), np.indices(shape)
+    centre = (4 + 7 * (seed % 2) + rng.integers(-1, 2), 8 + rng.integers(-2, 3), 4)
+    place = zip((x, y, z), centre, strict=True)
+    values += 0.5 * np.exp(-sum((axis - middle) ** 2 for axis, middle in place) / 6)
+    values = np.clip(values, 0, 1) * SCALES[scanner]
+    return values.astype(np.float32 if scanner == 0 else np.int16)
+
+
+@pytest.fixture(scope="module")
+def scanners(tmp_path_factory) -> StageRun:
+    """Scans without any setting; those of the test split come from a scanner of their own."""
+    torch.set_num_threads(1)
+    folder, rows = tmp_path_factory.mktemp("scanners"), ["file,label,split"]
+    for i in range(70):
+        split = "test" if i >= 50 else "val" if i % 5 == 0 else "train"
+        scanner = 2 if i >= 50 else i // 2 % 2
+        nib.save(nib.Nifti1Image(scanned(i, scanner), AFFINES["mirrored"]), folder / f"{i}.nii.gz")
+        rows.append(f"{i}.nii.gz,{'ab'[i % 2]},{split}")
+    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
+    entry = {"name": "scanners", "path": str(folder / "labels.csv")}
+    return StageRun(folder / "results", entry, Tiling.of("blocks", "2x2x1")).write()
+
+
+def raw_files(run: StageRun) -> list[Path]:
+    return [Path(run.entry["path"]).with_name(f"{i}.nii.gz") for i in range(50, 70)]
+
+
+def test_what_two_scanners_taught_holds_for_a_third(scanners):
+    right = scanners.predictions().argmax(axis=1) == np.load(scanners.data / "y_test.npy")
+    assert right.mean() >= 0.95
+    reading = read_bundle(scanners.model).description["reading"]
+    assert (reading["intensity"], reading["window"]) == ("percentile", None)
+    card = scanners.model.with_suffix(".md").read_text()
+    assert "intensity: black and white are every image's own 0.5 and 99.5 percentile" in card
+
+
+@pytest.mark.parametrize("tiled", [False, True])
+def test_raw_scans_are_predicted_as_the_pipeline_did(scanners, tmp_path, monkeypatch, tiled):
+    """As a whole, and tile by tile with the window that the whole volume gets."""
+    files = raw_files(scanners)
+    if tiled:
+        monkeypatch.setattr("ddcnn.bundle.expected.LARGE_VOXELS", 10)
+        for path in files:
+            nib.save(nib.load(path), tmp_path / path.stem)
+        files = sorted(tmp_path.glob("*.nii"))
+    status, rows = predict(scanners.model, *files, out=tmp_path / "out.csv")
+    assert status == 0
+    np.testing.assert_allclose(values(rows), scanners.predictions(), atol=1e-6)
+
+
+def hounsfield(shape: tuple[int, ...]) -> np.ndarray:
+    """Soft tissue in air."""
+    scan = np.random.default_rng(0).normal(-1000, 5, shape)
+    scan[shape[0] // 2 :] += 1040
+    return scan.astype(np.int16)
+
+
+@pytest.mark.parametrize("tiled", [False, True])
+def test_a_ct_is_no_input_for_a_model_of_mr_images(scanners, tmp_path, monkeypatch, capsys, tiled):
+    if tiled:
+        monkeypatch.setattr("ddcnn.bundle.expected.LARGE_VOXELS", 10)
+    nib.save(nib.Nifti1Image(hounsfield((16, 16, 8)), np.eye(4)), tmp_path / "ct.nii")
+    assert predict(scanners.model, tmp_path / "ct.nii", *raw_files(scanners)[:2])[0] == 0
+    error = capsys.readouterr().err
+    assert "warning: 1 of 3 inputs are of another kind than those of the training" in error
+    assert f"(Hounsfield units (CT)): {tmp_path / 'ct.nii'}; do not trust" in error
+
+
+def test_a_constant_volume_is_named(scanners, tmp_path, capsys):
+    nib.save(nib.Nifti1Image(np.full((16, 16, 8), 7.0), np.eye(4)), tmp_path / "flat.nii")
+    assert predict(scanners.model, tmp_path / "flat.nii")[0] == 0
+    assert "(of one value only)" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def fractions(tmp_path_factory) -> StageRun:
+    """Images from 0 to 1."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("fractions")
+    x = np.load(small_fashion(folder / "bytes.npz", 240))
+    np.savez(folder / "data.npz", **{k: v / 255 if k[0] == "x" else v for k, v in x.items()})
+    entry = {"name": "fractions", "path": str(folder / "data.npz"), "window": [0, 1]}
+    return StageRun(folder / "results", entry, Tiling.of("blocks", "2x1", 4)).write()
+
+
+@pytest.mark.parametrize("kind", ["png", "bytes", "fractions"])
+def test_values_to_255_are_no_input_for_a_model_of_values_to_1(fractions, tmp_path, capsys, kind):
+    x = np.load(fractions.data / "x_test.npy")[:4, ..., 0]
+    if kind == "png":
+        for index, image in enumerate(x):
+            Image.fromarray(image).save(tmp_path / f"{index}.png")
+    else:
+        np.save(tmp_path / "x.npy", x if kind == "bytes" else x / 255)
+    inputs = sorted(tmp_path.iterdir())
+    status, rows = predict(fractions.model, *inputs, out=tmp_path / "out.csv")
+    assert status == 0
+    error = capsys.readouterr().err
+    if kind == "fractions":
+        assert "warning" not in error
+        np.testing.assert_allclose(values(rows), fractions.predictions()[:4], atol=1e-6)
+    else:
+        assert "4 of 4 inputs are of another kind than those of the training" in error
+        assert "(more values white than in any training image)" in error

@@ -131,9 +131,8 @@ def _input(description: Description) -> dict[str, str]:
         "channels": str(data["channels"]),
         "other sizes": f"{other}, as in the preparation of the data",
     }
-    if reading["window"]:
-        low, high = reading["window"]
-        facts["window"] = f"{low:g} becomes black, {high:g} white"
+    if "intensity" in data:
+        facts["intensity"] = data["intensity"]["why"]
     if "spacing_mm" in data:
         low, high = data["spacing_mm"]["min"], data["spacing_mm"]["max"]
         facts["spacing of the training volumes"] = f"{_size(low)} to {_size(high)} mm"

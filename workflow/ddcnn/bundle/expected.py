@@ -10,12 +10,11 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ddcnn.base.errors import InputError
-from ddcnn.data import images, volumes
+from ddcnn.data import images, intensity, volumes
 from ddcnn.data.labelled import KINDS, kind_of
 from ddcnn.data.options import ReadOptions
+from ddcnn.data.samples import Decoded
 from ddcnn.data.survey import Header, HeaderGroup, check_regular, size_text
 
 ACCEPTED = "images, NIfTI volumes, .npy and .npz arrays, folders of them, and tables (.csv)"
@@ -36,6 +35,8 @@ class Expected:
         spacing: smallest and largest of the training volumes along every axis, mm; or None.
         adapt: one of :data:`FIT_WORDS`: images of other sizes and colours are brought to the
             model's in this way; None: only as far as the preparation of the training did.
+        values: what the values of the training's files were, see
+            :func:`ddcnn.data.intensity.joined`; None where they were gray as they are.
     """
 
     shape: tuple[int, ...]
@@ -43,6 +44,7 @@ class Expected:
     options: ReadOptions
     spacing: tuple[list[float], list[float]] | None = None
     adapt: str | None = None
+    values: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, description: dict[str, Any], adapt: str | None = None) -> "Expected":
@@ -56,6 +58,7 @@ class Expected:
             ReadOptions(**known),
             spacing and (spacing["min"], spacing["max"]),
             adapt,
+            data.get("values"),
         )
 
     @property
@@ -66,7 +69,8 @@ class Expected:
     @property
     def resizes(self) -> bool:
         """Whether other sizes are brought to the model's."""
-        return self.adapt is not None or self.options.shape is not None
+        fixed = self.options.shape, self.options.spacing
+        return self.adapt is not None or fixed != (None, None)
 
     @property
     def reading(self) -> ReadOptions:
@@ -115,7 +119,16 @@ class Expected:
                 f"of the training {low} to {high} mm; resample it, or add --adapt stretch"
             )
 
+    def strangeness(self, decoded: Decoded) -> str:
+        """Why an input is probably of another kind than those of the training; empty if not."""
+        found, has_window = "", self.options.window is not None
+        if self.values is not None and decoded.values is not None:
+            found = intensity.strange(decoded.values, self.values, has_window)
+        return found or intensity.defect(decoded.image, None)
+
     def _is_strange(self, header: Header) -> bool:
+        if self.options.spacing is not None:
+            return False  # whatever it is, it becomes that of the training
         if self.spacing is None or not header.spacing:
             return False
         return any(
@@ -145,13 +158,13 @@ def read_header(path: Path, expected: Expected) -> Header:
     return header
 
 
-def decode(path: Path, expected: Expected) -> np.ndarray:
-    """One image or volume as uint8 ``*spatial, C``.
+def decode(path: Path, expected: Expected) -> Decoded:
+    """One image or volume as uint8 ``*spatial, C``, and what its file's values were.
 
     Raises:
         InputError: it cannot be read, or is none that the model takes.
     """
     read_header(path, expected)
     if kind_of(path.name) == "volumes":
-        return volumes.decode_volume(path, expected.reading)
-    return images.decode_image(path, expected.reading, expected.channels)
+        return volumes.read_volume(path, expected.reading)
+    return images.read_image(path, expected.reading, expected.channels)

@@ -4,7 +4,7 @@ The readers are those of :mod:`ddcnn.data`.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,9 +16,11 @@ from ddcnn.base.files import check_prepared, read_json
 from ddcnn.bundle.expected import ACCEPTED, Expected, decode, read_header
 from ddcnn.data import arrays, images
 from ddcnn.data.folders import BESIDE_IMAGES, is_ignored
+from ddcnn.data.intensity import Values
 from ddcnn.data.labelled import kind_of
+from ddcnn.data.notices import Named
 from ddcnn.data.npy import ArrayStore, open_store
-from ddcnn.data.samples import FileSamples
+from ddcnn.data.samples import Block, Decoded, FileSamples
 from ddcnn.data.survey import (
     change_notes,
     check_regular,
@@ -34,10 +36,14 @@ FEW_FILES = 16  # are decoded sooner than other processes start
 
 @dataclass
 class Batch:
-    """Prepared images ``n, *spatial, C``, uint8 or float32, and what outputs call them."""
+    """Prepared images ``n, *spatial, C``, uint8 or float32, and what outputs call them.
+
+    With ``values`` of the files, where the preparation changed them.
+    """
 
     names: list[str]
     images: np.ndarray
+    values: Sequence[Values] = ()
 
 
 @dataclass
@@ -48,12 +54,14 @@ class Inputs:
         expected: what the model takes.
         sources: runs of files, and arrays.
         failures: reasons why an input is not predicted; grows while batches are read.
+        strange: inputs that are probably of another kind than the training's, and why; grows, too.
         left_out: files in folders that are of no known kind.
     """
 
     expected: Expected
     sources: list["Files | Array"] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    strange: dict[str, Named] = field(default_factory=dict)
     left_out: list[Path] = field(default_factory=list)
 
     @classmethod
@@ -82,11 +90,30 @@ class Inputs:
         for source in self.sources:
             try:
                 for batch in source.chunks(self.failures):
+                    self._look(batch)
                     for first in range(0, len(batch.names), size):
                         part = slice(first, first + size)
                         yield Batch(batch.names[part], batch.images[part])
             except InputError as error:
                 self.failures.append(str(error))
+
+    def _look(self, batch: Batch) -> None:
+        values = list(batch.values) or [None] * len(batch.names)
+        for name, image, value in zip(batch.names, batch.images, values, strict=True):
+            self.look(name, Decoded(image, value))
+
+    def look(self, name: str, decoded: Decoded) -> None:
+        """Note what differs from the training in kind: the net answers all the same."""
+        if why := self.expected.strangeness(decoded):
+            self.strange.setdefault(why, Named()).add(name)
+
+    def warnings(self) -> list[str]:
+        """What to say after the predictions, one line for each kind of strangeness."""
+        return [
+            f"{named.count} of {len(self)} inputs are of another kind than those of the training "
+            f"({why}): {named}; do not trust what is predicted for them"
+            for why, named in self.strange.items()
+        ]
 
     def notes(self) -> list[str]:
         """What the preparation changes and leaves out, for the user."""
@@ -213,7 +240,8 @@ class Files:
         for chunk in FileSamples(nothing, self.paths, decoder, Path(), **workers).chunks():
             failures += [item.reason for item in chunk.unreadable]
             if len(chunk.index):
-                yield Batch([str(self.paths[i]) for i in chunk.index], chunk.images)
+                names = [str(self.paths[i]) for i in chunk.index]
+                yield Batch(names, chunk.images, chunk.values)
 
 
 @dataclass
@@ -236,14 +264,14 @@ class Array:
         """Blocks of about 4 MB."""
         first, source = 0, self.store.source(self.key)
         for block in self._blocks():
-            names = [f"{source}[{first + i}]" for i in range(len(block))]
-            first += len(block)
-            yield Batch(names, block)
+            names = [f"{source}[{first + i}]" for i in range(len(block.images))]
+            first += len(block.images)
+            yield Batch(names, block.images, block.values)
 
-    def _blocks(self) -> Iterator[np.ndarray]:
+    def _blocks(self) -> Iterator[Block]:
         if self.prepared:
             check_prepared(self.store.path)
-            return self.store.blocks(self.key)
+            return map(Block, self.store.blocks(self.key))
         return arrays.image_blocks(self.store, self.key, self.expected.reading)
 
 

@@ -18,8 +18,10 @@ from ddcnn.base.text import size
 from ddcnn.bundle.expected import Expected, read_header
 from ddcnn.bundle.model import Model
 from ddcnn.coarse.net import stacked
+from ddcnn.data.intensity import measure
 from ddcnn.data.nifti import is_packed, read_stored
-from ddcnn.data.volumes import decode_box, decode_volume
+from ddcnn.data.samples import Decoded
+from ddcnn.data.volumes import decode_box, decode_volume, sample, settled
 from ddcnn.tiles.geometry import area_counts
 
 Box = tuple[slice, ...]
@@ -43,12 +45,22 @@ def predict_large(
     return _predict(model, _reader(path, expected), device)
 
 
+def described(path: Path, expected: Expected) -> Decoded:
+    """Some of a volume's values, in place of the image, which is never in memory as a whole."""
+    read_header(path, expected)
+    options = settled(path, expected.options)
+    values, dtype = sample(path, options), read_stored(path, options).dtype
+    return Decoded(values, measure(values, dtype, options.window))
+
+
 def _reader(path: Path, expected: Expected) -> Read:
     """What gives the pixels of a box, uint8 ``*box, 1``."""
     shape = read_stored(path, expected.options).result_shape
-    if shape == expected.shape and not is_packed(path):
-        return lambda box: decode_box(path, expected.options, box)
-    if shape == expected.shape:
+    as_stored = shape == expected.shape and expected.options.spacing is None
+    if as_stored and not is_packed(path):
+        options = settled(path, expected.options)
+        return lambda box: decode_box(path, options, box)
+    if as_stored:
         _check_memory(path, COPIES * int(np.prod(expected.shape)))
     volume = decode_volume(path, expected.reading)
     return lambda box: volume[box]

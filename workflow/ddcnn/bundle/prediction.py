@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ import torch
 from ddcnn.base.errors import InputError
 from ddcnn.bundle.expected import Expected
 from ddcnn.bundle.inputs import Batch, Files, Inputs
-from ddcnn.bundle.large import predict_large
+from ddcnn.bundle.large import described, predict_large
 from ddcnn.bundle.model import Explanation, Model
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -91,7 +90,8 @@ def _predict_large(model: Model, inputs: Inputs, device: torch.device) -> Iterat
             continue
         for path in source:
             try:
-                values = predict_large(model, Path(path), expected, device)
+                inputs.look(str(path), described(path, expected))
+                values = predict_large(model, path, expected, device)
             except InputError as error:
                 inputs.failures.append(str(error))
                 continue

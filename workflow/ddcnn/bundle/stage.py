@@ -47,7 +47,8 @@ def bundle_run(
         plan: the tiling's ``plan.json``.
         card: the data set's ``card.json``.
         run: folder of ``evaluation.json`` and ``predictions.npz``.
-        reading: :class:`ddcnn.data.options.ReadOptions` of the data set, how files became images.
+        reading: :class:`ddcnn.data.options.ReadOptions` of the data set, how files became images;
+            what was chosen by the values of the training split is in the card.
         code: digest of the code that trained the nets.
         out: the file.
 
@@ -68,7 +69,7 @@ def bundle_run(
         "method": method,
         "run": {key: evaluation[key] for key in RUN_KEYS},
         "data": facts,
-        "reading": dict(reading),
+        "reading": dict(reading) | _chosen(facts),
         "plan": {key: tiling[key] for key in PLAN_KEYS},
         "subdomains": list(local),
         "nets": [{key: net[key] for key in NET_KEYS} for net in metrics],
@@ -83,6 +84,12 @@ def bundle_run(
     with write_aside(out.with_suffix(".md")) as aside:
         aside.write_text(card_text(description), encoding="utf-8")
     log.info("%s: %d nets, %s bytes", out, len(folders), f"{out.stat().st_size:,}")
+
+
+def _chosen(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The rule of intensity as the preparation used it."""
+    rule = facts.get("intensity")
+    return {"intensity": rule["rule"], "window": rule["window"]} if rule else {}
 
 
 def _tensors(

@@ -93,6 +93,8 @@ def run(options: argparse.Namespace) -> None:
                 arrays = (each[: len(found.names)].cpu().numpy() for each in explained)
                 explainer.draw(found.names, found.batch.images, found.values, *arrays)
             bar.update(len(found.names))
+        for warning in inputs.warnings():
+            print(f"warning: {warning}", file=sys.stderr)
         if not num_predicted:
             raise InputError(_summary(inputs.failures, "nothing was predicted:"))
     if explainer:

@@ -26,13 +26,13 @@ from PIL import Image
 
 from ddcnn.base.errors import InputError
 from ddcnn.base.splits import SPLITS
-from ddcnn.data import likely
+from ddcnn.data import intensity, likely
 from ddcnn.data.groups import Grouping, Groups, check_given, wanted
 from ddcnn.data.images import fit_image
 from ddcnn.data.labels import check_classes, check_splits, check_targets, renamed
 from ddcnn.data.npy import ArrayStore, open_store
 from ddcnn.data.options import ReadOptions
-from ddcnn.data.samples import ArraySamples, Collection
+from ddcnn.data.samples import ArraySamples, Block, Collection
 from ddcnn.data.scaling import (
     check_finite,
     resample,
@@ -41,7 +41,7 @@ from ddcnn.data.scaling import (
     windowed,
     with_channels,
 )
-from ddcnn.data.survey import check_axes, size_text, window_missing
+from ddcnn.data.survey import check_axes, check_no_scans, size_text, window_missing
 
 MOST_CHANNELS = 4
 # Families of names: split -> images, labels.
@@ -90,10 +90,16 @@ def read_arrays(raw: list[Path], options: ReadOptions) -> Collection:
         )
         for split, (x, _) in keys.items()
     }
+    facts = {"intensity": intensity.given(options)._asdict()} if _is_changed(options) else {}
     if groups:
         check_given(groups, lambda split, index: samples[split].name(index), path)
     warnings = [] if options.group else _likely_groups(store, keys, labels, options)
-    return Collection(classes, samples, notes, targets=targets, groups=groups, warnings=warnings)
+    return Collection(classes, samples, notes, facts, targets, groups=groups, warnings=warnings)
+
+
+def _is_changed(options: ReadOptions) -> bool:
+    """Whether values pass through a window."""
+    return (options.window, options.intensity) != (None, None)
 
 
 def image_shape(path: Path, options: ReadOptions) -> tuple[int, ...]:
@@ -137,7 +143,8 @@ def _checked_shape(store: ArrayStore, key: str, options: ReadOptions) -> tuple[i
         )
     if dtype.kind not in "uif":
         raise InputError(f"{source} has the type {dtype}; accepted: uint8, or numbers and a window")
-    if dtype != np.uint8 and options.window is None:
+    check_no_scans(source, options)
+    if _lacks_window(dtype, options):
         raise InputError(window_missing(source, f"{dtype} values"))
     result = shape_with_channels(shape, options)
     if len(result) not in (4, 5) or min(shape) < 1 or result[-1] > MOST_CHANNELS:
@@ -162,6 +169,12 @@ def _checked_shape(store: ArrayStore, key: str, options: ReadOptions) -> tuple[i
             f"{options.channels}; remove channels from dataset"
         )
     return result
+
+
+def _lacks_window(dtype: np.dtype, options: ReadOptions) -> bool:
+    if intensity.decides(options):
+        return False
+    return dtype != np.uint8 or options.intensity == "window"
 
 
 def is_signals(options: ReadOptions) -> bool:
@@ -192,8 +205,8 @@ def _checked_signals(
             f"{source} has signals of {size_text(result[1:])} values, more than most_megapixels: "
             f"{options.most_megapixels:g}; make them shorter, or raise most_megapixels in dataset"
         )
-    for key, value in {"channels": options.channels, "window": options.window}.items():
-        if value is not None:
+    for key in ("channels", "window", "intensity", "frame", "spacing"):
+        if getattr(options, key) is not None:
             raise InputError(
                 f"dataset.{key}: signals do not take this key, they stay as they are; remove it"
             )
@@ -348,7 +361,7 @@ def _classes(store: ArrayStore, labels: dict[str, np.ndarray]) -> list[str]:
     return names
 
 
-def image_blocks(store: ArrayStore, key: str, options: ReadOptions) -> Iterator[np.ndarray]:
+def image_blocks(store: ArrayStore, key: str, options: ReadOptions) -> Iterator[Block]:
     """Blocks ``n, *spatial, C``, uint8 (signals: float32), as the options ask for."""
     shape = _checked_shape(store, key, options)
     first = 0
@@ -360,14 +373,32 @@ def image_blocks(store: ArrayStore, key: str, options: ReadOptions) -> Iterator[
             with np.errstate(over="ignore"):  # beyond float32 is infinite, which the check names
                 values = values.astype(np.float32)
             check_finite(values, source)
-            yield resample_axis(values, 1, options.shape[0])
+            yield Block(resample_axis(values, 1, options.shape[0]))
             continue
-        if options.window is not None:
-            values = to_uint8(windowed(values, options.window, source))
+        values, described = _gray(values, options, source)
         values = with_channels(values, options.channels or shape[-1])
         if options.shape is not None and values.shape[1:-1] != tuple(options.shape):
             values = np.stack([_fitted(image, options) for image in values])
-        yield values
+        yield Block(values, described)
+
+
+def _gray(values: np.ndarray, options: ReadOptions, source: str) -> Block:
+    """Images as uint8, each through its window where there is a rule."""
+    if not _is_changed(options):
+        return Block(values)
+    check_finite(values, source)
+    samples = [image.ravel()[:: max(1, image.size // intensity.FEW_VALUES)] for image in values]
+    own = options.intensity in intensity.PER_IMAGE
+    windows = [
+        intensity.own_window(image, options.intensity) if own else options.window
+        for image in values
+    ]
+    gray = np.stack([
+        to_uint8(windowed(image, window, source))
+        for image, window in zip(values, windows, strict=True)
+    ])  # fmt: skip
+    pairs = zip(samples, windows, strict=True)
+    return Block(gray, [intensity.measure(s, values.dtype, window) for s, window in pairs])
 
 
 def _fitted(image: np.ndarray, options: ReadOptions) -> np.ndarray:

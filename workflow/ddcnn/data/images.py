@@ -14,17 +14,20 @@ import numpy as np
 from PIL import Image
 
 from ddcnn.base.errors import InputError
-from ddcnn.data import tiff
+from ddcnn.data import intensity, tiff
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.pillow import PillowImage
 from ddcnn.data.pixels import opened_unbounded
+from ddcnn.data.samples import Decoded
+from ddcnn.data.scaling import check_finite
 from ddcnn.data.survey import (
     Header,
     Survey,
     change_notes,
+    check_no_scans,
     check_regular,
-    check_windows,
     common_shape,
+    measured,
     read_headers,
     reason,
     size_notes,
@@ -79,6 +82,14 @@ def decode_image(path: Path, options: ReadOptions, channels: int) -> np.ndarray:
     return np.array(upright).reshape(upright.height, upright.width, channels)
 
 
+def read_image(path: Path, options: ReadOptions, channels: int) -> Decoded:
+    """As :func:`decode_image`; with a window also what it made of the values."""
+    image = decode_image(path, options, channels)
+    if options.window is None:
+        return Decoded(image)
+    return Decoded(image, intensity.measure(image.ravel(), image.dtype, intensity.PREPARED))
+
+
 def read_header(path: Path, options: ReadOptions) -> Header:
     """What the file's header says; no pixel is decoded."""
     with _opened(path, options) as stored:
@@ -86,7 +97,7 @@ def read_header(path: Path, options: ReadOptions) -> Header:
             _turned(stored.shape, stored.orientation),
             1 if stored.gray else 3,
             stored.changes(),
-            stored.windowless(),
+            is_deep=stored.deep,
         )
 
 
@@ -101,7 +112,13 @@ def survey(paths: Sequence[Path], options: ReadOptions) -> Survey:
         InputError: sizes differ without a target shape, a window is missing, nothing is readable.
     """
     groups = read_headers(partial(read_header, options=options), paths, "images")
-    check_windows(groups)
+    check_no_scans(groups[0].first[0], options)
+    has_deep = any(group.header.is_deep for group in groups)
+    if options.intensity is not None and options.window is None and not has_deep:
+        raise InputError(
+            f"dataset.intensity: {options.intensity}, but the images have 8 bit and stay as they "
+            "are; remove it, or give a window"
+        )
     shape = common_shape(groups, options)
     channels = options.channels or max(group.header.channels for group in groups)
     notes = change_notes(groups, "images") + size_notes(groups, shape, FIT_WORDS[options.fit])
@@ -110,13 +127,37 @@ def survey(paths: Sequence[Path], options: ReadOptions) -> Survey:
         other = group.header.channels != channels
         note = (how[group.header.channels],) if other else ()
         group.header = group.header._replace(changes=note)
-    return Survey(shape, channels, notes + change_notes(groups, "images"))
+    notes += change_notes(groups, "images")
+    facts = {"intensity": intensity.given(options)._asdict()}
+    return Survey(shape, channels, notes, facts, intensity.is_open(options, has_deep))
+
+
+def choose_intensity(paths: Sequence[Path], options: ReadOptions) -> intensity.Rule:
+    """The rule that the images of the training split ask for.
+
+    Raises:
+        InputError: none of them can be read.
+    """
+    found = measured(partial(_sample, options=options), paths, "images")
+    deep = [each for each in found if each is not None] or [(np.ones(1), 1)]
+    samples, tops = zip(*deep, strict=True)
+    return intensity.choose_for_images(samples, tops, options.intensity)
+
+
+def _sample(path: Path, options: ReadOptions) -> tuple[np.ndarray, float | None] | None:
+    """Some values of an image above 8 bit and the largest that it can have; None for others."""
+    with _opened(path, options) as stored:
+        if not stored.deep:
+            return None
+        values, white = stored.values()
+        check_finite(values, path)
+        return values.ravel()[:: max(1, values.size // intensity.FEW_VALUES)], white
 
 
 def decoder(survey: Survey, options: ReadOptions) -> Callable[[Path], np.ndarray]:
     """The function that decodes the files of this survey, for :class:`FileSamples`."""
     options = replace(options, shape=survey.shape)
-    return partial(decode_image, options=options, channels=survey.channels)
+    return partial(read_image, options=options, channels=survey.channels)
 
 
 def fit_image(image: Image.Image, shape: Sequence[int], fit: str) -> Image.Image:

@@ -3,11 +3,12 @@
 import os
 import re
 from array import array
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from types import ModuleType
 from unicodedata import normalize
 
 import numpy as np
@@ -127,9 +128,10 @@ class LabelledFiles:
             for split in splits
         }
         notes = self.notes + notes + survey.notes
+        settle = partial(self._settled, kind, options) if survey.is_open else None
         warnings = self.warnings + ([] if options.group else self._likely_groups(labels))
         return Collection(
-            classes, samples, notes, dict(survey.facts), self.targets, groups, warnings
+            classes, samples, notes, dict(survey.facts), self.targets, groups, warnings, settle
         )
 
     def _likely_groups(self, labels: dict[str, np.ndarray]) -> list[str]:
@@ -142,6 +144,21 @@ class LabelledFiles:
     def _below(self, paths: Paths, index: int) -> str:
         """An image's path as a rule for groups sees it."""
         return paths.name(index).split("/", self.depth)[-1]
+
+    def _settled(
+        self,
+        kind: ModuleType,
+        options: ReadOptions,
+        collection: Collection,
+        training: Mapping[str, np.ndarray],
+    ) -> Collection:
+        """The collection read by the rule of intensity that the training split's values ask for."""
+        parts = collection.splits.items()
+        paths = [s.paths[int(i)] for split, s in parts for i in np.flatnonzero(training[split])]
+        rule = kind.choose_intensity(paths, options)
+        settled = self.collection(rule.options(options))
+        facts = collection.facts | {"intensity": rule._asdict()}
+        return replace(collection, splits=settled.splits, notes=settled.notes, facts=facts)
 
     def _checked_labels(
         self, splits: Sequence[str], options: ReadOptions

@@ -30,6 +30,9 @@ GZIP_MOST = 1032  # times that a deflate stream can grow at most
 BEHIND_HEADER = 4  # bytes that say whether extensions follow
 SKIP_BYTES = 2**20
 MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
+MOST_ROUNDING = 1e-3  # by which the square of a unit quaternion may exceed 1
+MOST_DIFFERENCE = 0.01  # of spacings that are meant to be one
+VECTOR_INTENTS = range(1003, 1010)  # matrices, vectors and the like, by the standard
 
 silent = logging.getLogger("ddcnn.nifti")
 silent.propagate = False
@@ -47,6 +50,9 @@ class Stored(NamedTuple):
         turn: for each stored axis the axis of the result and its direction (1 or -1).
         spacing: of the result's axes, mm.
         oriented: whether the file says how the patient lies.
+        frames: volumes of a series.
+        frame: which of them is read, or ``mean``.
+        doubts: what other programs read otherwise, in words.
     """
 
     shape: tuple[int, ...]
@@ -57,6 +63,14 @@ class Stored(NamedTuple):
     turn: np.ndarray
     spacing: tuple[float, ...]
     oriented: bool
+    frames: int = 1
+    frame: int | str = 0
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def chosen_frames(self) -> range:
+        """The volumes of the series that are read."""
+        return range(self.frames) if self.frame == "mean" else range(self.frame, self.frame + 1)
 
     @property
     def scaled(self) -> bool:
@@ -81,24 +95,68 @@ class Stored(NamedTuple):
 def read_stored(path: Path, options: ReadOptions) -> Stored:
     """The header of a NIfTI file, checked against its size and the limit; no voxel is read.
 
+    Where the standard leaves room and programs differ: an intercept counts with a slope only; the
+    sform's own spacing counts, whatever ``pixdim`` says; see docs/reference/scans.md.
+
     Raises:
-        InputError: no NIfTI volume of three axes with real gray values, or one too large.
+        InputError: no NIfTI volume of real gray values, one too large, or a series without a
+            choice of its volumes.
     """
     check_regular(path)
     header = _header(path)
     shape, dtype = _checked_shape(path, header, options), header.get_data_dtype()
+    frames, frame = _frames(path, header, options)
     if dtype.kind not in "uif":
         raise InputError(f"{path} holds {dtype} voxels; accepted: integers and real numbers")
     offset = max(int(header.get_data_offset()), header.sizeof_hdr + BEHIND_HEADER)
-    _check_claim(path, shape, offset + prod(shape) * dtype.itemsize)
-    slope, inter = header.get_slope_inter()
-    affine = header.get_best_affine()
+    claimed = shape if frames == 1 else (*shape, frames)
+    _check_claim(path, claimed, offset + prod(claimed) * dtype.itemsize)
+    slope, inter = _slope_inter(path, header)
+    affine = _affine(path, header)
     turn = _turn(path, affine)
-    spacing = nib.affines.voxel_sizes(affine)[np.argsort(turn[:, 0])]
-    spacing = spacing * MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
+    spacing = nib.affines.voxel_sizes(affine)
+    doubts = _doubts(header, spacing)
+    spacing = spacing[np.argsort(turn[:, 0])] * MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
     oriented = bool(header["sform_code"] or header["qform_code"])
-    slope, inter = (1.0, 0.0) if slope is None else (slope, inter)
-    return Stored(shape, dtype, offset, slope, inter, turn, tuple(spacing.tolist()), oriented)
+    place = (shape, dtype, offset, slope, inter)
+    return Stored(*place, turn, tuple(spacing.tolist()), oriented, frames, frame, doubts)
+
+
+def _slope_inter(path: Path, header: nib.Nifti1Header) -> tuple[float, float]:
+    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
+    if slope == 0 or not np.isfinite(slope):
+        return 1.0, 0.0
+    if not np.isfinite(inter):
+        raise InputError(
+            f"{path} has the slope {slope:g}, but the intercept {inter}; set scl_inter"
+        )
+    return slope, inter
+
+
+def _affine(path: Path, header: nib.Nifti1Header) -> np.ndarray:
+    """From voxels to millimetres, of a quaternion that rounding made too long, too."""
+    fields = ("quatern_b", "quatern_c", "quatern_d")
+    quaternion = np.array([float(header[name]) for name in fields])
+    length = float(quaternion @ quaternion)
+    if not header["sform_code"] and header["qform_code"] and length > 1:
+        if length > 1 + MOST_ROUNDING:
+            raise InputError(
+                f"{path} has an orientation that is no rotation: the squares of "
+                f"{', '.join(fields)} add up to {length:g}, above 1; repair its header"
+            )
+        for name, value in zip(fields, quaternion / length**0.5, strict=True):
+            header[name] = value
+    return header.get_best_affine()
+
+
+def _doubts(header: nib.Nifti1Header, spacing: np.ndarray) -> tuple[str, ...]:
+    doubts = []
+    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
+    if (slope == 0 or not np.isfinite(slope)) and np.isfinite(inter) and inter != 0:
+        doubts.append(f"the intercept {inter:g} without a slope is ignored, as the standard says")
+    if header["sform_code"] and not np.allclose(spacing, header.get_zooms()[:3], MOST_DIFFERENCE):
+        doubts.append("pixdim has another spacing than the sform, whose own counts")
+    return tuple(doubts)
 
 
 def _header(path: Path) -> nib.Nifti1Header:
@@ -120,19 +178,40 @@ def _header(path: Path) -> nib.Nifti1Header:
 
 def _checked_shape(path: Path, header: nib.Nifti1Header, options: ReadOptions) -> tuple[int, ...]:
     shape = tuple(int(size) for size in header.get_data_shape())
-    if len(shape) < 3 or any(size != 1 for size in shape[3:]):
+    if any(size != 1 for size in shape[4:]) or int(header["intent_code"]) in VECTOR_INTENTS:
         raise InputError(
-            f"{path} has {len(shape)} axes ({size_text(shape)}); accepted: volumes of three axes; "
-            "split series into one file a volume"
+            f"{path} holds vectors or matrices ({size_text(shape)}, intent "
+            f"{int(header['intent_code'])}); accepted: one number a voxel"
+        )
+    if len(shape) < 3:
+        raise InputError(
+            f"{path} has {len(shape)} axes ({size_text(shape)}); accepted: volumes of three axes, "
+            "series of four"
         )
     if min(shape) < 1:
         raise InputError(f"{path} claims the shape {size_text(shape)}; replace or remove it")
-    if prod(shape) > options.most_pixels:
+    if prod(shape[:3]) > options.most_pixels:
         raise InputError(
             f"{path} claims {size_text(shape[:3])} voxels, more than most_megapixels: "
             f"{options.most_megapixels:g}; make it smaller, or raise most_megapixels in dataset"
         )
     return shape[:3]
+
+
+def _frames(path: Path, header: nib.Nifti1Header, options: ReadOptions) -> tuple[int, int | str]:
+    """Volumes of a series (a volume is a series of one), and which is read."""
+    frames, frame = int((*header.get_data_shape(), 1)[3]), options.frame
+    if frame is None and frames > 1:
+        raise InputError(
+            f"{path} is a series of {frames} volumes ({size_text(header.get_data_shape())}); add "
+            "frame: 0 (the first), another number, or frame: mean to dataset, or split it"
+        )
+    if isinstance(frame, int) and frame >= frames:
+        raise InputError(
+            f"{path} has {frames} volume{'s' if frames > 1 else ''}, but frame: {frame} is set; "
+            f"accepted: 0 to {frames - 1}, or mean"
+        )
+    return frames, frame or 0
 
 
 def _check_claim(path: Path, shape: tuple[int, ...], needed: int) -> None:
@@ -155,27 +234,51 @@ def _turn(path: Path, affine: np.ndarray) -> np.ndarray:
 
 
 def slabs(path: Path, stored: Stored) -> Iterator[np.ndarray]:
-    """The voxels, one plane of the last stored axis after the other.
+    """The voxels, one plane of the last stored axis after the other; of a mean as float64.
+
+    A mean keeps one volume of float64 in memory.
 
     Raises:
         InputError: the file ends early, or its checksum (gzip) is wrong.
     """
-    voxels = stored.shape[0] * stored.shape[1]
     with _stream(path) as file:
-        _skip(file, stored.offset)
-        for index in range(stored.shape[2]):
-            content = file.read(voxels * stored.dtype.itemsize)
-            if len(content) < voxels * stored.dtype.itemsize:
-                raise InputError(
-                    f"{path} ends in slab {index + 1} of {stored.shape[2]}; it is truncated: "
-                    "get it again or remove it"
-                )
-            yield np.frombuffer(content, stored.dtype).reshape(stored.shape[:2], order="F")
+        _skip(file, stored.offset + stored.chosen_frames.start * _frame_bytes(stored))
+        if stored.frame == "mean" and stored.frames > 1:
+            yield from _mean_slabs(path, file, stored)
+        else:
+            yield from _planes(path, file, stored)
+        _skip(file, (stored.frames - stored.chosen_frames.stop) * _frame_bytes(stored))
         file.read(SKIP_BYTES)  # up to the end, where gzip compares its checksum
 
 
+def _frame_bytes(stored: Stored) -> int:
+    return prod(stored.shape) * stored.dtype.itemsize
+
+
+def _planes(path: Path, file: BinaryIO, stored: Stored) -> Iterator[np.ndarray]:
+    """The planes of the volume that begins here."""
+    plane_bytes = stored.shape[0] * stored.shape[1] * stored.dtype.itemsize
+    for index in range(stored.shape[2]):
+        content = file.read(plane_bytes)
+        if len(content) < plane_bytes:
+            raise InputError(
+                f"{path} ends in slab {index + 1} of {stored.shape[2]}; it is truncated: "
+                "get it again or remove it"
+            )
+        yield np.frombuffer(content, stored.dtype).reshape(stored.shape[:2], order="F")
+
+
+def _mean_slabs(path: Path, file: BinaryIO, stored: Stored) -> Iterator[np.ndarray]:
+    total = np.zeros(stored.shape[::-1]).T  # planes of the last axis lie together
+    for _ in stored.chosen_frames:
+        for index, plane in enumerate(_planes(path, file, stored)):
+            total[:, :, index] += plane
+    total /= stored.frames
+    yield from np.moveaxis(total, 2, 0)
+
+
 def read_block(path: Path, stored: Stored, box: Sequence[slice]) -> np.ndarray:
-    """The voxels of a part, in the file's order of axes and in their stored type.
+    """The voxels of a part, in the file's order of axes and in their stored type (or the mean's).
 
     Args:
         box: slices of the result's axes, see :func:`ddcnn.data.volumes.decode_box`.
@@ -186,8 +289,12 @@ def read_block(path: Path, stored: Stored, box: Sequence[slice]) -> np.ndarray:
         if direction < 0:
             indices = range(size - 1 - indices[-1], size - indices[0], indices.step)
         parts.append(slice(indices.start, indices[-1] + 1, indices.step))
+    where = tuple(parts), stored.shape, stored.dtype
+    frames = stored.chosen_frames
+    offsets = [stored.offset + frame * _frame_bytes(stored) for frame in frames]
     with path.open("rb") as file:
-        return fileslice(file, tuple(parts), stored.shape, stored.dtype, stored.offset, order="F")
+        blocks = (fileslice(file, *where, offset, order="F") for offset in offsets)
+        return next(blocks) if len(frames) == 1 else sum(b / len(frames) for b in blocks)
 
 
 def _skip(file: BinaryIO, count: int) -> None:

@@ -18,8 +18,13 @@ class ReadOptions:
         channels: 1 (gray) or 3 (RGB); None: 1 if every file is gray, else 3.
         fit: how a 2D image of another aspect ratio becomes ``shape``: ``crop`` its middle, ``pad``
             with black, or ``stretch``.
-        window: values that become 0 and 255, for scans in Hounsfield units and data above 8 bit;
-            None: 8-bit files as they are, 16-bit images from their full range.
+        window: values that become 0 and 255, for scans in Hounsfield units and data above 8 bit.
+        intensity: the rule that says which values become 0 and 255, see
+            :mod:`ddcnn.data.intensity`; None: ``window`` where there is one, else 8-bit files as
+            they are, and for others the rule that the training split's values ask for.
+        frame: of a series of volumes its number from 0, or ``mean``; None: series are refused.
+        spacing: of the result's voxels, mm, before the middle is cut or padded to ``shape``; None:
+            volumes are stretched to ``shape``.
         most_megapixels: an image or volume with more million pixels is refused unread.
         group: what keeps images together (those of a patient): a table's column, the name of an
             array, or a regular expression whose brackets find it in the path below the class
@@ -35,6 +40,9 @@ class ReadOptions:
     channels: int | None = None
     fit: str = "crop"
     window: tuple[float, float] | None = None
+    intensity: str | None = None
+    frame: int | str | None = None
+    spacing: tuple[float, float, float] | None = None
     most_megapixels: float = 500.0
     group: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)

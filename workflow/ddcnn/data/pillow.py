@@ -10,6 +10,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from ddcnn.base.errors import InputError
+from ddcnn.data.intensity import decides
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.pixels import (
     ON_WHITE,
@@ -103,7 +104,7 @@ class PillowImage:
         return bool((planes == planes[0]).all())
 
     @property
-    def _deep(self) -> bool:
+    def deep(self) -> bool:
         """Gray above 8 bit."""
         return self.image.mode in ("I", "F") or self.image.mode.startswith("I;16")
 
@@ -111,11 +112,11 @@ class PillowImage:
     def _reduced(self) -> bool:
         """Values above 8 bit, which Pillow reduces while it decodes."""
         deep = self.image.format == "PNG" and ";16" in self._raw_mode
-        return not self._deep and (deep or self.white > 255)
+        return not self.deep and (deep or self.white > 255)
 
     def windowless(self) -> str:
         """The type of values that have no white of their own, if no window says what it is."""
-        if self.options.window is not None or self.image.mode != "F":
+        if decides(self.options) or self.image.mode != "F":
             return ""
         return "floating point values"
 
@@ -128,7 +129,8 @@ class PillowImage:
             ONE_BIT: mode == "1",
             to_rgb_note(mode): mode in ("CMYK", "YCbCr"),
             "16 bit reduced to the upper 8": reduced,
-            scaled_note(self.white): self.white != 255 and self.options.window is None,
+            scaled_note(self.white): self.white != 255
+            and not (decides(self.options) if self.deep else self.options.window),
             PROFILE: has_foreign_profile(self.image.info.get("icc_profile")),
         }
         return tuple(note for note, holds in notes.items() if holds)
@@ -139,7 +141,7 @@ class PillowImage:
 
     def as_bytes(self, channels: int) -> Image.Image:
         """The decoded image, as stored, in mode L (one channel) or RGB (three)."""
-        if self._deep:
+        if self.deep:
             image = Image.fromarray(self._deep_gray())
             return image if channels == 1 else image.convert("RGB")
         white, image = self.white, self.image
@@ -153,20 +155,27 @@ class PillowImage:
             return image
         return Image.fromarray(self._scaled(np.asarray(image), 255 / min(white, 255)))
 
+    def values(self) -> tuple[np.ndarray, float | None]:
+        """Gray above 8 bit ``rows, columns`` as stored, and its white; None: it has none."""
+        values, top = np.asarray(self.image), None if self.image.mode == "F" else self.white
+        if self.image.format != "PPM" or self.image.mode != "I":
+            return values, top
+        return np.rint(values / np.float32(DEEP_TOP / self.white)), top  # Pillow stretched it
+
     def _deep_gray(self) -> np.ndarray:
-        """Gray above 8 bit as uint8 ``rows, columns``: its window or its full range."""
-        values = np.asarray(self.image)
-        stretched = self.image.format == "PPM" and self.image.mode == "I"
-        found = self._scaled(values, DEEP_TOP / self.white if stretched else 1)
+        """Gray above 8 bit as uint8 ``rows, columns``."""
+        found = to_bytes(self.values()[0], self.white, self.options, self.path)
         key = self.image.info.get("transparency")
-        return found if key is None else np.where(values == key, np.uint8(255), found)
+        if key is None:
+            return found
+        return np.where(np.asarray(self.image) == key, np.uint8(255), found)
 
     def _scaled(self, values: np.ndarray, stretch: float) -> np.ndarray:
         """As uint8; the window speaks of the file's values, which Pillow multiplied."""
         if stretch != 1:
             values = values / np.float32(stretch)
             values = np.rint(values) if self.gray else values
-        return to_bytes(values, self.white, self.options.window, self.path)
+        return to_bytes(values, self.white, self.options, self.path)
 
 
 def _white(image: Image.Image, stored: str | tuple) -> int:

@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from ddcnn.base.errors import InputError
+from ddcnn.data.intensity import PER_IMAGE, own_window
 from ddcnn.data.options import ReadOptions
-from ddcnn.data.scaling import to_uint8, windowed
+from ddcnn.data.scaling import check_finite, to_uint8, windowed
 
 ONE_BIT = "1 bit turned into 0 and 255"
 ON_WHITE = "with transparency, laid on white"
@@ -32,16 +33,20 @@ def scaled_note(white: int | None) -> str:
 
 
 def to_bytes(
-    values: np.ndarray, white: float | None, window: Sequence[float] | None, source: object
+    values: np.ndarray, white: float | None, options: ReadOptions | None, source: object
 ) -> np.ndarray:
     """Values of an image file as uint8 of the same shape.
 
     Args:
         values: of any real type.
-        white: what becomes 255 where no window is given; 0 becomes 0.
-        window: values that become 0 and 255.
+        white: what becomes 255 where nothing else says so; 0 becomes 0.
+        options: the window or the rule that finds one; None: neither counts.
         source: what errors call the values.
     """
+    window = options and options.window
+    if options and options.intensity in PER_IMAGE and is_deep(white):
+        check_finite(values, source)
+        window = own_window(values, options.intensity)
     if window is None and white == 255 and values.dtype == np.uint8:
         return values
     low, high = window or (0, white)
@@ -49,6 +54,11 @@ def to_bytes(
         every = np.arange(np.iinfo(values.dtype).max + 1, dtype=values.dtype)
         return to_uint8(windowed(every, (low, high), source))[values]
     return to_uint8(windowed(values, (low, high), source))
+
+
+def is_deep(white: float | None) -> bool:
+    """Whether values of this white have more than 8 bit; None: only a window says what it is."""
+    return white is None or white > 255
 
 
 def laid_on_white(

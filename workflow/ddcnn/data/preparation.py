@@ -33,6 +33,7 @@ from ddcnn.data.download import fetch_all, file_sha256
 from ddcnn.data.groups import check_enough
 from ddcnn.data.labels import check_targets
 from ddcnn.data.listing import Part, write_samples
+from ddcnn.data.notices import Notices
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.registry import AXES, Dataset, dataset_of
 from ddcnn.data.samples import MOST_UNREADABLE, Chunk, Collection, LabelledImages, Unreadable
@@ -69,18 +70,25 @@ def prepare(entry: str | dict[str, Any], manifest: str | Path, card: str | Path)
     raw = [Path(manifest).parent / file["path"] for file in read_json(manifest)["files"]]
     with _scratch_folder(folder) as scratch:
         collection = dataset.read(raw, scratch)
-        for note in collection.notes:
-            log.info("note: %s", note)
         if collection.groups:
             labels = {split: samples.labels for split, samples in collection.splits.items()}
             check_enough(collection.groups, labels, collection.classes, dataset.source)
-        written = _write_splits(collection, dataset.options, dataset.unreadable, scratch)
+        choices = _choices(collection, dataset.options)
+        is_train = {source: choice == SPLITS.index("train") for source, choice in choices.items()}
+        collection = collection.settled(is_train)
+        for note in collection.notes:
+            log.info("note: %s", note)
+        notices = Notices()
+        written = _write_splits(collection, choices, dataset.unreadable, scratch, notices)
+        collection.warnings.extend(notices.warnings())
         _check_splits(dataset.name, written)
         if collection.task == "classification":
             _check_classes(dataset.name, collection.classes, written)
         else:
             _check_targets(dataset.name, collection.targets, written)
         content = _card(dataset, collection, written)
+        if notices.trained:
+            content["values"] = notices.trained
         for warning in content["warnings"]:
             log.warning("warning: %s", warning)
         for split, arrays in written.items():
@@ -181,20 +189,34 @@ def _hash(image: np.ndarray) -> int:
     return int.from_bytes(blake2b(image, digest_size=8).digest(), "little")
 
 
+def _choices(collection: Collection, options: ReadOptions) -> dict[str, np.ndarray]:
+    """For every split of a source the index in :data:`SPLITS` where each of its images goes."""
+    has_val, groups = "val" in collection.splits, collection.groups
+    return {
+        source: choose_splits(
+            source, samples.labels, has_val, options, groups.ids[source] if groups else None
+        )
+        for source, samples in collection.splits.items()
+    }
+
+
 def _write_splits(
-    collection: Collection, options: ReadOptions, unreadable: str, scratch: Path
+    collection: Collection,
+    choices: dict[str, np.ndarray],
+    unreadable: str,
+    scratch: Path,
+    notices: Notices,
 ) -> dict[str, SplitWriter]:
     """Stream every image into the file of its split, below ``scratch``."""
     writers = {split: SplitWriter(scratch / f"x_{split}.npy") for split in SPLITS}
     left_out: list[Unreadable] = []
     for source, samples in collection.splits.items():
-        groups = collection.groups.ids[source] if collection.groups else None
-        has_val = "val" in collection.splits
-        choice = choose_splits(source, samples.labels, has_val, options, groups)
+        choice = choices[source]
         for chunk in samples.chunks():
             left_out += chunk.unreadable
             if unreadable == "error" and left_out:
                 raise InputError(f"{left_out[0].reason} (unreadable: skip leaves such files out)")
+            notices.add(samples, chunk, choice[chunk.index] == SPLITS.index("train"))
             for split, writer in writers.items():
                 _append(writer, source, samples, chunk, choice[chunk.index] == SPLITS.index(split))
     for writer in writers.values():

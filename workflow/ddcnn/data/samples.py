@@ -5,18 +5,19 @@ A reader turns a data set's files into a :class:`Collection`; the preparation st
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from ddcnn.base.errors import InputError
 from ddcnn.data.groups import Groups
+from ddcnn.data.intensity import Values
 
 CHUNK_BYTES = 4 * 2**20
 FILES_PER_TASK = 8
@@ -32,6 +33,33 @@ class Unreadable:
     reason: str
 
 
+class Decoded(NamedTuple):
+    """An image, and what its file's values were; None where they are the image's own.
+
+    A decoder that knows nothing of them may give the image alone.
+    """
+
+    image: np.ndarray
+    values: Values | None = None
+
+    @classmethod
+    def of(cls, found: "np.ndarray | Decoded") -> "Decoded":
+        """What a decoder gave."""
+        return found if isinstance(found, Decoded) else cls(found)
+
+
+class Block(NamedTuple):
+    """Several images ``n, *spatial, C``, and what the array's values were, ``n`` or none."""
+
+    images: np.ndarray
+    values: Sequence[Values] = ()
+
+    @classmethod
+    def of(cls, found: "np.ndarray | Block") -> "Block":
+        """What a reader gave."""
+        return found if isinstance(found, Block) else cls(found)
+
+
 @dataclass(frozen=True)
 class Chunk:
     """Some images that follow each other in a stream.
@@ -40,11 +68,13 @@ class Chunk:
         index: int64 ``n``, places of the images in the stream; unreadable ones are missing.
         images: uint8 ``n, *spatial, C``, or float32 (signals).
         unreadable: what was left out between them.
+        values: what the files' values were, ``n``; empty where they are the images' own.
     """
 
     index: np.ndarray
     images: np.ndarray
     unreadable: Sequence[Unreadable] = ()
+    values: Sequence[Values] = ()
 
 
 class LabelledImages(Protocol):
@@ -71,12 +101,13 @@ class ArraySamples:
 
     Attributes:
         labels: int64 ``N``, or float32 ``N, M``.
-        blocks: gives blocks ``n, *spatial, C``, uint8 or float32, of bounded size, N in all.
+        blocks: gives blocks ``n, *spatial, C``, uint8 or float32, of bounded size, N in all; or
+            :class:`Block` where their values were changed.
         source: the file, for messages.
     """
 
     labels: np.ndarray
-    blocks: Callable[[], Iterator[np.ndarray]]
+    blocks: Callable[[], Iterator[np.ndarray | Block]]
     source: str
 
     def name(self, index: int) -> str:
@@ -84,9 +115,9 @@ class ArraySamples:
 
     def chunks(self) -> Iterator[Chunk]:
         first = 0
-        for block in self.blocks():
-            yield Chunk(np.arange(first, first + len(block)), block)
-            first += len(block)
+        for images, values in map(Block.of, self.blocks()):
+            yield Chunk(np.arange(first, first + len(images)), images, values=values)
+            first += len(images)
         if first != len(self.labels):
             raise InputError(f"{self.source} has {len(self.labels)} labels, but {first} images")
 
@@ -99,15 +130,15 @@ class FileSamples:
         labels: int64 ``N``, or float32 ``N, M``.
         paths: the files.
         decode: a module-level function or a ``partial`` of one (it travels to other processes)
-            that gives uint8 ``*spatial, C``, the same shape for every file, or raises
-            :class:`InputError` with a reason that names the file.
+            that gives uint8 ``*spatial, C`` or :class:`Decoded`, the same shape for every file,
+            or raises :class:`InputError` with a reason that names the file.
         folder: what names in messages are relative to.
         workers: processes; by default one per core.
     """
 
     labels: np.ndarray
     paths: Sequence[Path]
-    decode: Callable[[Path], np.ndarray]
+    decode: Callable[[Path], np.ndarray | Decoded]
     folder: Path
     workers: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
 
@@ -122,7 +153,7 @@ class FileSamples:
             size = 1
             while part := list(islice(results, size)):
                 yield self._chunk(part)
-                images = [image for _, image in part if isinstance(image, np.ndarray)]
+                images = [found.image for _, found in part if isinstance(found, Decoded)]
                 size = max(1, CHUNK_BYTES // images[0].nbytes) if images else size
         except BrokenProcessPool as error:
             raise InputError(
@@ -135,7 +166,7 @@ class FileSamples:
 
     def _decoded(
         self, pool: ProcessPoolExecutor | None
-    ) -> Iterator[tuple[int, np.ndarray | Unreadable]]:
+    ) -> Iterator[tuple[int, Decoded | Unreadable]]:
         """Results in order, with a bounded number of files in work."""
         if pool is None:
             for first in self._tasks():
@@ -159,22 +190,23 @@ class FileSamples:
         return [(index, self.paths[index], self.name(index)) for index in range(first, last)]
 
     @staticmethod
-    def _chunk(part: list[tuple[int, np.ndarray | Unreadable]]) -> Chunk:
-        good = [(index, image) for index, image in part if isinstance(image, np.ndarray)]
+    def _chunk(part: list[tuple[int, Decoded | Unreadable]]) -> Chunk:
+        good = [(index, found) for index, found in part if isinstance(found, Decoded)]
         return Chunk(
             np.array([index for index, _ in good], dtype=np.int64),
-            np.stack([image for _, image in good]) if good else np.empty(0, np.uint8),
+            np.stack([found.image for _, found in good]) if good else np.empty(0, np.uint8),
             [item for _, item in part if isinstance(item, Unreadable)],
+            [found.values for _, found in good if found.values is not None],
         )
 
 
 def _decode_files(
-    decode: Callable[[Path], np.ndarray], files: list[tuple[int, Path, str]]
-) -> list[tuple[int, np.ndarray | Unreadable]]:
-    results: list[tuple[int, np.ndarray | Unreadable]] = []
+    decode: Callable[[Path], np.ndarray | Decoded], files: list[tuple[int, Path, str]]
+) -> list[tuple[int, Decoded | Unreadable]]:
+    results: list[tuple[int, Decoded | Unreadable]] = []
     for index, path, name in files:
         try:
-            results.append((index, decode(path)))
+            results.append((index, Decoded.of(decode(path))))
         except InputError as error:
             results.append((index, Unreadable(name, str(error))))
     return results
@@ -193,6 +225,8 @@ class Collection:
         targets: names of the M targets of a regression; none for classification.
         groups: which images belong together; None: every image stands for itself.
         warnings: what may make a result wrong, for the terminal, the report and the model card.
+        settle: given which images of every split are for training (bool ``N``), the collection
+            with what their values decide; None: nothing is open.
     """
 
     classes: list[str]
@@ -202,6 +236,15 @@ class Collection:
     targets: list[str] = field(default_factory=list)
     groups: Groups | None = None
     warnings: list[str] = field(default_factory=list)
+    settle: "Callable[[Collection, Mapping[str, np.ndarray]], Collection] | None" = None
+
+    def settled(self, training: Mapping[str, np.ndarray]) -> "Collection":
+        """With nothing left open.
+
+        Args:
+            training: which images of every split are for training, bool ``N``.
+        """
+        return self.settle(self, training) if self.settle else self
 
     @property
     def task(self) -> str:

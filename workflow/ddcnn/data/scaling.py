@@ -76,6 +76,24 @@ def resample(image: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     return values if values.dtype == np.uint8 else to_uint8(values)
 
 
+def cut_or_padded(image: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """The middle of an image ``*spatial, C`` with the spatial axes ``shape``; black around it.
+
+    Where an odd number of entries is cut or added, the end gets one more than the start.
+    """
+    for axis, size in enumerate(shape):
+        more = size - image.shape[axis]
+        if more < 0:
+            first = -more // 2
+            image = np.take(image, range(first, first + size), axis)
+        elif more > 0:
+            image = np.pad(
+                image, [(more // 2, more - more // 2) if axis == a else (0, 0)
+                        for a in range(image.ndim)]
+            )  # fmt: skip
+    return image
+
+
 def with_channels(images: np.ndarray, channels: int) -> np.ndarray:
     """Images ``..., C`` with one or three channels: gray repeated, or the luma of RGB."""
     if images.shape[-1] == channels:

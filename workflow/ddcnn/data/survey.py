@@ -12,16 +12,22 @@ from functools import partial
 from itertools import islice
 from math import prod
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+import numpy as np
 
 from ddcnn.base.errors import InputError
 from ddcnn.data.options import ReadOptions
 
-FEWEST_FOR_PROCESSES = 400  # below, starting processes takes longer than reading
+FEWEST_FOR_PROCESSES = 400
+MOST_MEASURED = 100  # files of the training split that decide on a rule of intensity
 BATCH = 4096
 NAMES_SHOWN = 3
 MOST_REASON = 200  # characters
 AXES_TEXT = {1: "time", 2: "rows, columns", 3: "rows, columns, slices"}
+
+
+Found = TypeVar("Found")
 
 
 class Header(NamedTuple):
@@ -31,16 +37,15 @@ class Header(NamedTuple):
         shape: spatial axes after orientation.
         channels: 1 or 3.
         changes: on the way to 8-bit gray or RGB, as far as they are worth a note each.
-        windowless: the type of its values if only a window can turn them into 0 to 255, and
-            there is none.
         spacing: of the voxels in mm, in the order of ``shape``.
+        is_deep: whether its values have more than 8 bit, so that they need a rule of intensity.
     """
 
     shape: tuple[int, ...]
     channels: int = 1
     changes: tuple[str, ...] = ()
-    windowless: str = ""
     spacing: tuple[float, ...] = ()
+    is_deep: bool = False
 
 
 @dataclass
@@ -61,12 +66,14 @@ class Survey:
         channels: 1 or 3.
         notes: conversions with their counts and first files.
         facts: entries of the data card.
+        is_open: whether the training split's values must say what becomes black and white.
     """
 
     shape: tuple[int, ...]
     channels: int
     notes: list[str] = field(default_factory=list)
     facts: dict[str, object] = field(default_factory=dict)
+    is_open: bool = False
 
 
 def read_headers(
@@ -81,7 +88,7 @@ def read_headers(
     """
     groups: dict[Header, HeaderGroup] = {}
     failure = ""
-    for path, result in zip(paths, _attempts(read, paths), strict=True):
+    for path, result in zip(paths, attempts(read, paths), strict=True):
         if isinstance(result, str):
             failure = failure or result
             continue
@@ -94,10 +101,17 @@ def read_headers(
     return list(groups.values())
 
 
-def _attempts(read: Callable[[Path], Header], paths: Sequence[Path]) -> Iterator[Header | str]:
+def attempts(
+    read: Callable[[Path], Found], paths: Sequence[Path], fewest: int = FEWEST_FOR_PROCESSES
+) -> Iterator[Found | str]:
+    """What ``read`` gives for every file, or the reason why it gives nothing; by all cores.
+
+    Args:
+        fewest: of fewer files, starting processes would take longer than reading.
+    """
     attempt = partial(_attempt, read)
     workers = len(os.sched_getaffinity(0))
-    if len(paths) < FEWEST_FOR_PROCESSES or workers == 1:
+    if len(paths) < fewest or workers == 1:
         yield from map(attempt, paths)
         return
     waiting = iter(paths)
@@ -107,25 +121,39 @@ def _attempts(read: Callable[[Path], Header], paths: Sequence[Path]) -> Iterator
             yield from pool.map(attempt, batch, chunksize=BATCH // (8 * workers) + 1)
 
 
-def _attempt(read: Callable[[Path], Header], path: Path) -> Header | str:
+def measured(read: Callable[[Path], Found], paths: Sequence[Path], what: str) -> list[Found]:
+    """What ``read`` gives for some files, evenly spread over all; broken ones are left out.
+
+    Raises:
+        InputError: it gives nothing for any; with the first reason.
+    """
+    places = np.linspace(0, len(paths) - 1, min(len(paths), MOST_MEASURED))
+    found = list(attempts(read, [paths[int(place)] for place in places.round()], fewest=2))
+    if all(isinstance(each, str) for each in found):
+        raise InputError(f"none of {len(found)} {what} can be read; the first: {found[0]}")
+    return [each for each in found if not isinstance(each, str)]
+
+
+def _attempt(read: Callable[[Path], Found], path: Path) -> Found | str:
     try:
         return read(path)
     except InputError as error:
         return str(error)
 
 
-def check_windows(groups: Sequence[HeaderGroup]) -> None:
-    """Refuse values that only a window can turn into 0 to 255 (none was given)."""
-    for group in groups:
-        if group.header.windowless:
-            raise InputError(window_missing(group.first[0], group.header.windowless))
+def check_no_scans(source: object, options: ReadOptions) -> None:
+    """Refuse keys that only NIfTI volumes have a meaning for."""
+    for key in ("frame", "spacing"):
+        if getattr(options, key) is not None:
+            raise InputError(f"dataset.{key}: {source} is no NIfTI volume; remove this key")
 
 
 def window_missing(source: object, values: str) -> str:
     """The message about values above 8 bit without a window."""
     return (
         f"{source} holds {values}, but no window is set; add window: [low, high] to dataset, the "
-        "values that become black and white (for the lung in CT: [-1000, 400])"
+        "values that become black and white (for the lung in CT: [-1000, 400]), or intensity: "
+        "percentile, which finds them in every image"
     )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from ddcnn.base.errors import InputError
+from ddcnn.data.intensity import decides
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.pixels import (
     MASK,
@@ -27,6 +28,7 @@ from ddcnn.data.pixels import (
     check_single,
     check_size,
     has_foreign_profile,
+    is_deep,
     laid_on_white,
     opened_unbounded,
     scaled_note,
@@ -99,7 +101,7 @@ class TiffImage:
 
     def windowless(self) -> str:
         """The type of values that have no white of their own, if no window says what it is."""
-        if self.options.window is not None or self.white is not None:
+        if decides(self.options) or self.white is not None:
             return ""
         if self.page.dtype.kind == "f":
             return "floating point values"
@@ -116,7 +118,7 @@ class TiffImage:
             ON_WHITE: self.alpha is not None,
             "channels beyond RGB left out": further > 0,
             ONE_BIT: self.white == 1 and not indexed,
-            scaled_note(self.white): scaled and (cmyk or self.options.window is None),
+            scaled_note(self.white): scaled and (cmyk or not self._is_ruled()),
             "zero is white, inverted": self.page.photometric == WHITE_IS_ZERO and self.white > 1,
             MASK: self.has_mask,
             PROFILE: has_foreign_profile(self.page.iccprofile),
@@ -128,10 +130,22 @@ class TiffImage:
 
     def as_bytes(self, channels: int) -> Image.Image:
         """The decoded image, as stored, in mode L (one channel) or RGB (three)."""
-        values, white = self._colours(self._decoded())
-        values = to_bytes(values, white, self.options.window, self.path)
+        values, white = self.values()
+        values = to_bytes(values, white, self.options, self.path)
         image = Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values)
         return image.convert("L" if channels == 1 else "RGB")
+
+    @property
+    def deep(self) -> bool:
+        """Whether gray or colours have more than 8 bit."""
+        return is_deep(self.white) and self.page.photometric not in (INDEXED, CMYK)
+
+    def _is_ruled(self) -> bool:
+        return decides(self.options) if self.deep else self.options.window is not None
+
+    def values(self) -> tuple[np.ndarray, int | None]:
+        """Gray or RGB ``rows, columns, C`` as stored, black at 0, and its white; None: no white."""
+        return self._colours(self._decoded())
 
     def _decoded(self) -> np.ndarray:
         """Stored values ``rows, columns, samples``."""

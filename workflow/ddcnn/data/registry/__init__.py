@@ -22,7 +22,8 @@ PHANTOM_KEYS = ("count", "seed", "spacing", "shape")
 ALWAYS = ("name", "flip", "shift")
 OWN_KEYS = (
     *("path", "title", "licence", "synthetic", "unreadable", "shape", "channels", "fit"),
-    *("window", "most_megapixels", "split_seed", "task", "group", "columns", "classes"),
+    *("window", "intensity", "frame", "spacing", "most_megapixels", "split_seed", "task"),
+    *("group", "columns", "classes"),
 )
 
 
@@ -108,10 +109,17 @@ def _options(entry: dict[str, Any], before: ReadOptions | None = None) -> ReadOp
 
 def _with_options(dataset: Dataset, entry: dict[str, Any]) -> Dataset:
     """The data set with the options of a configuration's mapping."""
-    options = _options(entry, dataset.options)
+    own_spacing = dataset.phantoms is not None  # that of the phantoms is no target
+    read = {key: value for key, value in entry.items() if not (own_spacing and key == "spacing")}
+    options = _options(read, dataset.options)
     window = options.window
     if window and not window[0] < window[1]:
         raise InputError(f"dataset.window: {list(window)}; the first value must be the smaller")
+    if window and options.intensity not in (None, "window"):
+        raise InputError(
+            f"dataset.intensity: {options.intensity!r}, but window: {list(window)} is set, too; "
+            "remove one of them"
+        )
     shape, spatial = options.shape, (dataset.prepared_shape or ())[:-1]
     if shape and spatial and len(shape) != len(spatial):
         raise InputError(f"dataset.shape: {list(shape)}; {dataset.name} has {len(spatial)} axes")
