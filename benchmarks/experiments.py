@@ -16,8 +16,10 @@ from pathlib import Path
 import yaml
 from common import write_theme
 
+from ddcnn.base.defaults import chosen
+from ddcnn.experiment.chosen import facts_of
 from ddcnn.experiment.configuration import load_experiment
-from ddcnn.experiment.runs import Experiment, Run
+from ddcnn.experiment.runs import Experiment
 
 CONFIG = Path(__file__).parents[1] / "config"
 
@@ -47,22 +49,15 @@ def steps(job: dict) -> None:
     print(json.dumps([seconds, int(peak.group(1)) / 1024]))
 
 
-def num_train(experiment: Experiment, run: Run) -> int:
-    """Training images, as far as the registry knows them."""
-    dataset = experiment.datasets[run.dataset]
-    if dataset.phantoms is not None:
-        return round(0.7 * dataset.phantoms.count)
-    counts = {s: n if isinstance(n, int) else sum(n) for s, n in dataset.counts.items()}
-    return counts["train"] if "train" in counts else round(0.7 * counts["all"])
-
-
 def measure(experiment: Experiment, seconds: float) -> dict[str, object]:
     """One row of the table."""
     minutes, peaks, nets = {}, [], {}
     for run in experiment.runs:
         dataset, settings = experiment.datasets[run.dataset], experiment.settings["local"]
+        facts = facts_of(dataset, CONFIG.parent / "results")
+        settings = settings | chosen(settings, facts)
         shape = (*run.tiling.tile_shape(dataset.shape), dataset.image_shape[-1])
-        images, net = num_train(experiment, run), (run.is_global, shape, run.local_width)
+        images, net = facts.num_images, (run.is_global, shape, run.local_width)
         nets |= {run.local_folder(tile): net for tile in run.decomposition.subdomains}
         if net not in minutes:
             job = {

@@ -279,6 +279,7 @@ class Trained:
             mean=[0.4],
             std=[0.2],
             axes=["row", "column"],
+            counts={"train": dict.fromkeys("abc", self.COUNTS["train"] // self.CLASSES)},
             augment={"flip": ["column"], "shift": 1},
         )
         self.decomposition = Decomposition(Tiling.of("blocks", "1x2", "0x2"), coarse_view=True)

@@ -82,6 +82,18 @@ def test_more_epochs_take_longer_and_start_up_does_not(project):
     assert found[TILE].seconds == pytest.approx(150 + 5)
 
 
+def test_epochs_that_the_data_decide_are_those_of_their_card(project):
+    """Trained with 8 epochs of 7,000 images; 1,000 images take 20."""
+    assert times(project, local={})[TILE].how == "measured"
+    card = project / "results/data/fashion-mnist-10k/card.json"
+    card.parent.mkdir(parents=True)
+    facts = {"counts": {"train": {"a": 1000}}, "axes": ["row", "column"], "classes": ["a"]}
+    card.write_text(json.dumps(facts))
+    found = times(project, local={})
+    assert found[TILE].how == "work"
+    assert found[TILE].seconds == pytest.approx(15 * 20 / 8 + 5)
+
+
 def test_trainings_that_never_ran_are_estimated_by_their_work(project):
     """By the multiply-adds of the net that is built, at the speed of the measured one."""
     from ddcnn import nets

@@ -146,6 +146,7 @@ def write_signals(folder: Path, num_targets: int) -> dict[str, dict[str, Path]]:
         "mean": [0.0],
         "std": [1.0],
         "axes": ["time"],
+        "counts": {"train": {"samples": len(np.load(files["y"]["train"]))}},
         "augment": {"flip": [], "shift": 0},
         "checksums": {},
     }

@@ -436,6 +436,7 @@ class Job:
                 np.save(folder / f"y_{split}.npy", samples[split].labels.numpy())
         card = {"classes": ["a", "b", "c"], "mean": [0.25], "std": [0.2], "checksums": {}}
         card |= {"axes": ["row", "column"], "augment": {"flip": ["column"], "shift": 1}}
+        card |= {"counts": {"train": {"all": len(samples["train"])}}}
         (folder / "card.json").write_text(json.dumps(card))
 
     def train(self, name: str, settings: Settings = SETTINGS, code: str = "") -> Path:

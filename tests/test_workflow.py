@@ -402,6 +402,45 @@ def holds_open(process: psutil.Process, path: Path) -> bool:
         return False
 
 
+# --- settings that the data decide -------------------------------------------------------------
+
+
+def trained_settings(project: Path) -> list[dict]:
+    found = (project / "results/local").rglob("metrics.json")
+    return [json.loads(path.read_text()) for path in found]
+
+
+def test_auto_is_decided_by_the_images_and_more_of_them_train_again(tmp_path):
+    project = make_project(tmp_path / "project")
+    data = small_fashion(tmp_path / "fashion.npz", 100)
+    options = {"width": 4, "grid": "1x2", "overlap": 0, "coarse_view": False, "global_net": False}
+    config = write_config(
+        project / "auto.yaml",
+        dataset={"name": "fashion", "path": str(data), "shape": [8, 8]},
+        local={"epochs": "auto", "batch_size": "auto", "augment": True},
+        **options,
+    )
+    snakemake(project, config, "--until", "train_local")
+    for net in trained_settings(project):
+        counts = json.loads((project / "results/data/fashion/card.json").read_text())["counts"]
+        num_images = sum(counts["train"].values())
+        assert net["images"] == num_images < 96
+        used = net["settings"]
+        assert (used["epochs"], used["batch_size"], used["label_smoothing"]) == (300, 32, 0.1)
+        assert used["augment"] is False  # people's own data allow none unless they say so
+        assert net["steps"] == 600
+    logs = list((project / "logs/train_local").rglob("*.log"))
+    assert len(logs) == 2
+    for log in logs:
+        assert "(auto): epochs 300, batch_size 32, optimizer sgd" in log.read_text()
+        assert "augmentation: none, as the data set allows none" in log.read_text()
+    small_fashion(data, 200)
+    jobs = planned_jobs(project, config, "--until", "train_local")
+    assert (jobs["prepare"], jobs["tile"], jobs["train_local"]) == (1, 1, 2)
+    snakemake(project, config, "--until", "train_local")
+    assert [net["settings"]["epochs"] for net in trained_settings(project)] == [150, 150]
+
+
 # --- three dimensions, and errors ------------------------------------------------------------
 
 

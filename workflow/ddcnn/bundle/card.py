@@ -111,7 +111,11 @@ def _scores(description: Description) -> str:
 def _cost(description: Description) -> dict[str, str]:
     cost, trained = description["cost"], description["trained"]
     threads = f"{trained['threads']} thread{'s' if trained['threads'] > 1 else ''}"
+    settings = description["settings"]
     return {
+        "a net": f"{settings['epochs']} epochs, {settings['batch_size']} samples a step, "
+        f"{settings['optimizer']} at {settings['learning_rate']:g}, label smoothing "
+        f"{settings['label_smoothing']:g}, augmentation {'on' if settings['augment'] else 'off'}",
         "one device a net": duration(cost["parallel_seconds"]),
         "one after the other": duration(cost["serial_seconds"]),
         "against the global net": f"{cost['speedup']:.1f} times as fast with one device a net"

@@ -21,7 +21,7 @@ from ddcnn.base.splits import SPLITS
 from ddcnn.base.tasks import Task, task_of
 from ddcnn.coarse.net import CnnDnn, CoarseNet
 from ddcnn.coarse.settings import CoarseSettings
-from ddcnn.local.stage import Subdomain, load_images
+from ddcnn.local.stage import Subdomain, fitting_settings, load_images
 from ddcnn.nets.features import num_features
 from ddcnn.tiles.geometry import Tiling
 from ddcnn.training.checkpoint import Checkpoint, fingerprint_of
@@ -105,7 +105,7 @@ def train_coherent(
         labels: ``y_{split}.npy`` of ``train`` and ``val``.
         card: the data set's ``card.json``.
         coarse: which coarse net.
-        settings: how the model is trained.
+        settings: how the model is trained; ``auto`` becomes what fits the data.
         trained: weights to start from (``transfer``): of the local nets, then of the coarse net;
             none for ``coherent``.
         out: folder of the four files; an unfinished training keeps its checkpoint there.
@@ -116,6 +116,7 @@ def train_coherent(
     """
     out, facts, device = Path(out), read_json(card), choose_device(gpus, threads)
     clock, task = JobClock(), task_of(facts)
+    settings = fitting_settings(settings, facts, "transfer" if trained else "local")
     samples = {
         split: load_images(
             images[split],

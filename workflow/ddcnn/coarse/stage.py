@@ -1,12 +1,13 @@
 """What the stage train_coarse reads and writes."""
 
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from ddcnn.base.defaults import Facts, chosen
 from ddcnn.base.files import read_json, read_npz, read_prepared, write_json, write_npz
 from ddcnn.base.process import JobClock
 from ddcnn.base.splits import SPLITS
@@ -42,7 +43,7 @@ def train_coarse(
         coarse: the net and what it is fitted on.
         num_folds: for ``fit_on: out-of-fold``: beside every ``probabilities.npz`` lies a
             ``fold{k}/held_out.npz`` for each.
-        settings: how an MLP is trained.
+        settings: how an MLP is trained; ``auto`` becomes what fits the number of images.
         seed: of the run.
         out: folder of the four files.
         gpus: 0 computes on the CPU; otherwise on a GPU if there is one.
@@ -50,9 +51,11 @@ def train_coarse(
     """
     out, task = Path(out), task_of(read_json(card))
     local = {name: Path(path) for name, path in local.items()}
-    solver = _solver(coarse, settings, task, seed, gpus, threads)
-    clock = JobClock()
     y = {s: task.load_targets(read_prepared(path)) for s, path in labels.items()}
+    num_rows = len(y["val" if coarse.fit_on == "validation" else "train"])
+    numbers = chosen(vars(settings), Facts(num_rows, "image", task.name), "coarse")
+    solver = _solver(coarse, replace(settings, **numbers), task, seed, gpus, threads)
+    clock = JobClock()
     outputs = [_read_outputs(path, coarse.input) for path in local.values()]
     samples = {
         s: solver.samples(*read_outputs(outputs, s, coarse.input, task), y.get(s)) for s in SPLITS

@@ -2,8 +2,11 @@
 
 import argparse
 from collections import Counter
+from collections.abc import Iterator
 
 from ddcnn.commands.arguments import add_command, add_configuration, asked_experiment
+from ddcnn.experiment.chosen import automatic_keys, chosen_settings, facts_of
+from ddcnn.experiment.runs import Experiment
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
@@ -22,7 +25,22 @@ def run(options: argparse.Namespace) -> None:
             f"{run.folder}: {len(run.decomposition.subdomains)} nets of width {run.local_width} "
             f"on {tile} pixels"
         )
+    for line in _automatic(experiment):
+        print(line)
     nets = Counter(
         run.local_folder(tile) for run in experiment.runs for tile in run.decomposition.subdomains
     )
     print(f"{experiment.name}: {len(experiment.runs)} runs, {len(nets)} trainings of local nets")
+
+
+def _automatic(experiment: Experiment) -> Iterator[str]:
+    """A line for each data set: what ``auto`` becomes."""
+    keys = automatic_keys(experiment.settings)
+    for name, dataset in experiment.datasets.items() if keys else ():
+        facts = facts_of(dataset)
+        if facts is None:
+            yield f"{name}: decided when the data are prepared (auto): {', '.join(keys)}"
+            continue
+        values = chosen_settings(experiment.settings, facts)
+        words = ", ".join(f"{key} {value}" for key, value in values.items())
+        yield f"{name}: for {facts.num_images:,} training {facts.kind}s (auto): {words}"

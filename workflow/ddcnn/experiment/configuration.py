@@ -8,6 +8,7 @@ from typing import Any
 
 from ddcnn import nets
 from ddcnn.base import events
+from ddcnn.base.defaults import AUTO
 from ddcnn.base.errors import InputError
 from ddcnn.data.registry import Dataset
 from ddcnn.experiment.runs import Experiment, Run, experiment_of
@@ -43,7 +44,7 @@ def _check_log(log: str) -> None:
 def _check_task(dataset: Dataset, settings: dict[str, Any]) -> None:
     for part in ("local", "coarse"):
         smoothing = settings[part]["label_smoothing"]
-        if dataset.task == "regression" and smoothing:
+        if dataset.task == "regression" and smoothing not in (AUTO, 0):
             raise InputError(
                 f"{part}.label_smoothing: {smoothing} spreads a label over classes, and "
                 f"{dataset.name} has none (regression); remove it or set 0"

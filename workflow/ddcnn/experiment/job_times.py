@@ -11,11 +11,11 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from ddcnn.base.defaults import AUTO, Facts, chosen
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import read_json
-from ddcnn.data.registry import Dataset
+from ddcnn.experiment.chosen import facts_of
 from ddcnn.experiment.jobs import Job, kind_of
 from ddcnn.experiment.paths import BENCHMARKS_FOLDER, RESULTS, folder_of
 from ddcnn.experiment.runs import Experiment, Run
@@ -90,13 +90,17 @@ def job_times(
         for name in measured
         if (work := _measured_work(name, places.get(name), measured, results))
     }
-    epochs = experiment.settings["local"]["epochs"]
     cost: dict[tuple[str, int], JobTime] = {}
     times = {}
+    epochs = {
+        name: _epochs(experiment, facts_of(dataset, results))
+        for name, dataset in experiment.datasets.items()
+    }
     for job in jobs:
-        if job.name in trainings and trainings[job.name].epochs != epochs:
+        asked = epochs.get(job.place.split("/")[0])
+        if job.name in trainings and asked not in (trainings[job.name].epochs, None):
             own = trainings[job.name]
-            work = own.work / own.epochs * epochs
+            work = own.work / own.epochs * asked
             times[job.name] = JobTime(_seconds_of_work(work, [own]), "work")
         elif job.name in measured:
             times[job.name] = JobTime(measured[job.name], "measured")
@@ -160,24 +164,22 @@ def _work(run: Run, experiment: Experiment, results: str | Path) -> float:
     from ddcnn.nets.cost import multiply_adds
 
     dataset = experiment.datasets[run.dataset]
-    classes, images = _size(dataset, folder_of("prepare", run.dataset, results) / "card.json")
-    shape = (*run.tiling.tile_shape(dataset.shape), dataset.image_shape[-1])
-    net = nets.build(run.architecture, shape, classes, run.local_width)
-    return multiply_adds(net, shape) * images * experiment.settings["local"]["epochs"]
-
-
-def _size(dataset: Dataset, card: Path) -> tuple[int, int]:
-    """Classes and training images: of the card, or as far as the registry knows them."""
-    if card.is_file():
-        facts: dict[str, Any] = read_json(card)
-        return len(facts["classes"]), sum(facts["counts"]["train"].values())
-    if dataset.phantoms is not None:
-        return max(2, len(dataset.classes)), round(0.7 * dataset.phantoms.count)
-    counts = {s: n if isinstance(n, int) else sum(n) for s, n in dataset.counts.items()}
-    if not counts:
+    facts = facts_of(dataset, results)
+    if facts is None:
         raise InputError(
             f"dataset {dataset.name}: the number of its images is not known before it is prepared; "
             "run snakemake --cores all --until prepare"
         )
-    images = counts["train"] if "train" in counts else round(0.7 * counts["all"])
-    return max(2, len(dataset.classes)), images
+    card = folder_of("prepare", run.dataset, results) / "card.json"
+    classes = read_json(card)["classes"] if card.is_file() else dataset.classes
+    shape = (*run.tiling.tile_shape(dataset.shape), dataset.image_shape[-1])
+    net = nets.build(run.architecture, shape, max(2, len(classes)), run.local_width)
+    return multiply_adds(net, shape) * facts.num_images * _epochs(experiment, facts)
+
+
+def _epochs(experiment: Experiment, facts: Facts | None) -> int | None:
+    """Of the local nets; None where these depend on data that nobody has read."""
+    local = experiment.settings["local"]
+    if facts is not None:
+        return (local | chosen(local, facts))["epochs"]
+    return None if local["epochs"] == AUTO else local["epochs"]

@@ -9,7 +9,7 @@ import logging
 import time
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from ddcnn import nets
+from ddcnn.base.defaults import Facts, chosen
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import read_json, read_prepared, write_json, write_npz
 from ddcnn.base.process import JobClock
@@ -105,7 +106,7 @@ def train_local(
         tiles: the folder ``results/tiles``.
         labels: files of the splits ``train`` and ``val``.
         card: the data set's ``card.json``.
-        settings: how to train.
+        settings: how to train; ``auto`` becomes what fits the data.
         out: a folder for each; an unfinished training keeps its checkpoint there, and of several a
             finished one, too, until all are done.
         gpus: 0 computes on the CPU; otherwise on a GPU if there is one.
@@ -117,6 +118,7 @@ def train_local(
         InputError: a training diverged; of several, the others were trained before.
     """
     device, facts = choose_device(gpus, threads), read_json(card)
+    settings = fitting_settings(settings, facts)
     clock, failed, done = JobClock(), [], []
     for subdomain, folder in zip(subdomains, map(Path, out), strict=True):
         log.info("training %s, tile %s, on %s", subdomain.tiling, subdomain.tile, device.name)
@@ -180,6 +182,7 @@ def train_fold(
             :func:`train_local`, of one subdomain.
     """
     out, facts = Path(out), read_json(card)
+    settings = fitting_settings(settings, facts)
     device = choose_device(gpus, threads)
     clock = JobClock()
     log.info("training %s, tile %s, without fold %d", subdomain.tiling, subdomain.tile, fold + 1)
@@ -260,6 +263,26 @@ def _metrics(
         | {"input_shape": list(shape)}
         | training_metrics(net, shape, progress, settings, len(samples["train"]), device)
     )
+
+
+def fitting_settings(settings: Settings, card: dict[str, Any], part: str = "local") -> Settings:
+    """The settings that a training has: numbers for ``auto``, augmentation where it does anything.
+
+    Args:
+        settings: as configured.
+        card: the data set's ``card.json``.
+        part: see :func:`ddcnn.base.defaults.chosen`.
+    """
+    numbers = chosen(vars(settings), Facts.of_card(card), part)
+    flip, shift = card["augment"]["flip"], card["augment"]["shift"]
+    if numbers:
+        words = ", ".join(f"{key} {value}" for key, value in numbers.items())
+        log.info("chosen for these data (auto): %s", words)
+    if settings.augment:
+        moves = [f"flips along {axis}" for axis in flip]
+        moves += [f"shifts up to {shift} pixels"] if shift else []
+        log.info("augmentation: %s", ", ".join(moves) or "none, as the data set allows none")
+    return replace(settings, **numbers, augment=settings.augment and bool(flip or shift))
 
 
 def _load_training_images(

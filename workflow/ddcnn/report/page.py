@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,10 @@ import pandas as pd
 from markupsafe import Markup
 
 from ddcnn.base import provenance
+from ddcnn.base.defaults import AUTO, Facts
 from ddcnn.base.digests import code_digest
 from ddcnn.base.splits import SPLITS
+from ddcnn.experiment.chosen import chosen_settings
 from ddcnn.report import sentences
 from ddcnn.report.citation import citations
 from ddcnn.report.drawing import Drawn
@@ -66,12 +68,33 @@ def render_page(
         noun=studies[0].noun,
         regression=any(study.is_regression for study in studies),
         sections=[_section(*pair) for pair in zip(studies, drawn, strict=True)],
-        settings=list(flatten(settings)),
+        settings=list(settings_shown(settings, {study.dataset: study.card for study in studies})),
         commit=provenance.git_commit() or "not in a git checkout",
         code=code_digest(*CODE),
         versions=provenance.versions(),
         citations=citations(),
     )
+
+
+def settings_shown(
+    settings: Mapping[str, Any], cards: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[str, str]]:
+    """Key and value of every setting; behind ``auto`` stands what it became of the data.
+
+    Args:
+        settings: the validated configuration.
+        cards: of every data set, by its name.
+    """
+    for key, text in flatten(settings):
+        values = {}
+        for name, card in cards.items() if text == AUTO else ():
+            values[name] = chosen_settings(settings, Facts.of_card(card)).get(key)
+        different = list(dict.fromkeys(values.values()))
+        if len(different) > 1:
+            text = f"{AUTO}: " + ", ".join(f"{value} ({name})" for name, value in values.items())
+        elif different and different[0] is not None:
+            text = f"{AUTO}: {different[0]}"
+        yield key, text
 
 
 def _digest_of_script(script: str) -> str:

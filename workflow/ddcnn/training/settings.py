@@ -12,15 +12,19 @@ from ddcnn.base.provenance import hardware, versions
 
 @dataclass(frozen=True)
 class Settings:
-    """How a net is trained; the keys of ``local`` and ``coarse`` in the configuration."""
+    """How a net is trained; the keys of ``local`` and ``coarse`` in the configuration.
 
-    epochs: int
-    batch_size: int
+    The first five and ``label_smoothing`` may be ``auto`` until a stage knows the data set
+    (:func:`ddcnn.base.defaults.chosen`); a training takes their values.
+    """
+
+    epochs: int | str
+    batch_size: int | str
     optimizer: str  # sgd (Nesterov momentum) or adamw
-    learning_rate: float  # the peak of the one-cycle schedule
-    weight_decay: float
+    learning_rate: float | str  # the peak of the one-cycle schedule
+    weight_decay: float | str
     momentum: float = 0.9  # sgd only
-    label_smoothing: float = 0.0  # classification only
+    label_smoothing: float | str = 0.0  # classification only
     augment: bool = False  # flips and shifts that the data set's card allows
     precision: str = "float32"  # or bfloat16, or auto; see ddcnn.training.steps
 
@@ -48,7 +52,7 @@ def metrics_of(
         net: its ``parameters`` and ``multiply_adds``.
         last: the last row of its history.
         seconds: of the training steps alone.
-        settings: as configured.
+        settings: in numbers.
         num_images: it was trained on.
         place: where it was computed: device, threads, precision, memory.
         resumed: where it went on after an interruption.

@@ -1,0 +1,55 @@
+"""What ``auto`` becomes in an experiment, as far as the number of images is known by now."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ddcnn.base.defaults import KINDS, Facts, chosen
+from ddcnn.base.files import read_json
+from ddcnn.data.registry import Dataset
+from ddcnn.experiment.paths import RESULTS, folder_of
+
+
+def facts_of(dataset: Dataset, results: str | Path = RESULTS) -> Facts | None:
+    """Of the card below ``results``, or about, as the registry has it; None of unread own data."""
+    card = folder_of("prepare", dataset.name, results) / "card.json"
+    if card.is_file():
+        return Facts.of_card(read_json(card))
+    counts = {s: n if isinstance(n, int) else sum(n) for s, n in dataset.counts.items()}
+    if dataset.phantoms is not None:
+        counts = {"all": dataset.phantoms.count}
+    if not counts:
+        return None
+    share = 1 if "val" in counts else dataset.options.split_shares[0]
+    num_images = round(share * counts.get("train", counts.get("all", 0)))
+    return Facts(num_images, KINDS[len(dataset.shape)], dataset.task)
+
+
+def chosen_settings(settings: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
+    """The keys of a configuration that say ``auto`` and are used, with what they become.
+
+    Args:
+        settings: the configuration with all defaults.
+        facts: of one of its data sets.
+
+    Returns:
+        by the whole key, for example ``local.epochs``.
+    """
+    return {
+        f"{part}.{key}": value
+        for part, own in _used(settings).items()
+        for key, value in chosen(settings["local"] | own, facts, part).items()
+        if key in own
+    }
+
+
+def automatic_keys(settings: Mapping[str, Any]) -> list[str]:
+    """The keys of a configuration that say ``auto`` and are used, for example ``local.epochs``."""
+    return list(chosen_settings(settings, Facts(1, "image", "classification")))
+
+
+def _used(settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The parts of a configuration by which something is trained in steps."""
+    used = {"local": True, "transfer": "transfer" in settings["methods"]}
+    used["coarse"] = settings["coarse"]["solver"] == "mlp"
+    return {part: settings[part] for part in used if used[part]}
