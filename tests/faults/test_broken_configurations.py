@@ -14,7 +14,7 @@ import yaml
 
 from ddcnn.__main__ import main
 from ddcnn.experiment.configuration import load_experiment
-from ddcnn.experiment.schema import schema
+from ddcnn.experiment.schema import Validator, schema
 from workflow_runs import PROJECT, command, make_project
 
 BASES = [
@@ -45,7 +45,10 @@ def wrong_values(rule: dict[str, Any]) -> Iterator[Any]:
             yield from (value, [value]) if not isinstance(value, list) else ([value],)
         return
     if "enum" in rule or "anyOf" in rule:
-        yield from ("nothing of this", -7, 2.5, ["x"], True)
+        values = ["nothing of this", -7, 2.5, ["x"], True]
+        for option in rule.get("anyOf", []):
+            values += wrong_values(option)
+        yield from (value for value in values if not Validator(rule).is_valid(value))
         return
     if kinds & {"integer", "number"}:
         yield from ([], float("nan"), float("inf"), "nan", 10**400, -(10**30))
