@@ -97,7 +97,17 @@ class FakeExperiment:
             )
             np.save(folder / f"y_{split}.npy", y)
         write_json(folder / "card.json", self._card(labels))
+        self._write_samples(folder / "samples.csv", labels)
         return labels
+
+    def _write_samples(self, path: Path, labels: dict[str, np.ndarray]) -> None:
+        rows = [
+            (split, index, f"{split}/{index:03}, a.png", "", "")
+            for split, y in labels.items()
+            for index in range(len(y))
+        ]
+        columns = ["split", "index", "file", "label", "group"]
+        pd.DataFrame(rows, columns=columns).to_csv(path, index=False)
 
     def _image(self, label: int, random: np.random.Generator) -> np.ndarray:
         """A bright ellipsoid whose place and form depend on the class, and a little noise.
@@ -143,6 +153,14 @@ class FakeExperiment:
             "mean": [0.3] * self.channels,
             "std": [0.3] * self.channels,
             "augment": {"flip": [], "shift": 0},
+            "dtype": "float32" if len(self.shape) == 1 else "uint8",
+            "split_rule": "as published",
+            "split_seed": None,
+            "group": None,
+            "left_out": {"count": 0, "examples": []},
+            "duplicates_across_splits": {"count": 0, "examples": []},
+            "notes": [],
+            "warnings": [],
             "checksums": {},
         }
 

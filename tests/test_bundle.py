@@ -241,6 +241,16 @@ def test_the_card_names_warnings_and_groups(run):
         assert f"\n- **warning**: {warning}\n" in text
 
 
+def test_the_card_says_what_was_changed_and_not_where_the_data_lie(run):
+    description = read_bundle(run.model).description
+    folder = "/home/ann/my scans"
+    notes = {"source": folder, "notes": [f"{folder}/a.png was laid on white"]}
+    text = card_text(description | {"data": description["data"] | notes})
+    assert "\n- source: my scans\n" in text
+    assert "\n- note: a.png was laid on white\n" in text
+    assert "/home" not in text
+
+
 # --- files that are no model, or not a whole one ---------------------------------------------
 
 

@@ -161,6 +161,18 @@ def test_files_hold_the_same_rows(compare, finished, tmp_path):
     assert page.count("<tr>") == 1 + 1 + 4 + len(rows)  # settings, four tables with a head each
 
 
+def test_the_page_names_no_folder_of_the_machine(finished):
+    settings = settings_of("blobs", FakeExperiment())
+    for name, path in (("mine", "/home/ann/my scans"), ("other", "~/others")):
+        asked = settings | {"experiment": name, "dataset": {"name": "blobs", "path": path}}
+        write_finished(finished / "private", name, FakeExperiment(), asked)
+    folders = [finished / f"private/reports/{name}" for name in ("mine", "other")]
+    found = compare_experiments(folders)
+    assert "/home/ann/my scans" in found.text()
+    assert "/home/ann" not in found.page()
+    assert "<td>my scans</td>" in found.page()
+
+
 def test_names_are_escaped_on_the_page(finished):
     shutil.copytree(finished / "results/reports/wide", finished / "<b>&/reports/wide")
     shutil.copytree(finished / "results/reports/wide", finished / "<i>&/reports/wide")

@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.files import read_json, write_json
 from ddcnn.evaluation.intervals import paired_difference, student_95
 from ddcnn.report import figures, write_report
 from ddcnn.report.comparison import NO_DIFFERENCE, compare, comparison_table
@@ -168,6 +169,63 @@ def test_settings_and_provenance_are_shown_as_people_write_them(quickstart):
     assert ("global_net", "null") in rows
     assert "Made-up CPU, 2 cores, 24.0 GiB memory, Linux" in page
     assert "first started 2025-01-01 10:00:02 UTC" in page
+
+
+DOUBTS = {
+    "source": "/home/ann/my scans/MRI",
+    "split_rule": "70/15/15 % at random",
+    "split_seed": 7,
+    "group": "patient",
+    "left_out": {"count": 2, "examples": ["p1/a.nii", "/home/ann/my scans/MRI/p2/b.nii"]},
+    "duplicates_across_splits": {"count": 1, "examples": [["train: p3/c.nii", "test: p4/d.nii"]]},
+    "spacing_mm": {"min": [1, 1, 2.5], "max": [1, 1, 5]},
+    "intensity": {"rule": "percentile", "window": None, "why": "every image's own percentiles"},
+    "values": {"dtypes": ["int16"], "low": -3, "high": 4095, "hounsfield": False},
+    "notes": ["3 of 9 were laid on white"],
+    "warnings": ["2 of 9 images are unreadable", "/srv/other/labels.csv: 'site' <may> name groups"],
+    "checksums": {"x_train.npy": "sha256:12", "y_train.npy": "sha256:34"},
+}
+
+
+def test_the_page_says_what_the_card_knows_and_not_where_the_data_lie(tmp_path, only_svg):
+    results, experiment = tmp_path / "results", FakeExperiment(tilings=())
+    experiment.write(results)
+    card = results / "data/blobs/card.json"
+    write_json(card, read_json(card) | DOUBTS)
+    asked = {"dataset": [{"name": "b", "path": "/home/ann/my scans/MRI"}, "fashion-mnist"]}
+    write_report(experiment_of(experiment, **asked), results, tmp_path / "out")
+    page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    assert page.index("2 of 9 images are unreadable") < page.index("What was done</h2>")
+    assert "labels.csv: &#39;site&#39; &lt;may&gt; name groups" in page
+    facts = dict(re.findall(r"<div><dt>([^<]*)</dt><dd>(.*?)</dd></div>", page))
+    assert facts["Source"] == "MRI"
+    assert facts["Split"] == "70/15/15 % at random; seed 7"
+    assert facts["Groups"] == "patient; each is in one split"
+    assert facts["Left out"] == "2 unreadable files: p1/a.nii; p2/b.nii"
+    assert "1 sample alike in every value: train: p3/c.nii = test: p4/d.nii" in page
+    assert facts["Spacing"] == "1 × 1 × 2.5 to 1 × 1 × 5 mm"
+    assert facts["Intensity"] == "every image&#39;s own percentiles"
+    assert facts["Values in the files"].startswith("int16, -3 to 4095 in the training split; no H")
+    assert facts["Notes"] == "3 of 9 were laid on white"
+    assert re.match("[0-9a-f]{16} ", facts["Digest"])
+    assert "{&#34;name&#34;: &#34;b&#34;, &#34;path&#34;: &#34;MRI&#34;}" in page
+    for folder in ("/home", "my scans", "/srv"):
+        assert folder not in page
+    assert read_json(tmp_path / "out/settings.json")["dataset"] == asked["dataset"]
+
+
+def test_data_of_an_older_version_have_a_page(tmp_path, only_svg):
+    results, experiment = tmp_path / "results", FakeExperiment()
+    experiment.write(results)
+    (results / "data/blobs/samples.csv").unlink()
+    card = results / "data/blobs/card.json"
+    newer = {"dtype", "split_rule", "split_seed", "group", "left_out", "notes", "warnings"}
+    kept = {key: value for key, value in read_json(card).items() if key not in newer}
+    write_json(card, kept)
+    write_report(experiment_of(experiment), results, tmp_path / "out")
+    page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    assert_sound(page, num_figures=len(ALL_FIGURES))
+    assert "<dt>Groups</dt>" not in page
 
 
 def test_synthetic_data_is_called_synthetic(quickstart):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ddcnn.base.private import without_folders
 from ddcnn.base.text import duration
 
 Description = Mapping[str, Any]
@@ -23,7 +24,7 @@ def card_text(description: Description) -> str:
     parts = [
         f"# Model card: {_title(description)}",
         _summary(description),
-        "## Data\n\n" + _bullets(_data(data)) + _warnings(data),
+        "## Data\n\n" + _bullets(_data(data)) + _remarks(data),
         "## Intended use\n\n" + _use(description),
         f"## Limits\n\n{LIMITS}" + _synthetic(data),
         "## Scores\n\n" + _scores(description),
@@ -57,7 +58,7 @@ def _data(data: Mapping[str, Any]) -> dict[str, str]:
     known = data["classes"] or data.get("targets", [])
     return {
         "name": f"{data['title']} ({data['name']})",
-        "source": data["source"],
+        "source": without_folders(data["source"], data["source"]),
         "licence": data["licence"],
         "citation": data["citation"] or "none given",
         "images": ", ".join(f"{count:,} {split}" for split, count in counts.items()),
@@ -70,9 +71,11 @@ def _data(data: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _warnings(data: Mapping[str, Any]) -> str:
-    """What makes the scores below doubtful."""
-    return "".join(f"\n- **warning**: {warning}" for warning in data.get("warnings", []))
+def _remarks(data: Mapping[str, Any]) -> str:
+    """What makes the scores below doubtful, and what the preparation changed or left out."""
+    lines = [f"**warning**: {warning}" for warning in data.get("warnings", [])]
+    lines += [f"note: {note}" for note in data.get("notes", [])]
+    return "".join(f"\n- {without_folders(line, data['source'])}" for line in lines)
 
 
 def _use(description: Description) -> str:

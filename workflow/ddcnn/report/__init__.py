@@ -5,6 +5,7 @@ from pathlib import Path
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import write_aside
 from ddcnn.base.logs import importing
+from ddcnn.base.private import names_only
 from ddcnn.experiment.runs import Experiment
 
 
@@ -45,6 +46,6 @@ def write_report(experiment: Experiment, results: Path, out: Path, processes: in
     write_snapshot(read, experiment.settings, out)
     several = len(studies) > 1
     drawn = [draw_study(study, out / "figures", several, processes) for study in studies]
-    page = render_page(experiment.name, studies, drawn, experiment.settings)
+    page = render_page(experiment.name, studies, drawn, names_only(experiment.settings))
     with write_aside(out / "report.html") as aside:
         aside.write_text(page, encoding="utf-8")

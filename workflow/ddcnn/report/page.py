@@ -13,10 +13,10 @@ from markupsafe import Markup
 from ddcnn.base import provenance
 from ddcnn.base.defaults import AUTO, Facts
 from ddcnn.base.digests import code_digest
-from ddcnn.base.splits import SPLITS
 from ddcnn.experiment.chosen import chosen_settings
 from ddcnn.report import sentences
 from ddcnn.report.citation import citations
+from ddcnn.report.dataset import counts_of, facts_of, warnings_of
 from ddcnn.report.drawing import Drawn
 from ddcnn.report.figures import THEME_COLOURS
 from ddcnn.report.opening import three_sentences
@@ -136,31 +136,14 @@ def _section(study: Study, drawn: Mapping[str, Drawn]) -> dict[str, Any]:
             for name, each in drawn.items()
         },
         "card": study.card,
-        "targets": _targets(study.card),
+        "warnings": warnings_of(study.card),
+        "facts": facts_of(study.card),
         "is_regression": study.is_regression,
-        "counts": _counts(study),
+        "counts": counts_of(study.card),
         "path": critical_path(study),
         "trainings": job_rows(trainings),
         "jobs": provenance_of(trainings),
     }
-
-
-def _counts(study: Study) -> list[tuple[str, list[int]]]:
-    """Images of every class in the three splits; of a regression all samples."""
-    counts = study.card["counts"]
-    return [
-        (name, [counts[split].get(name, 0) for split in SPLITS])
-        for name in study.card["classes"] or ["samples"]
-    ]
-
-
-def _targets(card: Mapping[str, Any]) -> str:
-    """``fat (train: mean 18.7, standard deviation 12.8)``; nothing for classes."""
-    facts = zip(*(card.get(f"target{key}", []) for key in ("s", "_mean", "_std")), strict=True)
-    return "; ".join(
-        f"{name} (train: mean {mean:.4g}, standard deviation {std:.4g})"
-        for name, mean, std in facts
-    )
 
 
 def _or_dash(write: Any) -> Any:

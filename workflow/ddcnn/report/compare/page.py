@@ -9,6 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from ddcnn import report
+from ddcnn.base.private import names_only
 from ddcnn.base.text import table
 from ddcnn.report.comparison import TEST
 from ddcnn.report.sentences import seconds
@@ -83,7 +84,7 @@ class Comparison:
             .get_template("compare.html.jinja")
             .render(
                 labels=self.labels,
-                settings=self.settings,
+                settings=names_only(self.settings),
                 sections=list(self.sections()),
                 heads=HEADS,
                 note=self.note(),

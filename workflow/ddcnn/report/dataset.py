@@ -1,0 +1,159 @@
+"""What the data card knows of a data set, in words for the page."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+from ddcnn.base.private import without_folders
+from ddcnn.base.splits import SPLITS
+from ddcnn.base.text import counted
+
+MOST_EXAMPLES = 3
+Card = Mapping[str, Any]
+Facts = list[tuple[str, list[str]]]
+
+
+def warnings_of(card: Card) -> list[str]:
+    """What makes the scores doubtful: the reader must see it first."""
+    return [_shown(card, warning) for warning in card.get("warnings", [])]
+
+
+def counts_of(card: Card) -> list[tuple[str, list[int]]]:
+    """Images of every class in the three splits; of a regression all samples."""
+    counts = card["counts"]
+    return [
+        (name, [counts[split].get(name, 0) for split in SPLITS])
+        for name in card["classes"] or ["samples"]
+    ]
+
+
+def facts_of(card: Card) -> Facts:
+    """Heads and lines of the page's list; what an older card lacks is not there.
+
+    Args:
+        card: the content of ``card.json``.
+    """
+    lines = {
+        "Title": [card["title"]],
+        "Source": [card["source"]],
+        "Licence": [card["licence"]],
+        "Citation": [card["citation"] or "none given"],
+        "Shape": [_shape(card)],
+        "Targets": _targets(card),
+        "Split": _split(card),
+        "Groups": _groups(card),
+        "Left out": _left_out(card),
+        "In two splits": _duplicates(card),
+        "Values in the files": _values(card),
+        "Intensity": [card["intensity"]["why"]] if "intensity" in card else [],
+        "Spacing": _spacing(card),
+        "As trained on": list(_prepared(card)),
+        "Augmentation": _augmentation(card),
+        "Notes": card.get("notes", []),
+        "Digest": _digest(card),
+    }
+    return [
+        (head, [_shown(card, line) for line in found]) for head, found in lines.items() if found
+    ]
+
+
+def _shown(card: Card, text: str) -> str:
+    return without_folders(text, card["source"])
+
+
+def _shape(card: Card) -> str:
+    shape = f"{_size(card['shape'])} ({', '.join(card['axes'])})"
+    return f"{shape}, {counted(card['channels'], 'channel')}"
+
+
+def _targets(card: Card) -> list[str]:
+    """``fat (train: mean 18.7, standard deviation 12.8)``; nothing for classes."""
+    facts = zip(*(card.get(f"target{key}", []) for key in ("s", "_mean", "_std")), strict=True)
+    return [
+        f"{name} (train: mean {mean:.4g}, standard deviation {std:.4g})"
+        for name, mean, std in facts
+    ]
+
+
+def _split(card: Card) -> list[str]:
+    if "split_rule" not in card:
+        return []
+    seed = card.get("split_seed")
+    return [card["split_rule"] + ("" if seed is None else f"; seed {seed}")]
+
+
+def _groups(card: Card) -> list[str]:
+    if "group" not in card:
+        return []
+    rule = card["group"]
+    return [f"{rule}; each is in one split" if rule else "none: every sample stands for itself"]
+
+
+def _left_out(card: Card) -> list[str]:
+    left_out = card.get("left_out")
+    if left_out is None:
+        return []
+    if not left_out["count"]:
+        return ["nothing"]
+    return [f"{counted(left_out['count'], 'unreadable file')}{_examples(left_out['examples'])}"]
+
+
+def _duplicates(card: Card) -> list[str]:
+    found = card.get("duplicates_across_splits")
+    if found is None:
+        return []
+    if not found["count"]:
+        return ["nothing: no two samples of two splits are alike in every value"]
+    pairs = [" = ".join(pair) for pair in found["examples"]]
+    return [f"{counted(found['count'], 'sample')} alike in every value{_examples(pairs)}"]
+
+
+def _examples(names: Sequence[str]) -> str:
+    more = "; …" if len(names) > MOST_EXAMPLES else ""
+    return f": {'; '.join(names[:MOST_EXAMPLES])}{more}"
+
+
+def _values(card: Card) -> list[str]:
+    values = card.get("values")
+    if not values:
+        return []
+    kind = "look like Hounsfield units (CT)" if values["hounsfield"] else "no Hounsfield units"
+    return [
+        f"{', '.join(values['dtypes'])}, {values['low']:g} to {values['high']:g} in the training "
+        f"split; {kind}"
+    ]
+
+
+def _spacing(card: Card) -> list[str]:
+    if "spacing_mm" not in card:
+        return []
+    low, high = (_size(card["spacing_mm"][end]) for end in ("min", "max"))
+    return [f"{low} mm" if low == high else f"{low} to {high} mm"]
+
+
+def _prepared(card: Card) -> Iterator[str]:
+    """Type, and what the values become before a net sees them."""
+    scale = " of the range 0 to 1" if card.get("dtype", "uint8") == "uint8" else ""
+    mean, std = (", ".join(f"{value:.4g}" for value in card[key]) for key in ("mean", "std"))
+    kind = f"{card['dtype']}; " if "dtype" in card else ""
+    yield f"{kind}minus the mean {mean}, divided by the standard deviation {std}{scale}"
+
+
+def _augmentation(card: Card) -> list[str]:
+    flip, shift = card["augment"]["flip"], card["augment"]["shift"]
+    allowed = [f"mirrored along {', '.join(flip)}"] if flip else []
+    allowed += [f"moved by up to {shift} pixels"] if shift else []
+    return [f"allowed, where it is switched on: {' and '.join(allowed)}" if allowed else "none"]
+
+
+def _digest(card: Card) -> list[str]:
+    checksums = card.get("checksums")
+    if not checksums:
+        return []
+    text = "\n".join(f"{name} {digest}" for name, digest in sorted(checksums.items()))
+    digest = sha256(text.encode()).hexdigest()[:16]
+    return [f"{digest} (SHA-256, shortened, of the checksums of all arrays in card.json)"]
+
+
+def _size(numbers: Sequence[float]) -> str:
+    return " × ".join(f"{number:g}" for number in numbers)
