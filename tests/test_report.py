@@ -1,5 +1,6 @@
 """The report: table, figures, page and sentences, on made-up results."""
 
+import csv
 import itertools
 import re
 import xml.etree.ElementTree as ElementTree
@@ -10,13 +11,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ddcnn.base.errors import InputError
+from ddcnn.base.errors import DamagedResult, InputError
 from ddcnn.base.files import read_json, write_json
 from ddcnn.evaluation.intervals import paired_difference, student_95
 from ddcnn.report import figures, write_report
 from ddcnn.report.comparison import NO_DIFFERENCE, compare, comparison_table
 from ddcnn.report.figures import style
 from ddcnn.report.figures.boxes import average_over_tiles, count_tiles, layers
+from ddcnn.report.predictions import write_predictions
 from ddcnn.report.sentences import findings, in_points, seconds
 from ddcnn.report.study import Study, studies_of
 from ddcnn.report.summary import headline, mean_over_seeds, summary_table
@@ -143,8 +145,8 @@ def test_same_results_give_the_same_bytes(quickstart, tmp_path):
     assert {path.suffix for path in files} == {
         *(".html", ".csv", ".tex", ".md", ".json", ".npz", ".svg", ".pdf", ".png")
     }
-    # The page, four tables, settings and merits beside the figures.
-    assert len(files) == 7 + len(style.FORMATS) * len(ALL_FIGURES)
+    # The page, five tables, settings and merits beside the figures.
+    assert len(files) == 8 + len(style.FORMATS) * len(ALL_FIGURES)
     for path in files:
         assert (again / path.relative_to(quickstart)).read_bytes() == path.read_bytes(), path
 
@@ -230,6 +232,62 @@ def test_data_of_an_older_version_have_a_page(tmp_path, only_svg):
 
 def test_synthetic_data_is_called_synthetic(quickstart):
     assert "Synthetic data" in (quickstart / "report.html").read_text(encoding="utf-8")
+
+
+def rows_of(path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_predictions_are_those_of_a_plain_loop(quickstart):
+    rows = rows_of(quickstart / "predictions.csv")
+    runs = quickstart.parents[1] / "runs/blobs/vgg-w16"
+    assert len(rows) == 4 * (40 + 400)
+    for row in rows:
+        assert row["file"] == f"{row['split']}/{int(row['index']):03}, a.png"
+    classes = EXPERIMENTS["quickstart"].classes
+    for slug in ("whole", "blocks-2x2-overlap4-view"):
+        saved = np.load(runs / slug / "seed0/predictions.npz")
+        for split in ("val", "test"):
+            of_split = [r for r in rows if (r["decomposition"], r["split"]) == (slug, split)]
+            assert [row["label"] for row in of_split] == [
+                classes[k] for k in saved[f"{split}_labels"]
+            ]
+            method = "global" if slug == "whole" else "mean"
+            decided = saved[f"{split}_{method}"].argmax(axis=1)
+            assert [row[method] for row in of_split] == [classes[k] for k in decided]
+            assert {row["mean" if slug == "whole" else "global"] for row in of_split} == {""}
+
+
+def test_predictions_of_targets_are_numbers_and_of_many_images_those_of_the_test_split(tmp_path):
+    studies = [
+        study_of(FakeExperiment(), tmp_path / "classes"),
+        study_of(FakeExperiment(dataset="numbers", targets=("a", "b")), tmp_path / "targets"),
+    ]
+    (studies[1].data / "samples.csv").unlink()
+    path = tmp_path / "predictions.csv"
+    write_predictions(studies, path, most=8 * (40 + 400))
+    assert len(rows_of(path)) == 8 * (40 + 400)
+    write_predictions(studies, path, most=8 * (40 + 400) - 1)
+    rows = rows_of(path)
+    assert len(rows) == 8 * 400
+    assert {row["split"] for row in rows} == {"test"}
+    last, run = rows[-1], studies[1].runs[-1]
+    assert last["file"] == last["label"] == last["cnn-dnn"] == last["vote"] == ""
+    for column, target in enumerate("ab"):
+        assert float(last[f"label_{target}"]) == pytest.approx(run.labels[-1, column], rel=1e-5)
+        said = run.predictions["test_cnn-dnn"][-1, column]
+        assert float(last[f"cnn-dnn_{target}"]) == pytest.approx(said, rel=1e-5)
+    assert list(last)[7:11] == ["label", "label_a", "label_b", "global"]
+
+
+def test_files_that_are_not_those_of_the_card_are_not_shown(tmp_path):
+    study = study_of(FakeExperiment(), tmp_path)
+    card = study.data / "card.json"
+    write_json(card, read_json(card) | {"checksums": {"samples.csv": "sha256:0"}})
+    with pytest.raises(DamagedResult, match=r"samples\.csv"):
+        write_predictions([study], tmp_path / "predictions.csv")
+    assert not (tmp_path / "predictions.csv").exists()
 
 
 def test_summary_has_the_columns_and_a_row_per_run_and_method(quickstart):

@@ -23,6 +23,12 @@ rule report:
             category="Tables",
             labels={"table": "paired differences", "format": "CSV"},
         ),
+        predictions=report(
+            OUTPUTS["report"]["predictions"],
+            caption="../report/predictions.rst",
+            category="Tables",
+            labels={"table": "every image's decisions", "format": "CSV"},
+        ),
         latex=report(
             OUTPUTS["report"]["latex"],
             caption="../report/table.rst",

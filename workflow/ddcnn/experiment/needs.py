@@ -238,6 +238,7 @@ def _report(experiment: Experiment, _w: Wildcards) -> Needs:
         "histories": [node.files("history") for node in trained],
         "plans": [Node("tile", run.wildcards).files("plan") for run in runs],
         "cards": [_card(run.wildcards) for run in runs],
+        "samples": [Node("prepare", run.wildcards).files("samples") for run in runs],
         "images": [_shown_images(run.wildcards) for run in runs],
     }
 

@@ -94,6 +94,7 @@ RULES = {
             "page": "report.html",
             "summary": "summary.csv",
             "comparison": "comparison.csv",
+            "predictions": "predictions.csv",
             "latex": "table.tex",
             "markdown": "table.md",
             "settings": "settings.json",

@@ -12,8 +12,8 @@ from ddcnn.experiment.runs import Experiment
 def write_report(experiment: Experiment, results: Path, out: Path, processes: int = 1) -> None:
     """Write the tables, figures as SVG, PDF and PNG, and ``report.html``.
 
-    Tables are ``summary.csv``, ``comparison.csv``, ``table.tex`` and ``table.md``; a comparison
-    with other experiments needs ``settings.json`` and ``merits.npz``.
+    Tables are ``summary.csv``, ``comparison.csv``, ``predictions.csv``, ``table.tex`` and
+    ``table.md``; a comparison with other experiments needs ``settings.json`` and ``merits.npz``.
 
     Args:
         experiment: whose runs are evaluated. Neither the user's data nor nets are looked at.
@@ -29,6 +29,7 @@ def write_report(experiment: Experiment, results: Path, out: Path, processes: in
         from ddcnn.report.comparison import comparison_table
         from ddcnn.report.drawing import draw_study
         from ddcnn.report.page import render_page
+        from ddcnn.report.predictions import write_predictions
         from ddcnn.report.snapshot import write_snapshot
         from ddcnn.report.study import RunResult, studies_of
         from ddcnn.report.summary import summary_table
@@ -42,6 +43,7 @@ def write_report(experiment: Experiment, results: Path, out: Path, processes: in
     studies = studies_of(read, experiment, results)
     with write_aside(out / "comparison.csv") as aside:
         comparison_table(studies).to_csv(aside, index=False, float_format="%.6g")
+    write_predictions(studies, out / "predictions.csv")
     write_tables(studies, out)
     write_snapshot(read, experiment.settings, out)
     several = len(studies) > 1

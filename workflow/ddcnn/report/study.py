@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ddcnn.base.files import map_prepared, read_json, read_npz
+from ddcnn.data.listing import read_files
 from ddcnn.evaluation.scores import r2_merits
 from ddcnn.experiment.jobs import Job, evaluation_jobs
 from ddcnn.experiment.paths import folder_of, place_of
@@ -175,6 +176,12 @@ class Study:
     @cached_property
     def card(self) -> dict[str, Any]:
         return read_json(self.data / "card.json")
+
+    @cached_property
+    def files(self) -> dict[str, list[str]]:
+        """File of every image by split; none where an earlier version prepared the data."""
+        path = self.data / "samples.csv"
+        return read_files(path) if path.is_file() else {}
 
     @property
     def data(self) -> Path:
