@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from scipy import stats
 
 from ddcnn import nets
@@ -301,11 +302,23 @@ def test_the_worst_mistake_is_the_surest_one_with_its_tiles_votes(study):
     assert margins[[row.number for row in rows]] == pytest.approx(np.sort(margins)[::-1][:8])
     classes = run.evaluation["classes"]
     worst = rows[0]
+    assert worst.file == f"test/{worst.number:03}, a.png"
+    assert worst.file in sketch_mistakes(study).alternative
     assert worst.true == classes[labels[worst.number]]
     assert worst.decided.startswith(classes[p[worst.number].argmax()])
     for tile, local in study.local_outputs(run).items():
         said = classes[local[worst.number].argmax()]
         assert f"{tile.replace('view', 'coarse view')}: {said}" in worst.votes
+
+
+def test_the_figure_of_mistakes_names_files_by_the_ends_of_their_names(tmp_path):
+    study = study_of(FakeExperiment(), tmp_path)
+    samples = study.data / "samples.csv"
+    samples.write_text(samples.read_text().replace(", a.png", "-of-a-very-long-name-$_^1$.png"))
+    figure = sketch_mistakes(study).figure
+    texts = [text.get_text() for text in figure.findobj(Text)]
+    assert sum(text.endswith("\n…ery-long-name-$_^1$.png") for text in texts) == 8
+    figure.draw_without_rendering()  # no formula, which it would not be
 
 
 def test_the_largest_errors_of_a_regression_come_first(regression):

@@ -41,6 +41,7 @@ class Mistake(NamedTuple):
     title: str
     note: str
     tally: str  # below the picture
+    file: str  # below that, the end of its name
     votes: Mapping[str, JudgedVote]  # of the tiles, without the coarse view
 
 
@@ -56,7 +57,7 @@ def mistakes(cases: Sequence[Mistake], boxes: Boxes) -> Figure:
     across, down = min(ACROSS, len(cases)), -(-len(cases) // ACROSS)
     side = WIDTH / ACROSS
     ratio = 0.62 if len(shape) == 1 else min(1.5, shape[0] / shape[1])
-    figure = Figure(figsize=(WIDTH, down * (side * ratio + 0.75) + 0.1))
+    figure = Figure(figsize=(WIDTH, down * (side * ratio + 0.85) + 0.1))
     grid = figure.subplots(down, ACROSS, squeeze=False)
     for axes in grid.flat[len(cases) :]:
         axes.set_axis_off()
@@ -65,7 +66,7 @@ def mistakes(cases: Sequence[Mistake], boxes: Boxes) -> Figure:
         draw(axes, case, boxes)
         direct_title(axes, _short(case.title), _short(case.note))
         axes.annotate(
-            case.tally,
+            "\n".join(filter(None, (case.tally, _end(case.file)))),
             (0, 0),
             (0, -16 if len(shape) == 1 else -4),
             xycoords="axes fraction",
@@ -132,3 +133,8 @@ def _write(axes: Axes, x: float, y: float, text: str, size: float) -> None:
 
 def _short(text: str) -> str:
     return text if len(text) <= LETTERS else text[: LETTERS - 1] + "…"
+
+
+def _end(name: str) -> str:
+    """Names of a data set differ at their ends more often than where they begin."""
+    return name if len(name) <= LETTERS else "…" + name[1 - LETTERS :]

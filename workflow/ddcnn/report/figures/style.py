@@ -66,6 +66,7 @@ STYLE = {
     "grid.color": GRID,
     "grid.linewidth": 0.6,
     "text.color": INK,
+    "text.parse_math": False,  # names of classes and files may hold dollars
     "axes.titlecolor": INK,
     "xtick.color": GRID,
     "ytick.color": GRID,

@@ -1,5 +1,6 @@
 """The worst mistakes of the best decomposition, each with what its tiles said."""
 
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ class MistakeRow(NamedTuple):
     """One mistake as the table below the pictures tells it."""
 
     number: int  # of the image in the test split
+    file: str  # empty where an earlier version prepared the data
     true: str
     decided: str
     votes: str
@@ -39,9 +41,8 @@ def worst_mistakes(study: Study) -> list[MistakeRow]:
             for name, local in judged.local.items()
         )
         truth = judged.run.labels[index]
-        rows.append(
-            MistakeRow(int(index), _truth(study, truth), _said(study, output[index]), votes)
-        )
+        said = _said(study, output[index])
+        rows.append(MistakeRow(int(index), _file(study, index), _truth(study, truth), said, votes))
     return rows
 
 
@@ -74,7 +75,8 @@ def sketch_mistakes(study: Study) -> Sketch | None:
             + " The votes of all tiles, and of the coarse view, stand in the table below."
         )
     alternative = f"{len(cases)} test {study.noun}s with their tiles' votes. " + " ".join(
-        f"{row.number}: {row.decided}, in truth {row.true}." for row in worst_mistakes(study)
+        f"{row.file or row.number}: {row.decided}, in truth {row.true}."
+        for row in worst_mistakes(study)
     )
     boxes = study.boxes(judged.run.tiling)
     return Sketch("The worst mistakes", caption, alternative, figures.mistakes(cases, boxes))
@@ -115,7 +117,13 @@ def _case(study: Study, judged: _Judged, index: int) -> Mistake:
         tally = f"{good} of {len(votes)} nets {'nearer' if study.is_regression else 'right'}"
     votes.pop(VIEW, None)
     note = f"true: {_truth(study, truth)}"
-    return Mistake(study.test_image(index), _said(study, output), note, tally, votes)
+    name = PurePosixPath(_file(study, index)).name
+    return Mistake(study.test_image(index), _said(study, output), note, tally, name, votes)
+
+
+def _file(study: Study, index: int) -> str:
+    files = study.files.get("test")
+    return files[index] if files else ""
 
 
 def _is_good(study: Study, local: np.ndarray, output: np.ndarray, truth: np.ndarray) -> bool:
