@@ -66,6 +66,29 @@ class ValueStatistics:
         return self.mean.tolist(), [float(each) or 1.0 for each in spread]
 
 
+@dataclass
+class Looks:
+    """Mean and standard deviation within every single image, per channel: 16 bytes each."""
+
+    parts: list[np.ndarray] = field(default_factory=list)  # 2, n, C
+
+    def add(self, images: np.ndarray) -> None:
+        """Take in images ``n, *spatial, C``."""
+        values = images.reshape(len(images), -1, images.shape[-1])
+        means = values.mean(axis=1, dtype=np.float64)
+        # einsum converts to float64 piece by piece: nothing of the images' size comes into being.
+        squares = np.einsum("npc,npc->nc", values, values, dtype=np.float64) / values.shape[1]
+        self.parts.append(np.stack([means, np.sqrt(np.maximum(squares - means**2, 0))]))
+
+    def summary(self) -> dict[str, list[float]]:
+        """Mean over the images, and the standard deviation between them, of either."""
+        both = np.concatenate(self.parts, axis=1)
+        means, spreads = both.mean(axis=1).tolist(), both.std(axis=1).tolist()
+        return {
+            "mean": means[0], "mean_spread": spreads[0], "std": means[1], "std_spread": spreads[1]
+        }  # fmt: skip
+
+
 def statistics_of(dtype: np.dtype) -> PixelStatistics | ValueStatistics:
     """What collects mean and standard deviation of images or signals of this type."""
     return PixelStatistics() if dtype == np.uint8 else ValueStatistics()

@@ -23,6 +23,7 @@ from ddcnn.base.files import read_json, write_json, write_npy
 from ddcnn.base.splits import SPLITS
 from ddcnn.data.card import (
     MOST_NAMES,
+    Looks,
     PixelStatistics,
     ValueStatistics,
     count_classes,
@@ -128,6 +129,7 @@ class SplitWriter:
     parts: list[Part] = field(default_factory=list)
     hash_parts: list[np.ndarray] = field(default_factory=list)
     statistics: PixelStatistics | ValueStatistics | None = None
+    looks: Looks = field(default_factory=Looks)
     shape: tuple[int, ...] = ()
     dtype: np.dtype = np.dtype(np.uint8)  # noqa: RUF009, a type cannot be changed
 
@@ -149,6 +151,7 @@ class SplitWriter:
         self.parts.append(part)
         self.hash_parts.append(np.array([_hash(image) for image in images], np.uint64))
         self.statistics.add(images)
+        self.looks.add(images)
 
     def finish(self) -> None:
         """Put the final number of images into the header."""
@@ -326,6 +329,7 @@ def _card(
         },
         "mean": mean,
         "std": std,
+        "per_image": {split: writer.looks.summary() for split, writer in written.items()},
         "augment": {"flip": list(dataset.flip), "shift": dataset.shift},
         "split_seed": dataset.options.split_seed if "val" not in collection.splits else None,
         "group": collection.groups and collection.groups.rule,

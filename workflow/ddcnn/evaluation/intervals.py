@@ -105,3 +105,19 @@ def student_95(degrees: int) -> float:
     from scipy.special import stdtrit  # here: one seed needs no Student's interval
 
     return float(stdtrit(degrees, 0.975))
+
+
+def difference_of_scores(
+    first: tuple[float, float, float], second: tuple[float, float, float]
+) -> tuple[float, float]:
+    """95 % interval of one score minus another one of other images.
+
+    On either side the distances of the two intervals are added as squares (Newcombe 1998, method
+    10, for accuracies; Zou and Donner 2008).
+
+    Args:
+        first, second: a score with the two ends of its own 95 % interval.
+    """
+    (a, low_a, high_a), (b, low_b, high_b) = first, second
+    below, above = np.hypot(a - low_a, high_b - b), np.hypot(high_a - a, b - low_b)
+    return float(a - b - below), float(a - b + above)

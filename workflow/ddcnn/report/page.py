@@ -26,6 +26,7 @@ from ddcnn.report.study import Study
 from ddcnn.report.table import job_rows, method_rows, run_rows
 from ddcnn.report.template import template_environment
 from ddcnn.report.trainings import critical_path, provenance_of, trainings_of
+from ddcnn.report.unlike import unlike_splits
 
 HERE = Path(__file__).parent
 CODE = (  # of the stages
@@ -136,7 +137,7 @@ def _section(study: Study, drawn: Mapping[str, Drawn]) -> dict[str, Any]:
             for name, each in drawn.items()
         },
         "card": study.card,
-        "warnings": warnings_of(study.card),
+        "warnings": [*warnings_of(study.card), *unlike_splits(study)],
         "facts": facts_of(study.card),
         "is_regression": study.is_regression,
         "counts": counts_of(study.card),

@@ -10,6 +10,7 @@ from ddcnn.evaluation.intervals import Difference
 from ddcnn.report.comparison import compare
 from ddcnn.report.sketches.charts import error_by_images
 from ddcnn.report.study import RunResult, Study
+from ddcnn.report.unlike import unlike_splits
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
@@ -22,8 +23,12 @@ def findings(study: Study) -> list[str]:
 
 
 def diagnosis_of(study: Study) -> dict[str, list[str]]:
-    """What the figures of every decomposition say, mean over the seeds, by its label."""
-    return {
+    """What the figures of every decomposition say, mean over the seeds, by its label.
+
+    A test split unlike validation comes first: no decomposition is better than its data.
+    """
+    unlike = unlike_splits(study)
+    return ({"The splits": unlike} if unlike else {}) | {
         runs[0].label: list(
             diagnosis.sentences(_mean_figures(runs), len(runs[0].evaluation["tiles"]), runs[0].task)
         )

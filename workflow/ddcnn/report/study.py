@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ddcnn.base.files import map_prepared, read_json, read_npz
-from ddcnn.data.listing import read_files
+from ddcnn.data.listing import read_files, read_groups
 from ddcnn.evaluation.scores import r2_merits
 from ddcnn.experiment.jobs import Job, evaluation_jobs
 from ddcnn.experiment.paths import folder_of, place_of
@@ -92,11 +92,13 @@ class RunResult:
     def is_regression(self) -> bool:
         return self.task == "regression"
 
-    def merits(self, method: str) -> np.ndarray:
-        """One number for each test image: their mean is the accuracy, or R² - 1."""
+    def merits(self, method: str, split: str = "test") -> np.ndarray:
+        """One number for each image of a split: their mean is the accuracy, or R² - 1."""
+        output = self.predictions[f"{split}_{method}"]
+        labels = self.predictions[f"{split}_labels"]
         if self.is_regression:
-            return r2_merits(self.predictions[f"test_{method}"], self.labels)
-        return self.decisions(method) == self.labels
+            return r2_merits(output, labels)
+        return output.argmax(axis=1) == labels
 
 
 class Study:
@@ -182,6 +184,13 @@ class Study:
         """File of every image by split; none where an earlier version prepared the data."""
         path = self.data / "samples.csv"
         return read_files(path) if path.is_file() else {}
+
+    def num_independent(self, split: str) -> int:
+        """Images of a split; where they are in groups, such as patients, the number of groups."""
+        path = self.data / "samples.csv"
+        if self.card.get("group") and path.is_file():
+            return len(np.unique(read_groups(path, split)))
+        return sum(self.card["counts"][split].values())
 
     @property
     def data(self) -> Path:
