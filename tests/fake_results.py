@@ -423,7 +423,12 @@ def experiment_of(*fakes: FakeExperiment, name: str = "fake", **settings: Any) -
     entry = REGISTRY["fashion-mnist-10k"]
     datasets = {fake.dataset: replace(entry, name=fake.dataset, task=fake.task) for fake in fakes}
     runs = [run for fake in fakes for run in fake.runs]
-    return Experiment(name, complete(asked) | settings, datasets, {}, runs, [])
+    known = complete(asked)
+    given = {
+        key: known[key] | value if isinstance(known.get(key), dict) else value
+        for key, value in settings.items()
+    }
+    return Experiment(name, known | given, datasets, {}, runs, [])
 
 
 def _moment(seconds: float) -> str:

@@ -74,6 +74,11 @@ def test_the_card_counts_every_class_and_measures_every_channel(fashion):
     values = arrays["x_train"] / 255
     np.testing.assert_allclose(card["mean"], [values.mean()], rtol=1e-9)
     np.testing.assert_allclose(card["std"], [values.std()], rtol=1e-9)
+    for split, found in card["per_image"].items():
+        pixels = arrays[f"x_{split}"].reshape(sum(card["counts"][split].values()), -1)
+        for key, by_image in (("mean", pixels.mean(axis=1)), ("std", pixels.std(axis=1))):
+            np.testing.assert_allclose(found[key], [by_image.mean()], rtol=1e-9)
+            np.testing.assert_allclose(found[f"{key}_spread"], [by_image.std()], rtol=1e-9)
 
 
 def test_the_card_says_where_the_data_are_from_and_what_they_allow(fashion):

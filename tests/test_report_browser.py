@@ -51,7 +51,7 @@ EXPERIMENTS = {
         tilings=tuple(("blocks", "2x2", o, view) for o in (0, 4) for view in (False, True)),
     ),
 }
-SETTINGS = {"dataset": {"name": "x", "path": "/a/very/long/path" * 12}, "local": {"epochs": 8}}
+SETTINGS = {"dataset": {"name": "x", "path": "a-very-long-name" * 12}, "local": {"epochs": 8}}
 OPENINGS = [("study", viewport, scheme) for viewport in VIEWPORTS for scheme in PAPER]
 OPENINGS += [("quickstart", "desktop", "dark"), ("quickstart", "phone", "light")]
 OPENINGS += [("real quickstart", "desktop", "light")] if QUICKSTART.is_file() else []

@@ -65,6 +65,21 @@ def test_every_method_has_a_row_in_the_summary(project):
     assert methods == {("whole", "global")} | decomposed
 
 
+def test_every_decision_stands_beside_the_file_of_its_image(project):
+    rows = list(csv.DictReader((project / "results/reports/tiny/predictions.csv").open()))
+    (samples,) = (project / "results/data").glob("*/samples.csv")
+    known = {(row["split"], row["index"]): row for row in csv.DictReader(samples.open())}
+    tested = [row for row in rows if row["split"] == "test"]
+    assert len(tested) == 2 * sum(split == "test" for split, _ in known)
+    for row in rows:
+        sample = known[row["split"], row["index"]]
+        assert (row["file"], row["label"]) == (sample["file"], sample["label"])
+    right = [row["global"] == row["label"] for row in tested if row["global"]]
+    evaluation = (project / RUN).parents[1] / "whole/seed0/evaluation.json"
+    accuracy = json.loads(evaluation.read_text())["methods"]["global"]["accuracy_test"]
+    assert np.mean(right) == pytest.approx(accuracy)
+
+
 def test_the_report_is_one_page_with_figures(project):
     folder = project / "results/reports/tiny"
     assert "<svg" in (folder / "report.html").read_text()
