@@ -25,8 +25,10 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 COLUMNS = (
     "dataset,model,decomposition,kind,grid,overlap,coarse_view,tiles,seed,method,accuracy_val,"
-    "accuracy_test,loss_val,loss_test,parallel_seconds,serial_seconds,speedup,flop_ratio,"
-    "parameters_largest,parameters_total,peak_memory_bytes,rmse_test,mae_test,r2_test,r2_val"
+    "accuracy_test,loss_val,loss_test,balanced_accuracy_val,balanced_accuracy_test,macro_f1_val,"
+    "macro_f1_test,auc_val,auc_test,r2_val,r2_test,rmse_val,rmse_test,mae_val,mae_test,"
+    "parallel_seconds,serial_seconds,speedup,flop_ratio,parameters_largest,parameters_total,"
+    "peak_memory_bytes"
 )
 COMPARING = {"differences", "overlap", "cost"}  # they need more than the global net
 LOCAL = {"heat-map", "agreement"}

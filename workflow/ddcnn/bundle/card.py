@@ -98,7 +98,8 @@ def _scores(description: Description) -> str:
     main = "accuracy" if "accuracy_test" in scores else "r2"
     names = [key.removesuffix("_test") for key in scores if key.endswith("_test")]
     rows = "\n".join(
-        f"| {name} | {scores[f'{name}_val']:.4f} | {scores[f'{name}_test']:.4f} |" for name in names
+        f"| {name} | {_score(scores[f'{name}_val'])} | {_score(scores[f'{name}_test'])} |"
+        for name in names
     )
     return (
         f"| score | validation | test |\n| --- | --- | --- |\n{rows}\n\n"
@@ -106,6 +107,10 @@ def _scores(description: Description) -> str:
         f"({interval['kind']}, n = {interval['samples']:,}). It is of this one run: what another "
         "seed would change is not in it, the report of the experiment shows that."
     )
+
+
+def _score(value: float | None) -> str:
+    return "not defined" if value is None else f"{value:.4f}"
 
 
 def _cost(description: Description) -> dict[str, str]:

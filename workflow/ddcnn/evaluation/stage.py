@@ -252,7 +252,9 @@ def _probabilities(folder: Path) -> dict[str, np.ndarray]:
     return {split: arrays[split] for split in JUDGED}
 
 
-def _scores(p: dict[str, np.ndarray], y: dict[str, np.ndarray], task: Task) -> dict[str, float]:
+def _scores(
+    p: dict[str, np.ndarray], y: dict[str, np.ndarray], task: Task
+) -> dict[str, float | None]:
     measures = MEASURES[task.name]
     return {
         f"{name}_{s}": measure(p[s], y[s]) for name, measure in measures.items() for s in JUDGED
