@@ -172,6 +172,18 @@ def test_settings_and_provenance_are_shown_as_people_write_them(quickstart):
     assert "first started 2025-01-01 10:00:02 UTC" in page
 
 
+def test_the_page_has_the_scores_of_every_class(quickstart):
+    page = (quickstart / "report.html").read_text(encoding="utf-8")
+    table = page[page.index('aria-label="Table of classes"') :].split("</table>")[0]
+    assert re.findall(r'<tr><th scope="row">(.*?)</th>', table) == [
+        "round", "long", "two &lt;b&gt;", "cross &amp; bar",
+    ]  # fmt: skip
+    assert len(re.findall(r"[\d,]+ of [\d,]+", table)) == 4 * 2 * 3
+    summary = pd.read_csv(quickstart / "summary.csv")
+    for score in summary["balanced_accuracy_test"]:
+        assert f"{score:.4f}<" in page
+
+
 def test_synthetic_data_is_called_synthetic(quickstart):
     assert "Synthetic data" in (quickstart / "report.html").read_text(encoding="utf-8")
 

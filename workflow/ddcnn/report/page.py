@@ -17,6 +17,7 @@ from ddcnn.base.splits import SPLITS
 from ddcnn.experiment.chosen import chosen_settings
 from ddcnn.report import sentences
 from ddcnn.report.citation import citations
+from ddcnn.report.classes import class_table
 from ddcnn.report.drawing import Drawn
 from ddcnn.report.figures import THEME_COLOURS
 from ddcnn.report.opening import three_sentences
@@ -125,6 +126,7 @@ def _section(study: Study, drawn: Mapping[str, Drawn]) -> dict[str, Any]:
         "methods": method_rows(study),
         "runs": list(run_rows(study)),
         "score_name": study.score_name,
+        "classes": class_table(study),
         "mistakes": worst_mistakes(study),
         "noun": study.noun,
         "num_seeds": len(study.seeds),
