@@ -371,6 +371,7 @@ class FakeExperiment:
                 }
                 for method, by_split in decisions.items()
             },
+            "baseline": None if self.targets else scores.majority_baseline(labels, self.classes),
             "local": local,
             "coarse": coarse,
             "overhead": {

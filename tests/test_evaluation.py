@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
+import sklearn.dummy
 import sklearn.metrics
 from hypothesis import given
 from hypothesis import strategies as st
@@ -149,6 +150,20 @@ def test_scores_of_unequal_classes_by_hand():
     assert scores.balanced_accuracy(p_NK, labels) == pytest.approx(0.5)
     assert scores.macro_f1(p_NK, labels) == pytest.approx((18 / 19 + 0) / 2)
     assert scores.auc(p_NK, labels) == pytest.approx(0.5)
+
+
+@given(st.integers(2, 5), st.integers(1, 40), st.integers(0, 1000))
+def test_the_majority_baseline_is_scikit_learns_dummy(num_classes, num_images, seed):
+    rng = np.random.default_rng(seed)
+    y = {s: rng.integers(0, num_classes, num_images) for s in ("train", "val", "test")}
+    dummy = sklearn.dummy.DummyClassifier(strategy="most_frequent").fit(y["train"], y["train"])
+    names = [f"class {k}" for k in range(num_classes)]
+    assert scores.majority_baseline(y, names) == {
+        "majority_class": names[dummy.predict([[0]])[0]],
+        "accuracy_val": pytest.approx(dummy.score(y["val"], y["val"])),
+        "accuracy_test": pytest.approx(dummy.score(y["test"], y["test"])),
+        "chance": pytest.approx(1 / num_classes),
+    }
 
 
 def test_the_loss_of_a_probability_zero_is_finite():
@@ -325,6 +340,7 @@ def test_the_run_of_one_tile_is_the_global_net(tmp_path):
     assert list(report["methods"]) == ["global"]
     assert report["coarse"] is None
     assert "diagnosis" not in report
+    assert report["baseline"] == scores.majority_baseline(stored.labels, Stored.CLASSES)
     with np.load(stored.local["0-0"] / "probabilities.npz") as p:
         np.testing.assert_array_equal(predictions["test_global"], p["test"])
 

@@ -27,8 +27,8 @@ COLUMNS = (
     "dataset,model,decomposition,kind,grid,overlap,coarse_view,tiles,seed,method,accuracy_val,"
     "accuracy_test,loss_val,loss_test,balanced_accuracy_val,balanced_accuracy_test,macro_f1_val,"
     "macro_f1_test,auc_val,auc_test,r2_val,r2_test,rmse_val,rmse_test,mae_val,mae_test,"
-    "parallel_seconds,serial_seconds,speedup,flop_ratio,parameters_largest,parameters_total,"
-    "peak_memory_bytes"
+    "majority_test,parallel_seconds,serial_seconds,speedup,flop_ratio,parameters_largest,"
+    "parameters_total,peak_memory_bytes"
 )
 COMPARING = {"differences", "overlap", "cost"}  # they need more than the global net
 LOCAL = {"heat-map", "agreement"}
@@ -233,6 +233,7 @@ def test_headline_says_where_and_the_three_figures(quickstart):
     assert str(quickstart / "report.html") in text
     assert f"{candidates.loc[best, 'accuracy_test']:.4f}" in text
     assert f"{table.loc[('whole', 'global'), 'accuracy_test']:.4f} of the global net" in text
+    assert f"always the most frequent class: {table['majority_test'].iloc[0]:.4f}" in text
     assert f"{candidates.loc[best, 'speedup']:.1f} times as fast" in text
     assert f"ideal {candidates.loc[best, 'flop_ratio']:.1f}" in text
     assert best in text

@@ -15,7 +15,7 @@ from ddcnn.evaluation.intervals import score_interval, wilson
 from ddcnn.report import figures
 from ddcnn.report.citation import citations
 from ddcnn.report.classes import MOST_CLASSES, class_table, shares_of
-from ddcnn.report.opening import three_sentences
+from ddcnn.report.opening import baseline, three_sentences
 from ddcnn.report.sketches.calibration import calibration_error, reliability_curve
 from ddcnn.report.sketches.decisions import sketch_agreement, sketch_reliability
 from ddcnn.report.sketches.mistakes import sketch_mistakes, worst_mistakes
@@ -416,6 +416,26 @@ def test_of_very_many_classes_the_worst_are_shown(tmp_path):
 
 def test_a_regression_has_no_table_of_classes(regression):
     assert class_table(regression) is None
+
+
+def test_the_opening_holds_the_accuracy_against_the_most_frequent_class(tmp_path):
+    study = study_of(FakeExperiment(classes=("healthy", "ill")), tmp_path)
+    train, test = (np.load(study.data / f"y_{split}.npy") for split in ("train", "test"))
+    majority = np.bincount(train).argmax()
+    (sentence,) = baseline(study)
+    assert f"“{('healthy', 'ill')[majority]}”" in sentence
+    assert f"{100 * (test == majority).mean():.1f} % of the test images" in sentence
+    assert "guessing for 50.0 %" in sentence
+    assert "not shown" not in sentence
+    assert three_sentences(study)[0].endswith(sentence)
+    for run in study.decomposed[study.best]:
+        run.predictions["test_cnn-dnn"][:] = np.eye(2)[majority]
+    assert baseline(study)[0].endswith("the CNN-DNN is not shown to be better than that.")
+
+
+def test_a_regression_has_no_most_frequent_class(regression):
+    assert baseline(regression) == []
+    assert regression.means["majority_test"].isna().all()
 
 
 def test_citations_name_the_paper_and_this_version():

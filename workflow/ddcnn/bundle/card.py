@@ -106,6 +106,18 @@ def _scores(description: Description) -> str:
         f"95 % interval of the test {main}: {interval['low']:.4f} to {interval['high']:.4f} "
         f"({interval['kind']}, n = {interval['samples']:,}). It is of this one run: what another "
         "seed would change is not in it, the report of the experiment shows that."
+        f"{_baseline(description)}"
+    )
+
+
+def _baseline(description: Description) -> str:
+    baseline = description.get("baseline")
+    if baseline is None:
+        return ""
+    return (
+        f" Always saying {baseline['majority_class']}, the most frequent class of the training "
+        f"split, has a test accuracy of {baseline['accuracy_test']:.4f}, guessing "
+        f"{baseline['chance']:.4f}."
     )
 
 

@@ -1,6 +1,11 @@
 """How decisions are measured, against labels or targets. numpy only."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
+
+from ddcnn.base.splits import JUDGED
 
 
 def accuracy(p_NK: np.ndarray, labels: np.ndarray) -> float:
@@ -61,6 +66,22 @@ def _area(scores: np.ndarray, is_class: np.ndarray) -> float:
     num_own, num_others = len(own), len(scores) - len(own)
     pairs = ((below + up_to + 1) / 2).sum() - num_own * (num_own + 1) / 2
     return pairs / (num_own * num_others)
+
+
+def majority_baseline(y: Mapping[str, np.ndarray], classes: Sequence[str]) -> dict[str, Any]:
+    """What nothing but counting achieves: always saying the most frequent class of the training.
+
+    Args:
+        y: labels of every split.
+        classes: names of the K classes.
+
+    Returns:
+        ``majority_class`` (the first of equals), ``accuracy_val``, ``accuracy_test``, and
+        ``chance``, the accuracy of guessing each class equally often: 1 / K.
+    """
+    majority = int(np.bincount(y["train"], minlength=len(classes)).argmax())
+    right = {f"accuracy_{split}": float((y[split] == majority).mean()) for split in JUDGED}
+    return {"majority_class": classes[majority], **right, "chance": 1 / len(classes)}
 
 
 # Regression: predictions and targets are float ``N, M`` in their own units. With several targets

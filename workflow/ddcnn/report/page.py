@@ -20,7 +20,7 @@ from ddcnn.report.citation import citations
 from ddcnn.report.classes import class_table
 from ddcnn.report.drawing import Drawn
 from ddcnn.report.figures import THEME_COLOURS
-from ddcnn.report.opening import three_sentences
+from ddcnn.report.opening import baseline, three_sentences
 from ddcnn.report.sketches.mistakes import worst_mistakes
 from ddcnn.report.snapshot import flatten
 from ddcnn.report.study import Study
@@ -120,6 +120,7 @@ def _section(study: Study, drawn: Mapping[str, Drawn]) -> dict[str, Any]:
         "id": f"{study.dataset}-{study.model}",
         "title": f"{study.dataset}, {study.model}",
         "opening": three_sentences(study),
+        "baseline": baseline(study),
         "findings": sentences.findings(study),
         "diagnosis": sentences.diagnosis_of(study),
         "steps": list(sentences.steps(study)),
