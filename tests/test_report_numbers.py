@@ -403,6 +403,22 @@ def test_the_table_of_classes_is_scikit_learns_report(tmp_path):
     assert table["left_out"] == 0
 
 
+@pytest.mark.parametrize(("num_classes", "most", "has_room"), [
+    (2, 10_000, True), (10, 1000, True), (12, 100_000, False), (20, 99, True), (100, 1, False),
+])  # fmt: skip
+def test_the_confusion_matrix_shows_counts_where_they_fit(num_classes, most, has_room):
+    counts = np.diag(np.full(num_classes, most))
+    counts[0, 1] = 1
+    figure = figures.confusion({"Global net": counts}, [f"c{k}" for k in range(num_classes)])
+    axes = figure.axes[0]
+    written = {text.get_position()[::-1]: text for text in axes.texts if text.get_text().isdigit()}
+    expected = {place: count for place, count in np.ndenumerate(counts) if count and has_room}
+    assert {place: int(text.get_text()) for place, text in written.items()} == expected
+    figure.draw_without_rendering()
+    width = axes.get_window_extent().width / num_classes
+    assert all(text.get_window_extent().width < width for text in written.values())
+
+
 def test_of_very_many_classes_the_worst_are_shown(tmp_path):
     classes = tuple(f"class {k}" for k in range(40))
     study = study_of(FakeExperiment(classes=classes, tilings=()), tmp_path)

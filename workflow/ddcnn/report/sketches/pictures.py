@@ -127,8 +127,9 @@ def sketch_confusion(study: Study) -> Sketch | None:
         title: confusions(runs, method).sum(axis=0) for title, runs, method in compared(study)
     }
     caption = (
-        "Rows: the true class; columns: the decision; percent of the test images of the row. The "
-        "shade grows with the square root, so that rare confusions show."
+        f"Rows: the true class; columns: the decision; numbers of test {study.noun}s, where there "
+        "is room. The shade grows with the square root of the share of the row, so that rare "
+        "confusions show."
         + (" Decomposition: the best one on the validation split." if study.best else "")
         + (f" All {len(study.seeds)} seeds together." if len(study.seeds) > 1 else "")
     )
