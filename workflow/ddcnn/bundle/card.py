@@ -132,7 +132,8 @@ def _cost(description: Description) -> dict[str, str]:
     return {
         "a net": f"{settings['epochs']} epochs, {settings['batch_size']} samples a step, "
         f"{settings['optimizer']} at {settings['learning_rate']:g}, label smoothing "
-        f"{settings['label_smoothing']:g}, augmentation {'on' if settings['augment'] else 'off'}",
+        f"{settings['label_smoothing']:g}, augmentation {'on' if settings['augment'] else 'off'}, "
+        f"class weights {settings.get('class_weights', 'none')}",
         "one device a net": duration(cost["parallel_seconds"]),
         "one after the other": duration(cost["serial_seconds"]),
         "against the global net": f"{cost['speedup']:.1f} times as fast with one device a net"
