@@ -446,7 +446,10 @@ def test_the_opening_holds_the_accuracy_against_the_most_frequent_class(tmp_path
     assert three_sentences(study)[0].endswith(sentence)
     for run in study.decomposed[study.best]:
         run.predictions["test_cnn-dnn"][:] = np.eye(2)[majority]
-    assert baseline(study)[0].endswith("the CNN-DNN is not shown to be better than that.")
+    (sentence,) = baseline(study)
+    assert "the accuracy of the CNN-DNN is not shown to be better than that" in sentence
+    balanced = study.mean_of(study.best, "cnn-dnn")["balanced_accuracy_test"]
+    assert sentence.endswith(f"Its balanced accuracy is {100 * balanced:.1f} %.")
 
 
 def test_a_regression_has_no_most_frequent_class(regression):

@@ -33,7 +33,11 @@ def baseline(study: Study) -> list[str]:
     if difference.is_clear and difference.value > 0:
         return [f"{text}."]
     name = "CNN-DNN" if study.best else "global net"
-    return [f"{text}: the {name} is not shown to be better than that."]
+    balanced = study.mean_of(runs[0].evaluation["decomposition"], method)["balanced_accuracy_test"]
+    return [
+        f"{text}: the accuracy of the {name} is not shown to be better than that. Its balanced "
+        f"accuracy is {100 * balanced:.1f} %."
+    ]
 
 
 def _score(study: Study) -> str:
