@@ -389,6 +389,7 @@ class FakeExperiment:
                 }
                 for method, by_split in decisions.items()
             },
+            "baseline": None if self.targets else scores.majority_baseline(labels, self.classes),
             "local": local,
             "coarse": coarse,
             "overhead": {
@@ -404,10 +405,8 @@ class FakeExperiment:
             )
         write_json(folder / "evaluation.json", report)
 
-    def _scores(self, split: str, p: np.ndarray, y: np.ndarray) -> list[tuple[str, float]]:
-        if not self.targets:
-            return [(f"accuracy_{split}", _accuracy(p, y)), (f"loss_{split}", _loss(p, y))]
-        measures = {"rmse": scores.rmse, "mae": scores.mae, "r2": scores.r2}
+    def _scores(self, split: str, p: np.ndarray, y: np.ndarray) -> list[tuple[str, float | None]]:
+        measures = scores.MEASURES[self.task]
         return [(f"{name}_{split}", measure(p, y)) for name, measure in measures.items()]
 
 
@@ -468,11 +467,3 @@ def _methods(probabilities: dict[str, Any], local: dict[str, Any]) -> dict[str, 
         decisions["vote"][split] = votes
         decisions["best-tile"][split] = probabilities[best][split]
     return decisions
-
-
-def _accuracy(p: np.ndarray, y: np.ndarray) -> float:
-    return float((p.argmax(axis=1) == y).mean())
-
-
-def _loss(p: np.ndarray, y: np.ndarray) -> float:
-    return float(-np.log(np.clip(p[np.arange(len(y)), y], 1e-9, 1)).mean())

@@ -234,6 +234,11 @@ def test_the_card_names_warnings_and_groups(run):
     data = description["data"]
     assert "every image stands for itself" in card_text(description)
     assert "**warning**" not in card_text(description)
+    baseline = description["baseline"]
+    assert f"Always saying {baseline['majority_class']}, " in card_text(description)
+    assert f"accuracy of {baseline['accuracy_test']:.4f}" in card_text(description)
+    scores = description["scores"] | {"auc_test": None}
+    assert "| not defined |" in card_text(description | {"scores": scores})
     data |= {"group": "patient", "warnings": ["the column 'site' may name groups", "2 are alike"]}
     text = card_text(description | {"data": data})
     assert "groups: patient; each is in one split" in text

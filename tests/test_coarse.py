@@ -16,6 +16,7 @@ from ddcnn.base.tasks import Classification, Regression
 from ddcnn.coarse.joint import build_cnn_dnn, load_parts, train_coherent
 from ddcnn.coarse.linear import LinearSolver
 from ddcnn.coarse.net import CnnDnn, CoarseNet, coarse_input
+from ddcnn.coarse.problem import Problem
 from ddcnn.coarse.settings import CoarseSettings
 from ddcnn.coarse.stage import join_folds, read_outputs, train_coarse
 from ddcnn.evaluation import methods, scores
@@ -84,7 +85,9 @@ def test_standardised_inputs_have_mean_zero_and_spread_one():
 
 @pytest.mark.parametrize("kind", ["probabilities", "log-probabilities", "logits", "features"])
 @pytest.mark.parametrize(
-    "task", [CLASSES, Regression((1.0,) * 3, (2.0,) * 3)], ids=lambda t: t.name
+    "task",
+    [CLASSES, Classification(3, (0.2, 1.0, 3.0)), Regression((1.0,) * 3, (2.0,) * 3)],
+    ids=["classes", "weighted classes", "regression"],
 )
 def test_the_linear_solver_computes_in_arrays_what_the_net_does_in_tensors(tmp_path, kind, task):
     rng = np.random.default_rng(0)
@@ -118,6 +121,29 @@ def test_the_linear_solver_computes_in_arrays_what_the_net_does_in_tensors(tmp_p
     save_weights(of_torch, tmp_path / "torch.safetensors")
     written, by_torch = (tmp_path / f"{name}.safetensors" for name in ("model", "torch"))
     assert written.read_bytes() == by_torch.read_bytes()
+
+
+def test_with_balanced_weights_a_rare_class_is_not_sacrificed():
+    """Local nets that know little of a class of one image in twenty."""
+    rng = np.random.default_rng(0)
+    labels = (rng.random(2000) < 0.05).astype(int)
+    outputs = rng.normal(size=(2000, 4, 2)).astype(np.float32)
+    outputs[:, :, 1] += 1.0 * labels[:, None] - 0.5
+    found = {}
+    for weights in ((), (1 / 1.9, 10.0)):
+        task = Classification(2, weights)
+        solver = LinearSolver(LINEAR, SETTINGS, task, threads=1)
+        fitted, val, test = (
+            solver.samples(outputs[part], None, labels[part])
+            for part in (slice(800), slice(800, 1200), slice(1200, None))
+        )
+        solution = Problem(solver, task, "train", 0).solve(fitted, val)
+        decided = solver.predict(solution.net, test).argmax(axis=1)
+        found[weights] = [(decided[test.targets == k] == k).mean() for k in (0, 1)]
+    (plain_0, plain_1), (balanced_0, balanced_1) = found.values()
+    assert balanced_1 > plain_1 + 0.2
+    assert plain_0 > balanced_0
+    assert balanced_0 + balanced_1 > plain_0 + plain_1 + 0.1
 
 
 def test_solving_the_linear_net_imports_no_torch(tmp_path):

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from ddcnn.__main__ import main
 from ddcnn.base.errors import InputError
 from ddcnn.base.tasks import METHODS
+from ddcnn.experiment import parameters
 from ddcnn.experiment.configuration import load_experiment
 from ddcnn.experiment.runs import Experiment
 from ddcnn.experiment.schema import complete, documentation, schema
+from ddcnn.training.settings import Settings
 
 PROJECT = Path(__file__).parents[1]
 FASHION = {"experiment": "test", "dataset": "fashion-mnist-10k"}
@@ -43,6 +45,15 @@ def write_images(path: Path, shape: tuple[int, ...], num_images: int = 40) -> di
 @pytest.mark.parametrize("path", sorted(PROJECT.glob("config/*.yaml")), ids=lambda path: path.name)
 def test_every_delivered_configuration_is_accepted(path):
     assert load_experiment(yaml.safe_load(path.read_text())).runs
+
+
+def test_every_training_of_a_run_weighs_the_classes_in_the_same_way():
+    experiment = load(local={"class_weights": "balanced"}, methods=["coherent", "transfer"])
+    settings = [parameters.local_settings(experiment), parameters.coarse_settings(experiment)]
+    for start in ("coherent", "transfer"):
+        settings.append(parameters.joint_settings(experiment, {"start": start}))
+    assert [Settings(**each).class_weights for each in settings] == ["balanced"] * 4
+    assert Settings(**parameters.coarse_settings(load())).class_weights == "none"
 
 
 def test_the_default_configuration_is_the_quickstart():

@@ -1,11 +1,14 @@
 """Methods and metrics, against hand-made examples, plain loops and scikit-learn."""
 
 import json
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
+import sklearn.dummy
 import sklearn.metrics
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +17,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from ddcnn.base import tasks
 from ddcnn.evaluation import methods, scores
 from ddcnn.evaluation.stage import Trained, costs, evaluate_run
+from ddcnn.report.summary import mean_over_seeds, summary_table
 
 
 @st.composite
@@ -87,6 +91,79 @@ def test_accuracy_and_loss_are_those_of_scikit_learn(num_classes, num_images, se
     assert scores.log_loss(p_NK, labels) == pytest.approx(expected, rel=1e-9)
     expected = sklearn.metrics.accuracy_score(labels, p_NK.argmax(axis=1))
     assert scores.accuracy(p_NK, labels) == pytest.approx(expected)
+
+
+@st.composite
+def decided_images(draw) -> tuple[np.ndarray, np.ndarray]:
+    """``p_NK`` with many ties whose rows sum to 1, and labels; classes may be without images."""
+    num_images, num_classes = draw(st.integers(1, 60)), draw(st.integers(2, 8))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    parts = rng.multinomial(
+        draw(st.integers(1, 16)), np.ones(num_classes) / num_classes, num_images
+    )
+    labels = rng.integers(0, draw(st.integers(1, num_classes)), num_images)
+    return parts / parts.sum(axis=1, keepdims=True), labels
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+@pytest.mark.filterwarnings("ignore:A single label was found")
+@given(decided_images())
+def test_scores_of_unequal_classes_are_those_of_scikit_learn(images):
+    p_NK, labels = images
+    decided = p_NK.argmax(axis=1)
+    expected = sklearn.metrics.balanced_accuracy_score(labels, decided)
+    assert scores.balanced_accuracy(p_NK, labels) == pytest.approx(expected)
+    expected = sklearn.metrics.f1_score(labels, decided, average="macro", zero_division=0)
+    assert scores.macro_f1(p_NK, labels) == pytest.approx(expected)
+    expected = sklearn.metrics.confusion_matrix(labels, decided, labels=range(p_NK.shape[1]))
+    np.testing.assert_array_equal(scores.confusion(decided, labels, p_NK.shape[1]), expected)
+
+
+@given(decided_images())
+def test_the_auc_is_the_mean_of_scikit_learns_over_the_classes_that_have_one(images):
+    p_NK, labels = images
+    classes = [1] if p_NK.shape[1] == 2 else range(p_NK.shape[1])
+    expected = [
+        sklearn.metrics.roc_auc_score(labels == k, p_NK[:, k])
+        for k in classes
+        if 0 < (labels == k).sum() < len(labels)
+    ]
+    found = scores.auc(p_NK, labels)
+    assert found == (pytest.approx(np.mean(expected)) if expected else None)
+
+
+@pytest.mark.parametrize("num_classes", [2, 3, 100])
+def test_the_auc_of_all_classes_is_scikit_learns(num_classes):
+    rng = np.random.default_rng(num_classes)
+    labels = rng.permutation(np.arange(10 * num_classes) % num_classes)
+    p_NK = rng.dirichlet(np.ones(num_classes), len(labels)) + np.eye(num_classes)[labels] / 9
+    p_NK /= p_NK.sum(axis=1, keepdims=True)
+    given = p_NK[:, 1] if num_classes == 2 else p_NK
+    expected = sklearn.metrics.roc_auc_score(labels, given, multi_class="ovr")
+    assert scores.auc(p_NK, labels) == pytest.approx(expected, rel=1e-12)
+
+
+def test_scores_of_unequal_classes_by_hand():
+    """Always the first of two classes, for nine images of it and one of the other."""
+    p_NK, labels = np.array([[0.9, 0.1]] * 10), np.array([0] * 9 + [1])
+    assert scores.accuracy(p_NK, labels) == pytest.approx(0.9)
+    assert scores.balanced_accuracy(p_NK, labels) == pytest.approx(0.5)
+    assert scores.macro_f1(p_NK, labels) == pytest.approx((18 / 19 + 0) / 2)
+    assert scores.auc(p_NK, labels) == pytest.approx(0.5)
+
+
+@given(st.integers(2, 5), st.integers(1, 40), st.integers(0, 1000))
+def test_the_majority_baseline_is_scikit_learns_dummy(num_classes, num_images, seed):
+    rng = np.random.default_rng(seed)
+    y = {s: rng.integers(0, num_classes, num_images) for s in ("train", "val", "test")}
+    dummy = sklearn.dummy.DummyClassifier(strategy="most_frequent").fit(y["train"], y["train"])
+    names = [f"class {k}" for k in range(num_classes)]
+    assert scores.majority_baseline(y, names) == {
+        "majority_class": names[dummy.predict([[0]])[0]],
+        "accuracy_val": pytest.approx(dummy.score(y["val"], y["val"])),
+        "accuracy_test": pytest.approx(dummy.score(y["test"], y["test"])),
+        "chance": pytest.approx(1 / num_classes),
+    }
 
 
 def test_the_loss_of_a_probability_zero_is_finite():
@@ -263,5 +340,19 @@ def test_the_run_of_one_tile_is_the_global_net(tmp_path):
     assert list(report["methods"]) == ["global"]
     assert report["coarse"] is None
     assert "diagnosis" not in report
+    assert report["baseline"] == scores.majority_baseline(stored.labels, Stored.CLASSES)
     with np.load(stored.local["0-0"] / "probabilities.npz") as p:
         np.testing.assert_array_equal(predictions["test_global"], p["test"])
+
+
+def test_a_score_that_a_split_does_not_define_is_null_and_an_empty_cell(tmp_path):
+    stored = Stored(tmp_path)
+    np.save(tmp_path / "y_test.npy", np.ones(20, dtype=np.int64))
+    report, _ = stored.evaluate(Trained(stored.local, coarse=stored.coarse), ["mean"])
+    assert report["methods"]["mean"]["auc_test"] is None
+    named = {"model": "vgg-w16", "decomposition": "blocks-1x2-overlap0", "coarse_view": False}
+    table = summary_table([report | named])
+    written = pd.read_csv(StringIO(table.to_csv(index=False)), keep_default_na=False, dtype=str)
+    assert set(written["auc_test"]) == {""}
+    assert float(written["auc_val"][0]) == report["methods"]["cnn-dnn"]["auc_val"]
+    assert mean_over_seeds(table)["auc_test"].isna().all()

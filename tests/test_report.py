@@ -28,8 +28,10 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 COLUMNS = (
     "dataset,model,decomposition,kind,grid,overlap,coarse_view,tiles,seed,method,accuracy_val,"
-    "accuracy_test,loss_val,loss_test,parallel_seconds,serial_seconds,speedup,flop_ratio,"
-    "parameters_largest,parameters_total,peak_memory_bytes,rmse_test,mae_test,r2_test,r2_val"
+    "accuracy_test,loss_val,loss_test,balanced_accuracy_val,balanced_accuracy_test,macro_f1_val,"
+    "macro_f1_test,auc_val,auc_test,r2_val,r2_test,rmse_val,rmse_test,mae_val,mae_test,"
+    "majority_test,parallel_seconds,serial_seconds,speedup,flop_ratio,parameters_largest,"
+    "parameters_total,peak_memory_bytes"
 )
 COMPARING = {"differences", "overlap", "cost"}  # they need more than the global net
 LOCAL = {"heat-map", "agreement"}
@@ -230,6 +232,18 @@ def test_data_of_an_older_version_have_a_page(tmp_path, only_svg):
     assert "<dt>Groups</dt>" not in page
 
 
+def test_the_page_has_the_scores_of_every_class(quickstart):
+    page = (quickstart / "report.html").read_text(encoding="utf-8")
+    table = page[page.index('aria-label="Table of classes"') :].split("</table>")[0]
+    assert re.findall(r'<tr><th scope="row">(.*?)</th>', table) == [
+        "round", "long", "two &lt;b&gt;", "cross &amp; bar",
+    ]  # fmt: skip
+    assert len(re.findall(r"[\d,]+ of [\d,]+", table)) == 4 * 2 * 3
+    summary = pd.read_csv(quickstart / "summary.csv")
+    for score in summary["balanced_accuracy_test"]:
+        assert f"{score:.4f}<" in page
+
+
 def test_synthetic_data_is_called_synthetic(quickstart):
     assert "Synthetic data" in (quickstart / "report.html").read_text(encoding="utf-8")
 
@@ -335,6 +349,7 @@ def test_headline_says_where_and_the_three_figures(quickstart):
     assert str(quickstart / "report.html") in text
     assert f"{candidates.loc[best, 'accuracy_test']:.4f}" in text
     assert f"{table.loc[('whole', 'global'), 'accuracy_test']:.4f} of the global net" in text
+    assert f"always the most frequent class: {table['majority_test'].iloc[0]:.4f}" in text
     assert f"{candidates.loc[best, 'speedup']:.1f} times as fast" in text
     assert f"ideal {candidates.loc[best, 'flop_ratio']:.1f}" in text
     assert best in text

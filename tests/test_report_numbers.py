@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
+import sklearn.metrics
 from matplotlib.text import Text
 from scipy import stats
 
@@ -14,7 +15,8 @@ from ddcnn.base.files import write_json
 from ddcnn.evaluation.intervals import score_interval, wilson
 from ddcnn.report import figures
 from ddcnn.report.citation import citations
-from ddcnn.report.opening import three_sentences
+from ddcnn.report.classes import MOST_CLASSES, class_table, shares_of
+from ddcnn.report.opening import baseline, three_sentences
 from ddcnn.report.sketches.calibration import calibration_error, reliability_curve
 from ddcnn.report.sketches.decisions import sketch_agreement, sketch_reliability
 from ddcnn.report.sketches.mistakes import sketch_mistakes, worst_mistakes
@@ -357,6 +359,115 @@ def test_the_summary_is_three_sentences_of_the_data(experiment, tmp_path):
     score = study.mean_of(slug, method)[f"{study.score}_test"]
     assert (f"{score:.3f}" if study.is_regression else f"{100 * score:.1f} %") in sentences[0]
     assert "400 test" in sentences[2]
+
+
+# Classes
+
+
+def test_shares_of_a_class_by_hand():
+    """Ten healthy, of whom two are taken for ill; five ill, of whom one is taken for healthy."""
+    healthy, ill = shares_of(np.array([[[8, 2], [1, 4]]]))
+    sensitivity, specificity, precision = ill
+    assert (sensitivity.right, sensitivity.of, sensitivity.value) == (4, 5, 0.8)
+    assert (specificity.right, specificity.of, specificity.value) == (8, 10, 0.8)
+    assert (precision.right, precision.of) == (4, 6)
+    assert healthy[0][:3] == specificity[:3]  # of two classes, one's is the other's
+    for share in (*healthy, *ill):
+        interval = stats.binomtest(share.right, share.of).proportion_ci(method="wilson")
+        assert (share.low, share.high) == pytest.approx(interval, abs=1e-6)
+
+
+def test_what_there_is_no_share_of_is_none():
+    (_, _, never), (absent, specificity, precision) = shares_of(np.array([[[0, 3], [0, 0]]]))
+    assert never is None  # class 0 was never decided
+    assert absent is None  # class 1 has no images
+    assert (specificity.right, specificity.of) == (precision.right, precision.of) == (0, 3)
+
+
+def test_shares_of_several_seeds_count_an_image_once_and_add_the_seeds():
+    counts_SKK = np.array([[[8, 2], [1, 4]], [[7, 3], [0, 5]], [[10, 0], [2, 3]]])
+    (sensitivity, _, precision), _ = shares_of(counts_SKK)
+    assert (sensitivity.right, sensitivity.of) == (25, 30)
+    by_images = stats.binomtest(25, 30).proportion_ci(method="wilson")
+    assert sensitivity.high - sensitivity.low > by_images.high - by_images.low
+    by_seeds = stats.t.ppf(0.975, 2) * np.std([0.8, 0.7, 1.0], ddof=1) / np.sqrt(3)
+    value = 25 / 30
+    low = value - np.hypot(wilson(10 * value, 10)[0] - value, by_seeds)
+    assert (sensitivity.value, sensitivity.low) == pytest.approx((value, low), rel=1e-4)
+    assert sensitivity.high == 1
+    assert precision.value == 25 / (9 + 7 + 12)
+
+
+def test_the_table_of_classes_is_scikit_learns_report(tmp_path):
+    study = study_of(FakeExperiment(), tmp_path)
+    table, (whole,) = class_table(study), study.whole
+    assert [title.split(" (")[0] for title in table["methods"]] == ["CNN-DNN", "Global net"]
+    expected = sklearn.metrics.classification_report(
+        whole.labels, whole.decisions("global"), output_dict=True
+    )
+    matrices = sklearn.metrics.multilabel_confusion_matrix(whole.labels, whole.decisions("global"))
+    for k, row in enumerate(table["rows"]):
+        sensitivity, specificity, precision = row["shares"][3:]
+        assert row["name"] == whole.evaluation["classes"][k]
+        assert row["images"] == sensitivity.of == expected[str(k)]["support"]
+        assert sensitivity.value == pytest.approx(expected[str(k)]["recall"])
+        assert precision.value == pytest.approx(expected[str(k)]["precision"])
+        assert specificity.value == pytest.approx(matrices[k][0, 0] / matrices[k][0].sum())
+    assert table["left_out"] == 0
+
+
+@pytest.mark.parametrize(("num_classes", "most", "has_room"), [
+    (2, 10_000, True), (10, 1000, True), (12, 100_000, False), (20, 99, True), (100, 1, False),
+])  # fmt: skip
+def test_the_confusion_matrix_shows_counts_where_they_fit(num_classes, most, has_room):
+    counts = np.diag(np.full(num_classes, most))
+    counts[0, 1] = 1
+    figure = figures.confusion({"Global net": counts}, [f"c{k}" for k in range(num_classes)])
+    axes = figure.axes[0]
+    written = {text.get_position()[::-1]: text for text in axes.texts if text.get_text().isdigit()}
+    expected = {place: count for place, count in np.ndenumerate(counts) if count and has_room}
+    assert {place: int(text.get_text()) for place, text in written.items()} == expected
+    figure.draw_without_rendering()
+    width = axes.get_window_extent().width / num_classes
+    assert all(text.get_window_extent().width < width for text in written.values())
+
+
+def test_of_very_many_classes_the_worst_are_shown(tmp_path):
+    classes = tuple(f"class {k}" for k in range(40))
+    study = study_of(FakeExperiment(classes=classes, tilings=()), tmp_path)
+    table, (run,) = class_table(study), study.whole
+    recalls = sklearn.metrics.recall_score(run.labels, run.decisions("global"), average=None)
+    shown = [classes.index(row["name"]) for row in table["rows"]]
+    assert shown == sorted(shown)
+    assert len(shown) == MOST_CLASSES == 40 - table["left_out"]
+    assert max(recalls[shown]) <= min(np.delete(recalls, shown))
+
+
+def test_a_regression_has_no_table_of_classes(regression):
+    assert class_table(regression) is None
+
+
+def test_the_opening_holds_the_accuracy_against_the_most_frequent_class(tmp_path):
+    study = study_of(FakeExperiment(classes=("healthy", "ill")), tmp_path)
+    train, test = (np.load(study.data / f"y_{split}.npy") for split in ("train", "test"))
+    majority = np.bincount(train).argmax()
+    (sentence,) = baseline(study)
+    assert f"“{('healthy', 'ill')[majority]}”" in sentence
+    assert f"{100 * (test == majority).mean():.1f} % of the test images" in sentence
+    assert "guessing for 50.0 %" in sentence
+    assert "not shown" not in sentence
+    assert three_sentences(study)[0].endswith(sentence)
+    for run in study.decomposed[study.best]:
+        run.predictions["test_cnn-dnn"][:] = np.eye(2)[majority]
+    (sentence,) = baseline(study)
+    assert "the accuracy of the CNN-DNN is not shown to be better than that" in sentence
+    balanced = study.mean_of(study.best, "cnn-dnn")["balanced_accuracy_test"]
+    assert sentence.endswith(f"Its balanced accuracy is {100 * balanced:.1f} %.")
+
+
+def test_a_regression_has_no_most_frequent_class(regression):
+    assert baseline(regression) == []
+    assert regression.means["majority_test"].isna().all()
 
 
 def test_citations_name_the_paper_and_this_version():

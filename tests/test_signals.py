@@ -195,6 +195,9 @@ def test_label_smoothing_needs_labels(tmp_path):
     with pytest.raises(InputError, match=r"local\.label_smoothing: 0\.1.*regression"):
         load_experiment(config)
     load_experiment({"experiment": "e", "dataset": entry, "grid": "2x1"})
+    config["local"] = {"class_weights": "balanced"}
+    with pytest.raises(InputError, match=r"local\.class_weights: balanced.*regression"):
+        load_experiment(config)
 
 
 SERIES = "# made up\n@problemName x\n@univariate {}\n{}\n@data\n"

@@ -40,6 +40,25 @@ def test_softmax_regression_is_that_of_scikit_learn(strength):
     np.testing.assert_allclose(p, reference.predict_proba(x_NF), atol=2e-3)
 
 
+def test_weights_of_classes_are_those_of_scikit_learn():
+    x_NF, labels = problem(seed=4)
+    kept = (labels != 1) | (np.arange(len(labels)) % 4 == 0)
+    x_NF, labels = x_NF[kept], labels[kept]
+    weights = len(labels) / (3 * np.bincount(labels))
+    reference = sklearn.linear_model.LogisticRegression(
+        class_weight="balanced", tol=1e-8, max_iter=10_000
+    ).fit(x_NF, labels)
+    ridge = 1 / len(labels)
+    fitted = solvers.fit_softmax(
+        x_NF, labels, 3, ridge, steps=1000, class_weights=tuple(5 * weights)
+    )
+    p = np.exp(x_NF @ fitted[:-1] + fitted[-1])
+    p /= p.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(p, reference.predict_proba(x_NF), atol=2e-3)
+    plain = solvers.fit_softmax(x_NF, labels, 3, ridge, steps=1000)
+    assert np.abs(fitted - plain).max() > 0.1
+
+
 def test_logistic_regression_on_local_probabilities_is_that_of_scikit_learn():
     p_NTK, labels = local_probabilities(seed=1)
     rows = np.log(p_NTK).reshape(len(p_NTK), -1)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn import metrics as reference
+from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
 from ddcnn.base.files import read_json, read_npz, write_json
@@ -46,6 +47,32 @@ def test_a_card_without_a_task_is_one_of_classes():
     assert task_of({"classes": ["a", "b", "c"]}) == Classification(3)
     assert task_of(FAT) == Regression((20.0, -3.0), (4.0, 0.5))
     assert task_of(FAT).num_outputs == 2
+
+
+UNEQUAL = {"classes": ["a", "b", "c"], "counts": {"train": {"a": 90, "c": 10}}}
+
+
+def test_balanced_weights_are_those_of_scikit_learn():
+    card = {"classes": ["a", "b"], "counts": {"train": {"a": 90, "b": 10}, "test": {"b": 7}}}
+    labels = np.repeat([0, 1], [90, 10])
+    expected = compute_class_weight("balanced", classes=np.array([0, 1]), y=labels)
+    assert task_of(card, "balanced").class_weights == pytest.approx(expected)
+    assert task_of(card).class_weights == task_of(card, "none").class_weights == ()
+    assert task_of(UNEQUAL, "balanced").class_weights == pytest.approx((100 / 270, 1, 100 / 30))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_weighted_loss_is_the_plain_sum_over_the_images(smoothing):
+    logits, labels = torch.from_numpy(normal(20, 3)).double(), torch.arange(20) % 3
+    task = Classification(3, (0.5, 1.0, 4.0))
+    total = weight = 0.0
+    for row, label in zip(logits.log_softmax(dim=1), labels, strict=True):
+        target = torch.full((3,), smoothing / 3).double()
+        target[label] += 1 - smoothing
+        total -= sum(w * t * r for w, t, r in zip(task.class_weights, target, row, strict=True))
+        weight += task.class_weights[label]
+    task_loss = task.loss(logits.float(), labels, smoothing)
+    assert task_loss.item() == pytest.approx(float(total) / weight, rel=1e-5)
 
 
 def test_targets_are_standardised_and_predictions_come_back_in_their_units():

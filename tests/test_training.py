@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from ddcnn import nets
 from ddcnn.base.errors import InputError
+from ddcnn.base.tasks import Classification
 from ddcnn.local.stage import Subdomain, train_local
 from ddcnn.nets.layers import Layers
 from ddcnn.training.checkpoint import Checkpoint
@@ -34,6 +35,8 @@ from ddcnn.training.loop import (
     Settings,
     evaluate,
     fit,
+    generator_of,
+    make_optimizer,
     one_cycle,
     predict_logits,
 )
@@ -726,6 +729,36 @@ def test_steps_in_one_call_train_as_steps_of_torch_s_do(monkeypatch: pytest.Monk
     for row, other in zip(progress.history, expected.history, strict=True):
         assert row["accuracy_train"] == other["accuracy_train"]
         assert row["loss_train"] == pytest.approx(other["loss_train"], rel=1e-4)
+
+
+def test_a_training_with_weights_of_classes_minimises_torch_s_weighted_loss():
+    """The kernels' loss knows no weights: steps with weights are torch's own."""
+    weights, samples = (0.2, 1.0, 3.0), make_images()
+    settings = replace(SETTINGS, epochs=1)
+    net, twin = make_net(), make_net()
+    progress = fit(net, samples, samples, settings, 0, DEVICE, task=Classification(3, weights))
+    criterion = nn.CrossEntropyLoss(torch.tensor(weights))
+    optimizer = make_optimizer(twin, settings)
+    order = torch.randperm(len(samples), generator=generator_of(0, 0))
+    losses = []
+    for step in range(STEPS):
+        index = order[8 * step : 8 * (step + 1)]
+        loss = criterion(twin(samples.inputs(index)), samples.labels[index])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step(one_cycle(step, STEPS, settings.learning_rate))
+        losses.append(loss.item())
+    assert progress.history[0]["loss_train"] == pytest.approx(np.mean(losses), rel=1e-4)
+    torch.testing.assert_close(
+        *(nn.utils.parameters_to_vector(each.parameters()) for each in (net, twin)),
+        rtol=1e-3,
+        atol=1e-4,
+    )
+    assert progress.history[0]["loss_val"] == pytest.approx(
+        criterion(predict_logits(net, samples), samples.labels).item(), rel=1e-5
+    )
+    plain, _ = train(samples, settings)
+    assert not same_weights(net, plain)
 
 
 def test_a_pack_stops_at_a_signal_in_the_last_epoch_of_a_tile(tmp_path, caplog):

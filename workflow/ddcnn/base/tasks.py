@@ -6,6 +6,7 @@ it asks :func:`task_of`; torch is imported where it is needed, so that the repor
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,9 +39,11 @@ class Classification:
 
     Attributes:
         num_outputs: outputs of a net: K.
+        class_weights: of an image of each class in the loss, or none: all weigh the same.
     """
 
     num_outputs: int = 0
+    class_weights: tuple[float, ...] = ()
 
     name = "classification"
     score = "accuracy"  # in the columns of histories: accuracy_train, accuracy_val
@@ -52,10 +55,11 @@ class Classification:
     def loss(
         self, outputs: "torch.Tensor", targets: "torch.Tensor", label_smoothing: float = 0.0
     ) -> "torch.Tensor":
-        """Mean cross-entropy of logits ``N, K``."""
+        """Mean cross-entropy of logits ``N, K``, by the weights of the classes if there are any."""
         from torch.nn import functional as F
 
-        return F.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
+        weights = _on_device(self.class_weights, outputs.device) if self.class_weights else None
+        return F.cross_entropy(outputs, targets, weights, label_smoothing=label_smoothing)
 
     def merits(self, outputs: "torch.Tensor", targets: "torch.Tensor") -> "torch.Tensor":
         """What the score is made of, one number for each sample: whether it is decided rightly."""
@@ -124,11 +128,34 @@ class Regression:
 Task = Classification | Regression
 
 
-def task_of(card: Mapping[str, Any]) -> Task:
-    """The task of the data set that a ``card.json`` describes."""
+@cache
+def _on_device(numbers: tuple[float, ...], device: "torch.device") -> "torch.Tensor":
+    """Copied once: a step must not wait for the device, and a CUDA graph cannot hold the copy."""
+    import torch
+
+    return torch.tensor(numbers, device=device)
+
+
+def task_of(card: Mapping[str, Any], class_weights: str = "none") -> Task:
+    """The task of the data set that a ``card.json`` describes.
+
+    Args:
+        card: its content.
+        class_weights: of the loss of a classification: ``none``, or ``balanced``.
+    """
     if card.get("task") == "regression":
         return Regression(tuple(card["target_mean"]), tuple(card["target_std"]))
-    return Classification(len(card["classes"]))
+    weights = _balanced(card) if class_weights == "balanced" else ()
+    return Classification(len(card["classes"]), weights)
+
+
+def _balanced(card: Mapping[str, Any]) -> tuple[float, ...]:
+    """N / (K * N_k), so that every class weighs the same in the training split (King, Zeng 2001).
+
+    A class without training images has none to weigh; in other splits its images count once.
+    """
+    counts = [card["counts"]["train"].get(name, 0) for name in card["classes"]]
+    return tuple(sum(counts) / (len(counts) * count) if count else 1.0 for count in counts)
 
 
 def methods_of(task: str) -> tuple[str, ...]:

@@ -101,14 +101,31 @@ def _scores(description: Description) -> str:
     main = "accuracy" if "accuracy_test" in scores else "r2"
     names = [key.removesuffix("_test") for key in scores if key.endswith("_test")]
     rows = "\n".join(
-        f"| {name} | {scores[f'{name}_val']:.4f} | {scores[f'{name}_test']:.4f} |" for name in names
+        f"| {name} | {_score(scores[f'{name}_val'])} | {_score(scores[f'{name}_test'])} |"
+        for name in names
     )
     return (
         f"| score | validation | test |\n| --- | --- | --- |\n{rows}\n\n"
         f"95 % interval of the test {main}: {interval['low']:.4f} to {interval['high']:.4f} "
         f"({interval['kind']}, n = {interval['samples']:,}). It is of this one run: what another "
         "seed would change is not in it, the report of the experiment shows that."
+        f"{_baseline(description)}"
     )
+
+
+def _baseline(description: Description) -> str:
+    baseline = description.get("baseline")
+    if baseline is None:
+        return ""
+    return (
+        f" Always saying {baseline['majority_class']}, the most frequent class of the training "
+        f"split, has a test accuracy of {baseline['accuracy_test']:.4f}, guessing "
+        f"{baseline['chance']:.4f}."
+    )
+
+
+def _score(value: float | None) -> str:
+    return "not defined" if value is None else f"{value:.4f}"
 
 
 def _cost(description: Description) -> dict[str, str]:
@@ -118,7 +135,8 @@ def _cost(description: Description) -> dict[str, str]:
     return {
         "a net": f"{settings['epochs']} epochs, {settings['batch_size']} samples a step, "
         f"{settings['optimizer']} at {settings['learning_rate']:g}, label smoothing "
-        f"{settings['label_smoothing']:g}, augmentation {'on' if settings['augment'] else 'off'}",
+        f"{settings['label_smoothing']:g}, augmentation {'on' if settings['augment'] else 'off'}, "
+        f"class weights {settings.get('class_weights', 'none')}",
         "one device a net": duration(cost["parallel_seconds"]),
         "one after the other": duration(cost["serial_seconds"]),
         "against the global net": f"{cost['speedup']:.1f} times as fast with one device a net"

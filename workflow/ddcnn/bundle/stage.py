@@ -75,6 +75,7 @@ def bundle_run(
         "nets": [{key: net[key] for key in NET_KEYS} for net in metrics],
         "coarse": solved and {key: solved[key] for key in COARSE_KEYS},
         "scores": {k: v for k, v in result.items() if k.endswith(("_val", "_test"))},
+        "baseline": evaluation["baseline"],
         "interval": _interval(Path(run) / "predictions.npz", method, task),
         "cost": {key: result[key] for key in COST_KEYS},
         "settings": metrics[0]["settings"],

@@ -122,7 +122,15 @@ class LinearSolver:
                 weights = fit_ridge(inputs, targets - average, 1 / inverse)
             else:
                 weights = fit_softmax(
-                    inputs, targets, num_outputs, 1 / inverse, average, weights, STEPS, TOLERANCE
+                    inputs,
+                    targets,
+                    num_outputs,
+                    1 / inverse,
+                    average,
+                    weights,
+                    STEPS,
+                    TOLERANCE,
+                    self.task.class_weights,
                 )
             layer = weights.T.astype(np.float32)
             yield Candidate(inverse, layer[:, :-1], layer[:, -1])
@@ -137,7 +145,8 @@ class LinearSolver:
             return loss, self.task.score_of(-loss, targets)
         true = log_softmax(outputs)[np.arange(len(targets)), targets]
         right = outputs.argmax(axis=1) == targets
-        return -float(true.mean(dtype=np.float64)), float(right.mean())
+        weights = np.array(self.task.class_weights or np.ones(outputs.shape[1]))[targets]
+        return -float(np.average(true, weights=weights)), float(right.mean())
 
     def predict(self, net: LinearNet, samples: Rows) -> np.ndarray:
         outputs = net.outputs(samples)

@@ -3,6 +3,8 @@
 All of them are deterministic: no random start, no random order.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
@@ -20,12 +22,14 @@ def fit_softmax(
     start: np.ndarray | None = None,
     steps: int = 200,
     tolerance: float = 1e-6,
+    class_weights: Sequence[float] = (),
 ) -> np.ndarray:
     """Weights of multinomial logistic regression, by L-BFGS.
 
     Minimises ``mean_n -log softmax(offset_n + x_n W + b)[label_n] + ridge / 2 * |W|^2``; the bias
     ``b`` is free. With ``ridge = 1 / (C * N)`` and no offset this is the problem of scikit-learn's
-    ``LogisticRegression(C=C)``.
+    ``LogisticRegression(C=C)``. With weights of the classes the mean is by the weights of the
+    images, as in ``torch.nn.functional.cross_entropy``.
 
     Args:
         x_NF: float inputs.
@@ -36,6 +40,7 @@ def fit_softmax(
         start: ``F + 1, K`` where the search starts; zeros without it.
         steps: most iterations.
         tolerance: largest entry of the gradient at which the search ends.
+        class_weights: of an image of each class, or none: all weigh the same.
 
     Returns:
         float64 ``F + 1, K``; the last row is the bias.
@@ -43,6 +48,8 @@ def fit_softmax(
     x_NF = x_NF.astype(np.float32, copy=False)
     offset = 0.0 if offset_NK is None else offset_NK.astype(np.float32, copy=False)
     n, (num, num_features) = np.arange(len(x_NF)), x_NF.shape
+    weights_N = np.array(class_weights or np.ones(num_classes), np.float32)[labels]
+    weights_N /= weights_N.mean(dtype=np.float64)
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
         weights = flat.reshape(num_features + 1, num_classes)
@@ -52,9 +59,12 @@ def fit_softmax(
         true = logits[n, labels]
         p_NK = np.exp(logits, out=logits)
         sums = p_NK.sum(axis=1, keepdims=True)
-        loss = float(np.log(sums[:, 0]).mean(dtype=np.float64) - true.mean(dtype=np.float64))
+        losses = np.log(sums[:, 0]) - true
+        loss = float((weights_N * losses).mean(dtype=np.float64))
         p_NK /= sums
         p_NK[n, labels] -= 1
+        if class_weights:
+            p_NK *= weights_N[:, None]
         gradient = np.empty_like(weights)
         gradient[:-1] = (x_NF.T @ p_NK) / num + ridge * weights[:-1]
         gradient[-1] = p_NK.mean(axis=0, dtype=np.float64)

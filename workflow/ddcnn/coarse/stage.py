@@ -49,7 +49,7 @@ def train_coarse(
         gpus: 0 computes on the CPU; otherwise on a GPU if there is one.
         threads: CPU threads.
     """
-    out, task = Path(out), task_of(read_json(card))
+    out, task = Path(out), task_of(read_json(card), settings.class_weights)
     local = {name: Path(path) for name, path in local.items()}
     y = {s: task.load_targets(read_prepared(path)) for s, path in labels.items()}
     num_rows = len(y["val" if coarse.fit_on == "validation" else "train"])

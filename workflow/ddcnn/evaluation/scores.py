@@ -1,6 +1,11 @@
 """How decisions are measured, against labels or targets. numpy only."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
+
+from ddcnn.base.splits import JUDGED
 
 
 def accuracy(p_NK: np.ndarray, labels: np.ndarray) -> float:
@@ -12,6 +17,71 @@ def log_loss(p_NK: np.ndarray, labels: np.ndarray) -> float:
     """Mean negative log-likelihood of the true class, in nats."""
     p_true = p_NK[np.arange(len(labels)), labels].astype(np.float64)
     return float(-np.log(np.clip(p_true, 1e-12, None)).mean())
+
+
+def confusion(decided: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Number of images of each true class (row) that were given each class: int64 ``K, K``."""
+    cells = labels.astype(np.int64) * num_classes + decided
+    return np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def balanced_accuracy(p_NK: np.ndarray, labels: np.ndarray) -> float:
+    """Mean over the classes of the share of their images that are decided rightly.
+
+    Chance is 1 / K, however unequal the classes are. A class without images has no share and is
+    left out, as scikit-learn does.
+    """
+    counts = confusion(p_NK.argmax(axis=1), labels, p_NK.shape[1])
+    of_class = counts.sum(axis=1)
+    return float((np.diag(counts)[of_class > 0] / of_class[of_class > 0]).mean())
+
+
+def macro_f1(p_NK: np.ndarray, labels: np.ndarray) -> float:
+    """Mean over the classes of F1, the harmonic mean of precision and sensitivity.
+
+    It is 0 for a class that is never decided rightly; a class that neither occurs nor is decided
+    is left out, as scikit-learn does.
+    """
+    counts = confusion(p_NK.argmax(axis=1), labels, p_NK.shape[1])
+    both = counts.sum(axis=0) + counts.sum(axis=1)
+    return float((2 * np.diag(counts)[both > 0] / both[both > 0]).mean())
+
+
+def auc(p_NK: np.ndarray, labels: np.ndarray) -> float | None:
+    """Area under the ROC curve: of two classes that of the second, else the mean of one-vs-rest.
+
+    It is how often an image of the class has a larger probability of it than one of another class;
+    equal ones count half (Mann and Whitney 1947). A class without images, or without others, has no
+    curve and is left out, where scikit-learn makes the mean not a number; None if none has one.
+    """
+    classes = range(p_NK.shape[1]) if p_NK.shape[1] > 2 else [1]
+    areas = [_area(p_NK[:, k], labels == k) for k in classes if 0 < (labels == k).mean() < 1]
+    return float(np.mean(areas)) if areas else None
+
+
+def _area(scores: np.ndarray, is_class: np.ndarray) -> float:
+    """From the ranks of the class among all, the middle one for equal scores."""
+    ascending, own = np.sort(scores), scores[is_class]
+    below, up_to = (np.searchsorted(ascending, own, side) for side in ("left", "right"))
+    num_own, num_others = len(own), len(scores) - len(own)
+    pairs = ((below + up_to + 1) / 2).sum() - num_own * (num_own + 1) / 2
+    return pairs / (num_own * num_others)
+
+
+def majority_baseline(y: Mapping[str, np.ndarray], classes: Sequence[str]) -> dict[str, Any]:
+    """What nothing but counting achieves: always saying the most frequent class of the training.
+
+    Args:
+        y: labels of every split.
+        classes: names of the K classes.
+
+    Returns:
+        ``majority_class`` (the first of equals), ``accuracy_val``, ``accuracy_test``, and
+        ``chance``, the accuracy of guessing each class equally often: 1 / K.
+    """
+    majority = int(np.bincount(y["train"], minlength=len(classes)).argmax())
+    right = {f"accuracy_{split}": float((y[split] == majority).mean()) for split in JUDGED}
+    return {"majority_class": classes[majority], **right, "chance": 1 / len(classes)}
 
 
 # Regression: predictions and targets are float ``N, M`` in their own units. With several targets
@@ -40,8 +110,15 @@ def r2_merits(predicted_NM: np.ndarray, targets_NM: np.ndarray) -> np.ndarray:
     return -((predicted_NM - targets) ** 2 / targets.var(axis=0)).mean(axis=1)
 
 
-# What is measured of every method, by task; the first is what methods are compared by.
+# What is measured of every method, by task; the first is what methods are compared by. A score
+# that the split does not define is None.
 MEASURES = {
-    "classification": {"accuracy": accuracy, "loss": log_loss},
+    "classification": {
+        "accuracy": accuracy,
+        "loss": log_loss,
+        "balanced_accuracy": balanced_accuracy,
+        "macro_f1": macro_f1,
+        "auc": auc,
+    },
     "regression": {"r2": r2, "rmse": rmse, "mae": mae},
 }

@@ -14,7 +14,7 @@ from ddcnn.base.splits import JUDGED, SPLITS
 from ddcnn.base.tasks import METHODS, Task, methods_of, task_of
 from ddcnn.evaluation import diagnosis
 from ddcnn.evaluation.methods import COMBINATIONS, LocalDecisions
-from ddcnn.evaluation.scores import MEASURES
+from ddcnn.evaluation.scores import MEASURES, majority_baseline
 
 log = logging.getLogger(__name__)
 
@@ -134,6 +134,7 @@ def evaluate_run(
         | {key: tiling[key] for key in ("tiling", "kind", "grid", "overlap")}
         | {"task": task.name, "tiles": list(local), "classes": facts["classes"]}
         | {"targets": facts.get("targets", []), "methods": results, "local": table}
+        | {"baseline": majority_baseline(y, facts["classes"]) if facts["classes"] else None}
         | {"coarse": coarse and _coarse_entry(coarse, task)}
         | {"overhead": _overhead(tiling, [*nets.values(), *([coarse] if coarse else [])], local)}
     )
@@ -252,7 +253,9 @@ def _probabilities(folder: Path) -> dict[str, np.ndarray]:
     return {split: arrays[split] for split in JUDGED}
 
 
-def _scores(p: dict[str, np.ndarray], y: dict[str, np.ndarray], task: Task) -> dict[str, float]:
+def _scores(
+    p: dict[str, np.ndarray], y: dict[str, np.ndarray], task: Task
+) -> dict[str, float | None]:
     measures = MEASURES[task.name]
     return {
         f"{name}_{s}": measure(p[s], y[s]) for name, measure in measures.items() for s in JUDGED

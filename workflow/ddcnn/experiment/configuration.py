@@ -49,6 +49,11 @@ def _check_task(dataset: Dataset, settings: dict[str, Any]) -> None:
                 f"{part}.label_smoothing: {smoothing} spreads a label over classes, and "
                 f"{dataset.name} has none (regression); remove it or set 0"
             )
+    if dataset.task == "regression" and settings["local"]["class_weights"] != "none":
+        raise InputError(
+            f"local.class_weights: {settings['local']['class_weights']} weighs classes, and "
+            f"{dataset.name} has none (regression); remove it or set none"
+        )
 
 
 def _check_run(run: Run, dataset: Dataset) -> None:

@@ -91,9 +91,10 @@ def joint_coarse_net(experiment: Experiment) -> dict[str, Any]:
 
 
 def coarse_settings(experiment: Experiment) -> dict[str, Any]:
-    """Training settings of the coarse net."""
+    """Training settings of the coarse net; it weighs the classes as the local nets do."""
     own = (*COARSE_NET_KEYS, "folds")
-    return {k: v for k, v in experiment.settings["coarse"].items() if k not in own}
+    settings = {k: v for k, v in experiment.settings["coarse"].items() if k not in own}
+    return settings | {"class_weights": experiment.settings["local"]["class_weights"]}
 
 
 def joint_settings(experiment: Experiment, w: Wildcards) -> dict[str, Any]:

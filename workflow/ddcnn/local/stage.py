@@ -234,7 +234,8 @@ def _fit(
     checkpoint: Checkpoint,
 ) -> tuple[nn.Module, Progress]:
     """The trained net, and what happened."""
-    shape, task = samples["train"].pixels.shape[1:], task_of(card)
+    shape = samples["train"].pixels.shape[1:]
+    task = task_of(card, settings.class_weights)
     net = subdomain.build(tuple(shape), task.num_outputs).to(device.torch)
     clock.ready()
     progress = fit(

@@ -1,14 +1,43 @@
 """What came out, in three sentences, for a reader who reads no more."""
 
+import numpy as np
+
 from ddcnn.base.text import counted
+from ddcnn.evaluation.intervals import paired_difference
 from ddcnn.report.comparison import compare
 from ddcnn.report.sentences import achieved, in_score, seconds
+from ddcnn.report.sketches.pictures import compared
 from ddcnn.report.study import Study
 
 
 def three_sentences(study: Study) -> list[str]:
     """Accuracy (or R²), time, and what the coarse net adds and how sure it all is."""
-    return [_score(study), _time(study), _certainty(study)]
+    return [" ".join([_score(study), *baseline(study)]), _time(study), _certainty(study)]
+
+
+def baseline(study: Study) -> list[str]:
+    """What the accuracies are to be held against, and whether they exceed it; empty for targets."""
+    known = study.runs[0].evaluation["baseline"]
+    if known is None:
+        return []
+    text = (
+        f"Always saying “{known['majority_class']}”, the most frequent class of the training "
+        f"split, would be right for {100 * known['accuracy_test']:.1f} % of the test "
+        f"{study.noun}s, guessing for {100 * known['chance']:.1f} %"
+    )
+    _, runs, method = compared(study)[0]
+    rights_SN = np.stack([run.merits(method) for run in runs])
+    always = runs[0].evaluation["classes"].index(known["majority_class"])
+    baseline_SN = np.stack([run.labels == always for run in runs])
+    difference = paired_difference(rights_SN, baseline_SN)
+    if difference.is_clear and difference.value > 0:
+        return [f"{text}."]
+    name = "CNN-DNN" if study.best else "global net"
+    balanced = study.mean_of(runs[0].evaluation["decomposition"], method)["balanced_accuracy_test"]
+    return [
+        f"{text}: the accuracy of the {name} is not shown to be better than that. Its balanced "
+        f"accuracy is {100 * balanced:.1f} %."
+    ]
 
 
 def _score(study: Study) -> str:

@@ -16,10 +16,11 @@ from ddcnn.base.digests import code_digest
 from ddcnn.experiment.chosen import chosen_settings
 from ddcnn.report import sentences
 from ddcnn.report.citation import citations
+from ddcnn.report.classes import class_table
 from ddcnn.report.dataset import counts_of, facts_of, warnings_of
 from ddcnn.report.drawing import Drawn
 from ddcnn.report.figures import THEME_COLOURS
-from ddcnn.report.opening import three_sentences
+from ddcnn.report.opening import baseline, three_sentences
 from ddcnn.report.sketches.mistakes import worst_mistakes
 from ddcnn.report.snapshot import flatten
 from ddcnn.report.study import Study
@@ -120,12 +121,14 @@ def _section(study: Study, drawn: Mapping[str, Drawn]) -> dict[str, Any]:
         "id": f"{study.dataset}-{study.model}",
         "title": f"{study.dataset}, {study.model}",
         "opening": three_sentences(study),
+        "baseline": baseline(study),
         "findings": sentences.findings(study),
         "diagnosis": sentences.diagnosis_of(study),
         "steps": list(sentences.steps(study)),
         "methods": method_rows(study),
         "runs": list(run_rows(study)),
         "score_name": study.score_name,
+        "classes": class_table(study),
         "mistakes": worst_mistakes(study),
         "noun": study.noun,
         "num_seeds": len(study.seeds),

@@ -11,9 +11,10 @@ from ddcnn.base.tasks import METHODS
 from ddcnn.evaluation.scores import MEASURES
 from ddcnn.tiles.geometry import Tiling, format_axes
 
-# Every score of every task, and what it cost.
+# Every score of every task, what the most frequent class alone achieves, and what it cost.
 MEASURED = (
     *(f"{score}_{split}" for scores in MEASURES.values() for score in scores for split in JUDGED),
+    "majority_test",
     "parallel_seconds",
     "serial_seconds",
     "speedup",
@@ -40,7 +41,12 @@ WHOLE = "whole"
 def summary_table(evaluations: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """One row per run and method; the columns of ``summary.csv`` in their order."""
     rows = [
-        {**_names(evaluation), "method": method, **{key: values.get(key) for key in MEASURED}}
+        {
+            **_names(evaluation),
+            "method": method,
+            **{key: values.get(key) for key in MEASURED},
+            "majority_test": evaluation["baseline"] and evaluation["baseline"]["accuracy_test"],
+        }
         for evaluation in evaluations
         for method, values in in_order(evaluation["methods"])
     ]
@@ -117,8 +123,12 @@ def _three_figures(means: pd.DataFrame) -> str:
     has_global = (WHOLE, "global") in by_name.index
     score = score_of(means)
     name, column = {"accuracy": "accuracy", "r2": "R²"}[score], f"{score}_test"
+    majority = means["majority_test"].iloc[0]
+    baseline = "" if pd.isna(majority) else f" (always the most frequent class: {majority:.4f})"
     if best is None:
-        return f"Test {name} of the global net {by_name.loc[WHOLE, 'global'][column]:.4f}."
+        return (
+            f"Test {name} of the global net {by_name.loc[WHOLE, 'global'][column]:.4f}{baseline}."
+        )
     row = by_name.loc[best, "cnn-dnn"]
     against = (
         f" against {by_name.loc[WHOLE, 'global'][column]:.4f} of the global net"
@@ -131,6 +141,6 @@ def _three_figures(means: pd.DataFrame) -> str:
         else f"trained in {row.parallel_seconds:.1f} s with all tiles in parallel"
     )
     return (
-        f"Test {name} of the CNN-DNN {row[column]:.4f}{against}; {speed}; best "
+        f"Test {name} of the CNN-DNN {row[column]:.4f}{against}{baseline}; {speed}; best "
         f"decomposition on the validation split: {best}."
     )

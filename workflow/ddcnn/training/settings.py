@@ -25,6 +25,7 @@ class Settings:
     weight_decay: float | str
     momentum: float = 0.9  # sgd only
     label_smoothing: float | str = 0.0  # classification only
+    class_weights: str = "none"  # or balanced; see ddcnn.base.tasks.task_of
     augment: bool = False  # flips and shifts that the data set's card allows
     precision: str = "float32"  # or bfloat16, or auto; see ddcnn.training.steps
 

@@ -66,8 +66,9 @@ class Step:
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Loss and merit with gradients set, of nets that can: ``ddcnn.nets.layers.Layers``."""
         learn = getattr(self.net, "learn_in_one_call", None)
-        classifies = isinstance(self.task, Classification)
-        if learn is None or not classifies or self.precision != "float32":
+        # The kernels' loss weighs all classes the same.
+        is_plain = isinstance(self.task, Classification) and not self.task.class_weights
+        if learn is None or not is_plain or self.precision != "float32":
             return None
         return learn(inputs, labels, self.label_smoothing)
 

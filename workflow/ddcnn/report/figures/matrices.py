@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 
 from ddcnn.report.figures.style import BLUE, INK, WIDTH, direct_title, styled
 
-MOST_NUMBERS = 12  # classes up to which every cell carries its number
+LARGEST, SMALLEST = 7.5, 5.5  # points of a count; where it has no room there is none
 MOST_NAMES = 40  # classes up to which rows and columns carry their names
 
 
 @styled
 def confusion(matrices: Mapping[str, np.ndarray], classes: Sequence[str]) -> Figure:
-    """Share of the images of each true class (row) that were given each class (column).
+    """How many images of each true class (row) were given each class (column).
 
     Args:
         matrices: one or two, ``K, K`` counts, by their titles.
@@ -25,10 +25,11 @@ def confusion(matrices: Mapping[str, np.ndarray], classes: Sequence[str]) -> Fig
     names = [_short(name) for name in classes]
     # The width that the class names leave to the two squares is their height too.
     labels = 0.3 + (0.075 * max(map(len, names)) if num_classes <= MOST_NAMES else 0.2)
-    figure = Figure(figsize=(WIDTH, (WIDTH - labels) / 2 + labels + 0.4))
+    side = (WIDTH - labels) / 2
+    figure = Figure(figsize=(WIDTH, side + labels + 0.4))
     grid = figure.subplots(1, 2, sharey=True)
     for axes, (title, counts) in zip(grid, matrices.items(), strict=False):
-        _draw_matrix(axes, counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
+        _draw_matrix(axes, counts, 72 * side)
         direct_title(axes, title)
         axes.set_xlabel("decision")
         _name_classes(axes, names)
@@ -38,23 +39,29 @@ def confusion(matrices: Mapping[str, np.ndarray], classes: Sequence[str]) -> Fig
     return figure
 
 
-def _draw_matrix(axes: Axes, shares: np.ndarray) -> None:
-    """Opacity grows with the square root: rare confusions show, and any background will do."""
-    numbers = np.where(np.round(100 * shares) > 0, shares, np.nan)
-    _draw_cells(axes, np.sqrt(shares), numbers, MOST_NUMBERS, 7.5)
+def _draw_matrix(axes: Axes, counts: np.ndarray, side: float) -> None:
+    """Opacity grows with the square root: rare confusions show, and any background will do.
+
+    Args:
+        axes: to draw on.
+        counts: ``K, K``.
+        side: of the matrix, in points.
+    """
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    room = 0.85 * side / len(counts)  # for the longest number, whose digits are 0.64 of its size
+    size = min(room / (0.64 * len(str(counts.max()))), LARGEST)
+    texts = np.where(counts > 0, counts.astype(str), "")
+    _draw_cells(axes, np.sqrt(shares), texts if size >= SMALLEST else None, size)
 
 
-def _draw_cells(
-    axes: Axes, opacity: np.ndarray, numbers: np.ndarray, most: int, size: float
-) -> None:
-    """Blue squares with their numbers in percent, where these are numbers.
+def _draw_cells(axes: Axes, opacity: np.ndarray, texts: np.ndarray | None, size: float) -> None:
+    """Blue squares with what is written in them.
 
     Args:
         axes: to draw on.
         opacity: of every square, from 0 to 1.
-        numbers: shares, not a number where none is written.
-        most: rows up to which numbers are written.
-        size: of a number, in points.
+        texts: of every square, or None.
+        size: of the texts, in points.
     """
     cells = np.empty((*opacity.shape, 4))
     cells[..., :3], cells[..., 3] = to_rgb(BLUE), opacity
@@ -62,10 +69,9 @@ def _draw_cells(
     axes.grid(False)
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.tick_params(length=0)
-    for (row, column), number in np.ndenumerate(numbers if len(numbers) <= most else []):
-        if np.isfinite(number):
+    for (row, column), text in np.ndenumerate([] if texts is None else texts):
+        if text:
             colour = PAPER_ON_BLUE if opacity[row, column] > 0.5 else INK
-            text = f"{100 * number:.0f}"
             axes.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
 
 
@@ -119,7 +125,14 @@ def _draw_agreement(axes: Axes, values: np.ndarray) -> None:
     real = shown[np.isfinite(values)]
     low, high = real.min(), real.max()
     shades = 0.08 + 0.87 * (shown - low) / ((high - low) or 1)
-    _draw_cells(axes, np.where(np.isfinite(values), shades, 0), values, MOST_AGREEING, 8)
+    texts = np.array([f"{100 * v:.0f}" if np.isfinite(v) else "" for v in values.flat])
+    has_room = len(values) <= MOST_AGREEING
+    _draw_cells(
+        axes,
+        np.where(np.isfinite(values), shades, 0),
+        texts.reshape(values.shape) if has_room else None,
+        8,
+    )
 
 
 def _short(name: str, length: int = 16) -> str:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ddcnn.evaluation.scores import confusion
 from ddcnn.report import figures
 from ddcnn.report.sketches.sketch import MOST_TILINGS, Sketch, left_out
 from ddcnn.report.study import RunResult, Study, coarse_view
@@ -87,7 +88,7 @@ def sketch_scatter(study: Study) -> Sketch | None:
     if not study.is_regression:
         return None
     panels, notes = {}, {}
-    for title, runs, method in _compared(study):
+    for title, runs, method in compared(study):
         true, predicted = (
             np.concatenate([each[f"test_{kind}"] for each in (run.predictions for run in runs)])
             for kind in ("labels", method)
@@ -107,7 +108,7 @@ def sketch_scatter(study: Study) -> Sketch | None:
     return Sketch("Predicted against true", caption, alternative, chart)
 
 
-def _compared(study: Study) -> list[tuple[str, list[RunResult], str]]:
+def compared(study: Study) -> list[tuple[str, list[RunResult], str]]:
     """Title, runs and method of the best decomposition's cnn-dnn and of the global net."""
     compared = []
     if study.best:
@@ -122,10 +123,13 @@ def sketch_confusion(study: Study) -> Sketch | None:
     """Confusion of the best decomposition's cnn-dnn beside the global net's; None for targets."""
     if study.is_regression:
         return None
-    matrices = {title: _confusion(runs, method) for title, runs, method in _compared(study)}
+    matrices = {
+        title: confusions(runs, method).sum(axis=0) for title, runs, method in compared(study)
+    }
     caption = (
-        "Rows: the true class; columns: the decision; percent of the test images of the row. The "
-        "shade grows with the square root, so that rare confusions show."
+        f"Rows: the true class; columns: the decision; numbers of test {study.noun}s, where there "
+        "is room. The shade grows with the square root of the share of the row, so that rare "
+        "confusions show."
         + (" Decomposition: the best one on the validation split." if study.best else "")
         + (f" All {len(study.seeds)} seeds together." if len(study.seeds) > 1 else "")
     )
@@ -138,12 +142,10 @@ def sketch_confusion(study: Study) -> Sketch | None:
     )
 
 
-def _confusion(runs: list[RunResult], method: str) -> np.ndarray:
+def confusions(runs: list[RunResult], method: str) -> np.ndarray:
+    """Of every seed, how often each true class (row) was given each class: int64 ``S, K, K``."""
     num_classes = len(runs[0].evaluation["classes"])
-    counts = np.zeros((num_classes, num_classes), dtype=int)
-    for run in runs:
-        np.add.at(counts, (run.labels, run.decisions(method)), 1)
-    return counts
+    return np.stack([confusion(run.decisions(method), run.labels, num_classes) for run in runs])
 
 
 def _worst_confusion(counts: np.ndarray, classes: list[str]) -> str:
