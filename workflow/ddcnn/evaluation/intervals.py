@@ -166,9 +166,9 @@ def _variances(rest: np.ndarray) -> tuple[float, float]:
 
 def _summed(rest: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """``S, G``: sums over the groups, in units of the mean size of a group."""
-    order = np.argsort(groups, kind="stable")
-    _, starts = np.unique(groups[order], return_index=True)
-    return np.add.reduceat(rest[:, order], starts, axis=1) * (len(starts) / len(groups))
+    names, codes = np.unique(groups, return_inverse=True)
+    sums = np.stack([np.bincount(codes, weights=of_seed) for of_seed in rest])
+    return sums * (len(names) / len(groups))
 
 
 def student_95(degrees: int) -> float:
