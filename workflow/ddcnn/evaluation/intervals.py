@@ -8,24 +8,29 @@ included. The mean of all has the variance
     A = MS_seeds / (S N),   B = max(0, MS_images - MS_residual) / (S N)
 
 by the mean squares of the two-way analysis of variance (Searle, Casella and McCulloch 1992,
-chapter 4): A holds all of var(e), so it is counted once. The half-width is ``c sqrt(A + B)``. Its
-factor c lies between Student's t of the images (t_B) and of the seeds (t_A, S - 1 degrees):
+chapter 4): A holds all of var(e), so it is counted once. The variance V is A + B, at least an
+eighth of what independent merits have, MS_residual / (S N): two seeds may agree by luck. The
+half-width is ``c sqrt(V)``. Its factor c lies between Student's t of the images (t_B, N - 1
+degrees) and that of the seeds (t_A, S - 1 degrees):
 
-    c = t_B + (t_A - t_B) w^1.5,   w = A / (A + B).
+    c = t_B + (t_A - t_B) w^1.5,   w = A / V.
 
-Cochran's approximation has w there (Cochran and Cox 1957, section 4.14), and is too wide by up to
-two points of coverage with three seeds; Satterthwaite's degrees of freedom are too narrow by as
-much. The power 1.5 was chosen by simulation; `benchmarks/coverage.py` measures what it covers.
+Cochran's approximation has w there (Cochran and Cox 1950) and is too wide for three seeds, where
+Satterthwaite's degrees of freedom are too narrow. The power 1.5 and the eighth were chosen by
+simulation; `benchmarks/coverage.py` measures what they cover.
 
 With one seed A is unknown and 0: the interval speaks of these nets, for other images.
 
 Images of a group (a patient) are no independent draws: their merits, less the mean, are summed by
 group, and the groups are the second factor (ratio estimator; Cochran 1977, section 9A).
 
-Decisions are right or wrong, so their mean has more to say of its variance than A + B: this is
-written as the number n of independent decisions that would have it (Korn and Graubard 1998; Dean
-and Pagano 2015), and n decisions have Wilson's interval (1927), or of a difference that of Agresti
-and Min (2005). With one seed and no groups n is N, and these are the plain ones.
+Near 0 or 1 the interval of an accuracy is not symmetrical. V is written as the number n of
+independent decisions that would have it (Korn and Graubard 1998; Dean and Pagano 2015), and n
+decisions have Wilson's interval (1927), or of a difference that of Agresti and Min (2005). With one
+seed and no groups n is N and t_B the normal 1.96: the plain ones.
+
+Squared errors are positive: the interval of 1 - R² is that of its logarithm (delta method). A few
+groups whose squared errors are very unequal still have too narrow a one.
 """
 
 from typing import NamedTuple
@@ -82,9 +87,11 @@ def mean_interval(merits: np.ndarray, groups: np.ndarray | None = None) -> tuple
     """
     error, mean = error_of_mean(merits, groups), float(merits.mean())
     if merits.dtype == bool:
+        if np.isinf(error.variance):
+            return 0.0, 1.0
         return wilson(mean * error.num_independent, error.num_independent, error.factor)
-    if mean == 0:
-        return 0.0, 0.0
+    if mean == 0 or np.isinf(error.variance):
+        return -error.margin, 0.0
     ratio = float(np.exp(error.margin / abs(mean)))
     return mean * ratio, mean / ratio
 
@@ -118,6 +125,7 @@ def paired_difference(
     margin, limit = error.margin, np.inf
     if of_decisions:
         limit, trials = 1.0, error.num_independent
+    if of_decisions and np.isfinite(margin):
         squares = float(np.square(difference).mean()) * trials + 1
         variance = (squares - (value * trials) ** 2 / (trials + 2)) / (trials + 2) ** 2
         margin = error.factor * float(np.sqrt(variance))
@@ -141,7 +149,10 @@ def error_of_mean(
     by_cell = rest if groups is None else _summed(rest, groups)
     by_seeds, variance = _variances(by_cell)
     num_seeds, num_cells = by_cell.shape
-    factor = NORMAL_95 if of_decisions and groups is None else student_95(num_cells - 1)
+    is_count = of_decisions and groups is None
+    if num_cells == 1 and not is_count:
+        return Error(np.inf, NORMAL_95, 0.0)  # one draw says nothing of other ones
+    factor = NORMAL_95 if is_count else student_95(num_cells - 1)
     if num_seeds > 1 and variance > 0:
         factor += (student_95(num_seeds - 1) - factor) * (by_seeds / variance) ** 1.5
     each = float(np.vdot(rest, rest)) / (num_seeds * max(rest.shape[1] - 1, 1))
