@@ -79,25 +79,27 @@ def test_differences_are_paired_over_the_seeds_that_both_have(finished):
         .sort_index()
         for name in ("narrow", "wide")
     )
-    merits = [
-        dict(np.load(finished / f"results/reports/{name}/merits.npz"))
-        for name in ("narrow", "wide")
-    ]
+    reports = finished / "results/reports"
+    merits = {
+        side: dict(np.load(reports / name / "merits.npz"))
+        for side, name in (("first", "narrow"), ("second", "wide"))
+    }
     assert len(rows) == 1 + 3 * 4  # the global net, and four methods of three decompositions
     for row in rows.to_dict("records"):
         which = row["first_decomposition"], row["method"]
+        names = {key: value for key, value in row.items() if key != "seeds"}
         assert row["second_decomposition"] == row["first_decomposition"]
         ours, theirs = (side.loc[which].loc[[1, 2]] for side in (first, second))
         assert row["seeds"] == 2
         assert row["first_score"] == pytest.approx(ours.mean())
         assert row["second_score"] == pytest.approx(theirs.mean())
         assert row["difference"] == pytest.approx((theirs - ours).mean())
-        folder = f"blobs/{row['first_model']}/{row['first_decomposition']}"
-        sides = [
-            np.stack([each[f"{folder}/seed{seed}/{row['method']}"] for seed in (1, 2)])
-            for each in merits
-        ]
-        expected = paired_difference(sides[1], sides[0])
+        place = "{dataset}/{%s_model}/{%s_decomposition}/seed{seed}/{method}"
+        first_merits, second_merits = (
+            np.stack([each[(place % (side, side)).format(seed=n, **names)] for n in (1, 2)])
+            for side, each in merits.items()
+        )
+        expected = paired_difference(second_merits, first_merits)
         assert (row["low"], row["high"]) == (expected.low, expected.high)
         assert (row["verdict"] == NO_DIFFERENCE) == (row["low"] <= 0 <= row["high"])
 
