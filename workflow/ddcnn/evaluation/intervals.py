@@ -1,4 +1,37 @@
-"""How sure a result is: intervals of scores and of paired differences."""
+"""How sure a result is: 95 % intervals of scores and of paired differences.
+
+S trainings (seeds) and N test images are two crossed random factors. The merit of seed s on image
+i is ``y_si = mean + a_s + b_i + e_si``, where e holds what is left, the part of seed by image
+included. The mean of all has the variance
+
+    var(a) / S + var(b) / N + var(e) / (S N) = A + B,
+    A = MS_seeds / (S N),   B = max(0, MS_images - MS_residual) / (S N)
+
+by the mean squares of the two-way analysis of variance (Searle, Casella and McCulloch 1992,
+chapter 4): A holds all of var(e), so it is counted once. The variance V is A + B, at least an
+eighth of what independent merits have, MS_residual / (S N): two seeds may agree by luck. The
+half-width is ``c sqrt(V)``. Its factor c lies between Student's t of the images (t_B, N - 1
+degrees) and that of the seeds (t_A, S - 1 degrees):
+
+    c = t_B + (t_A - t_B) w^1.5,   w = A / V.
+
+Cochran's approximation has w there (Cochran and Cox 1950) and is too wide for three seeds, where
+Satterthwaite's degrees of freedom are too narrow. The power 1.5 and the eighth were chosen by
+simulation; `benchmarks/coverage.py` measures what they cover.
+
+With one seed A is unknown and 0: the interval speaks of these nets, for other images.
+
+Images of a group (a patient) are no independent draws: their merits, less the mean, are summed by
+group, and the groups are the second factor (ratio estimator; Cochran 1977, section 9A).
+
+Near 0 or 1 the interval of an accuracy is not symmetrical. V is written as the number n of
+independent decisions that would have it (Korn and Graubard 1998; Dean and Pagano 2015), and n
+decisions have Wilson's interval (1927), or of a difference that of Agresti and Min (2005). With one
+seed and no groups n is N and t_B the normal 1.96: the plain ones.
+
+Squared errors are positive: the interval of 1 - R² is that of its logarithm (delta method). A few
+groups whose squared errors are very unequal still have too narrow a one.
+"""
 
 from typing import NamedTuple
 
@@ -8,103 +41,152 @@ NORMAL_95 = 1.959964
 
 
 class Difference(NamedTuple):
-    """A difference of two accuracies (or R²) with the half-width of its 95 % interval."""
+    """A difference of two accuracies (or R²) with its 95 % interval."""
 
     value: float
-    margin: float
+    low: float
+    high: float
     num_seeds: int
-    p_value: float | None  # of a two-sided paired t-test over the seeds; None with one seed
 
     @property
     def is_clear(self) -> bool:
         """Zero lies outside of the interval."""
-        return abs(self.value) > self.margin
+        return self.low > 0 or self.high < 0
 
 
-def wilson(successes: float, trials: int) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927).
+class Error(NamedTuple):
+    """Error of a mean: its variance, and the half-width of a 95 % interval in standard errors."""
+
+    variance: float
+    factor: float
+    num_independent: float  # decisions that would have this variance, see the module
+
+    @property
+    def margin(self) -> float:
+        return self.factor * float(np.sqrt(self.variance))
+
+
+def wilson(successes: float, trials: float, factor: float = NORMAL_95) -> tuple[float, float]:
+    """Interval of a share (Wilson 1927), of 95 % if ``factor`` says no other.
 
     Unlike p ± z s it never leaves 0 to 1, and is not of width 0 where all or none succeed.
     """
-    share, square = successes / trials, NORMAL_95**2 / trials
+    share, square = successes / trials, factor**2 / trials
     middle = (share + square / 2) / (1 + square)
-    reach = NORMAL_95 / (1 + square) * np.sqrt((share * (1 - share) + square / 4) / trials)
-    return float(middle - reach), float(middle + reach)
+    reach = factor / (1 + square) * np.sqrt((share * (1 - share) + square / 4) / trials)
+    return max(float(middle - reach), 0.0), min(float(middle + reach), 1.0)
 
 
-def score_interval(
-    score: float, by_images: tuple[float, float], spread: float, num_seeds: int
-) -> tuple[float, float]:
-    """95 % interval of a score: chance of the test images and of the training.
-
-    On either side the two distances are added as squares (Zou and Donner 2008).
+def mean_interval(merits: np.ndarray, groups: np.ndarray | None = None) -> tuple[float, float]:
+    """95 % interval of an accuracy, or of R² - 1 given the variance of the targets.
 
     Args:
-        score: mean over the seeds, at most 1.
-        by_images: its interval by the choice of the test images.
-        spread: standard deviation over the seeds; not a number with one seed, whose interval knows
-            nothing of the training's chance.
-        num_seeds: trainings.
+        merits: ``S, N``: for each seed and image, is the decision right (bool); or of a regression
+            the merits whose mean is R² - 1 (float, never above 0).
+        groups: ``N``, the group of each image; None where every image is one of its own.
     """
-    if num_seeds < 2:
-        return by_images
-    by_seeds = student_95(num_seeds - 1) * spread / np.sqrt(num_seeds)
-    low, high = (np.hypot(end - score, by_seeds) for end in by_images)
-    return float(score - low), float(min(score + high, 1.0))
+    error, mean = error_of_mean(merits, groups), float(merits.mean())
+    if merits.dtype == bool:
+        if np.isinf(error.variance):
+            return 0.0, 1.0
+        return wilson(mean * error.num_independent, error.num_independent, error.factor)
+    if mean == 0 or np.isinf(error.variance):
+        return -error.margin, 0.0
+    ratio = float(np.exp(error.margin / abs(mean)))
+    return mean * ratio, mean / ratio
 
 
-def mean_error(merits: np.ndarray) -> float:
-    """Standard error of a mean of ``N`` merits, one for each sample; of R²: given the variance."""
-    return float(merits.std() / np.sqrt(len(merits)))
+def standard_error(merits: np.ndarray, groups: np.ndarray | None = None) -> float:
+    """One standard error of a mean: the half-width of :func:`mean_interval` over its factor."""
+    error = error_of_mean(merits, groups)
+    if merits.dtype != bool:
+        return float(np.sqrt(error.variance))
+    low, high = mean_interval(merits, groups)
+    return (high - low) / (2 * error.factor)
 
 
-def paired_difference(first: np.ndarray, second: np.ndarray) -> Difference:
-    """Accuracy of ``first`` minus that of ``second``, on the same images, seed by seed.
+def paired_difference(
+    first: np.ndarray, second: np.ndarray, groups: np.ndarray | None = None
+) -> Difference:
+    """Mean of ``first`` minus that of ``second``, on the same images, seed by seed.
 
-    Two sources of chance are added as squares: which images are in the test split (images that
-    both decide alike cancel), and, with two or more seeds, the training (Student's interval over
-    the seeds). With one seed the second one is unknown and missing from the margin. Of decisions
-    the first one has half a count more in each cell of the table "right or wrong by either"
-    (Agresti and Min 2005): that two agree on a few images does not mean that they always will.
+    Images that both decide alike cancel. Of n independent decisions the discordant ones have half a
+    count more in either cell of the table "right or wrong by either" (Agresti and Min 2005): that
+    two agree on a few images does not mean that they always will.
 
     Args:
-        first: ``S, N``: for each seed and image, is the decision right (bool); or of a regression
-            the merits whose mean is R² - 1 (float).
+        first: ``S, N``, as for :func:`mean_interval`.
         second: the same of what it is compared with.
+        groups: ``N``, the group of each image; None where every image is one of its own.
     """
-    difference = first.astype(float) - second.astype(float)
-    num_seeds = len(difference)
-    margin = NORMAL_95 * _error_by_images(difference.mean(axis=0), first.dtype == bool)
-    p_value = None
-    if num_seeds > 1:
-        by_seed = difference.mean(axis=1)
-        scatter = by_seed.std(ddof=1) / np.sqrt(num_seeds)
-        margin = np.hypot(margin, student_95(num_seeds - 1) * scatter)
-        p_value = _p_value(by_seed.mean(), scatter, num_seeds - 1)
-    return Difference(float(difference.mean()), float(margin), num_seeds, p_value)
+    difference = first.astype(float) - second
+    of_decisions = first.dtype == bool
+    error, value = error_of_mean(difference, groups, of_decisions), float(difference.mean())
+    margin, limit = error.margin, np.inf
+    if of_decisions:
+        limit, trials = 1.0, error.num_independent
+    if of_decisions and np.isfinite(margin):
+        squares = float(np.square(difference).mean()) * trials + 1
+        variance = (squares - (value * trials) ** 2 / (trials + 2)) / (trials + 2) ** 2
+        margin = error.factor * float(np.sqrt(variance))
+    return Difference(
+        value, max(value - margin, -limit), min(value + margin, limit), len(difference)
+    )
 
 
-def _error_by_images(differences: np.ndarray, of_decisions: bool) -> float:
-    """Standard error of the mean of ``N`` differences."""
-    more = 0.5 * of_decisions
-    count = len(differences) + 4 * more
-    squares = np.square(differences).sum() + 2 * more
-    return float(np.sqrt(squares - differences.sum() ** 2 / count) / count)
+def error_of_mean(
+    merits: np.ndarray, groups: np.ndarray | None = None, of_decisions: bool | None = None
+) -> Error:
+    """Error of the mean of ``S, N`` merits over seeds and images, both random.
+
+    Args:
+        merits: one for each seed and image.
+        groups: ``N``, the group of each image; None where every image is one of its own.
+        of_decisions: they are decisions or differences of such; by default if they are bool.
+    """
+    of_decisions = merits.dtype == bool if of_decisions is None else of_decisions
+    rest = merits - merits.mean()
+    by_cell = rest if groups is None else _summed(rest, groups)
+    by_seeds, variance = _variances(by_cell)
+    num_seeds, num_cells = by_cell.shape
+    is_count = of_decisions and groups is None
+    if num_cells == 1 and not is_count:
+        return Error(np.inf, NORMAL_95, 0.0)  # one draw says nothing of other ones
+    factor = NORMAL_95 if is_count else student_95(num_cells - 1)
+    if num_seeds > 1 and variance > 0:
+        factor += (student_95(num_seeds - 1) - factor) * (by_seeds / variance) ** 1.5
+    each = float(np.vdot(rest, rest)) / (num_seeds * max(rest.shape[1] - 1, 1))
+    return Error(variance, factor, each / variance if variance > 0 else num_cells)
 
 
-def _p_value(mean: float, scatter: float, degrees: int) -> float:
-    if scatter == 0:
-        return 1.0 if mean == 0 else 0.0
-    from scipy.special import stdtr
+def _variances(rest: np.ndarray) -> tuple[float, float]:
+    """A and V of the module, from ``S, N`` merits less their mean."""
+    num_seeds, num_images = rest.shape
+    by_images = rest.mean(axis=0)
+    degrees = max(num_images - 1, 1)
+    of_images = num_seeds * float(np.vdot(by_images, by_images))
+    if num_seeds == 1:
+        return 0.0, of_images / degrees / num_images
+    by_seeds = rest.mean(axis=1)
+    of_seeds = num_images * float(np.vdot(by_seeds, by_seeds))
+    of_rest = max(float(np.vdot(rest, rest)) - of_seeds - of_images, 0.0)
+    seeds, images = of_seeds / (num_seeds - 1), of_images / degrees
+    residual = of_rest / degrees / (num_seeds - 1)
+    return seeds / rest.size, max(seeds + max(images - residual, 0.0), residual / 8) / rest.size
 
-    return float(2 * stdtr(degrees, -abs(mean) / scatter))
+
+def _summed(rest: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """``S, G``: sums over the groups, in units of the mean size of a group."""
+    names, codes = np.unique(groups, return_inverse=True)
+    sums = np.stack([np.bincount(codes, weights=of_seed) for of_seed in rest])
+    return sums * (len(names) / len(groups))
 
 
 def student_95(degrees: int) -> float:
     """Half-width of a 95 % interval in standard errors."""
     from scipy.special import stdtrit  # here: one seed needs no Student's interval
 
-    return float(stdtrit(degrees, 0.975))
+    return float(stdtrit(degrees, 0.975)) if degrees else float("inf")
 
 
 def difference_of_scores(

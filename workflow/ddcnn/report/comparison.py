@@ -12,9 +12,8 @@ from ddcnn.report.summary import WHOLE
 
 NO_DIFFERENCE = "no difference shown"
 TEST = (
-    "Difference: mean over the seeds, on the same images. Interval, 95 %: Student's, paired over "
-    "the seeds, widened by the chance of which images are in the test split (the two are added as "
-    "squares). p: two-sided paired t-test over the seeds alone."
+    "Difference: mean over the seeds, on the same images. Interval, 95 %: for other seeds and "
+    "other test images, both of them random; with one seed for other images and these trained nets."
 )
 
 
@@ -22,7 +21,7 @@ def comparison_table(studies: Iterable[Study]) -> pd.DataFrame:
     """One row per decomposition and method: ``comparison.csv``.
 
     Means and spreads over the seeds, and for the references ``global`` and ``mean`` the columns
-    ``difference_to_{reference}``, ``low_to_...``, ``high_to_...`` (95 % interval), ``p_to_...`` and
+    ``difference_to_{reference}``, ``low_to_...``, ``high_to_...`` (95 % interval) and
     ``verdict_to_...``; all in the units of the score.
     """
     return pd.DataFrame([row for study in studies for row in _rows(study)])
@@ -50,22 +49,26 @@ def _rows(study: Study) -> Iterator[dict[str, Any]]:
 def _columns(difference: Difference | None, reference: str) -> dict[str, Any]:
     """Columns of a row; empty where there is nothing to compare with."""
     if difference is None or not difference.num_seeds:
-        values = dict.fromkeys(("difference", "low", "high", "p", "verdict"))
+        values = dict.fromkeys(("difference", "low", "high", "verdict"))
     else:
         values = {
             "difference": difference.value,
-            "low": difference.value - difference.margin,
-            "high": difference.value + difference.margin,
-            "p": difference.p_value,
+            "low": difference.low,
+            "high": difference.high,
             "verdict": verdict(difference),
         }
     return {f"{key}_to_{reference}": value for key, value in values.items()}
 
 
 def verdict(difference: Difference) -> str:
-    """``better``, ``worse``, or that no difference is shown."""
+    """``better``, ``worse``, or that no difference is shown.
+
+    One seed shows nothing of methods: these nets are ``ahead`` or ``behind``.
+    """
     if not difference.is_clear:
         return NO_DIFFERENCE
+    if difference.num_seeds == 1:
+        return f"these nets: {'ahead' if difference.value > 0 else 'behind'}"
     return "better" if difference.value > 0 else "worse"
 
 
@@ -74,6 +77,6 @@ def compare(first: list[RunResult], method: str, second: list[RunResult], other:
     by_seed = {run.seed: run for run in second}
     pairs = [(run, by_seed[run.seed]) for run in first if run.seed in by_seed]
     if not pairs:
-        return Difference(float("nan"), float("inf"), 0, None)
+        return Difference(float("nan"), -float("inf"), float("inf"), 0)
     merits = [(a.merits(method), b.merits(other)) for a, b in pairs]
     return paired_difference(*(np.array(side) for side in zip(*merits, strict=True)))

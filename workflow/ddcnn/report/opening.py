@@ -52,10 +52,13 @@ def _score(study: Study) -> str:
     if not study.whole:
         return f"{text}; there is no global net to compare it with."
     difference = compare(study.decomposed[study.best], "cnn-dnn", study.whole, "global")
-    if difference.is_clear:
-        verdict = f"the {'CNN-DNN' if difference.value > 0 else 'global net'} is better"
-    else:
+    winner = "CNN-DNN" if difference.value > 0 else "global net"
+    if not difference.is_clear:
         verdict = "no difference is shown"
+    elif difference.num_seeds == 1:
+        verdict = f"the {winner} is ahead among these trained nets"
+    else:
+        verdict = f"the {winner} is better"
     return (
         f"{text} and the global net {achieved(study, 'whole', 'global')}: "
         f"{in_score(study, difference)}, so {verdict}."

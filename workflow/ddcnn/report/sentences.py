@@ -8,7 +8,7 @@ from ddcnn.base.text import counted
 from ddcnn.evaluation import diagnosis
 from ddcnn.evaluation.intervals import Difference
 from ddcnn.report.comparison import compare
-from ddcnn.report.sketches.charts import error_by_images
+from ddcnn.report.sketches.charts import standard_error
 from ddcnn.report.study import RunResult, Study
 from ddcnn.report.unlike import unlike_splits
 
@@ -123,7 +123,7 @@ def _overlap(study: Study) -> str | None:
 def _certainty(study: Study) -> str:
     num_images, num_seeds = len(study.runs[0].labels), len(study.seeds)
     slug, method = (study.best, "cnn-dnn") if study.best else ("whole", "global")
-    error = error_by_images(study, slug, method)
+    error = standard_error(study, slug, method)
     shown = f"{error:.3f}" if study.is_regression else f"{100 * error:.1f} points"
     text = (
         f"These numbers rest on {num_images:,} test {study.noun}s (standard error of one "
@@ -144,18 +144,17 @@ def in_score(study: Study, difference: Difference) -> str:
 
 def in_r2(difference: Difference) -> str:
     """``+0.012 in R² (95 % interval -0.003 to +0.027)``, with real minus signs."""
-    low, high = difference.value - difference.margin, difference.value + difference.margin
-    text = f"{difference.value:+.3f} in R² (95{NO_BREAK}% interval {low:+.3f} to {high:+.3f})"
+    text = (
+        f"{difference.value:+.3f} in R² "
+        f"(95{NO_BREAK}% interval {difference.low:+.3f} to {difference.high:+.3f})"
+    )
     return text.replace("-", "\N{MINUS SIGN}")
 
 
 def in_points(difference: Difference) -> str:
     """``+0.9 points (95 % interval -0.3 to +2.1)``, with real minus signs."""
-    low, high = difference.value - difference.margin, difference.value + difference.margin
-    text = (
-        f"{100 * difference.value:+.1f} points "
-        f"(95{NO_BREAK}% interval {100 * low:+.1f} to {100 * high:+.1f})"
-    )
+    value, low, high = (100 * each for each in difference[:3])
+    text = f"{value:+.1f} points (95{NO_BREAK}% interval {low:+.1f} to {high:+.1f})"
     return text.replace("-", "\N{MINUS SIGN}")
 
 
@@ -163,8 +162,12 @@ def _verdict(difference: Difference, first: str, second: str) -> str:
     if not difference.is_clear:
         return "This is within the noise: no difference is claimed."
     winner = first if difference.value > 0 else second
-    qualified = " for these trained nets" if difference.num_seeds == 1 else ""
-    return f"The interval excludes zero: {winner} is better{qualified}."
+    if difference.num_seeds == 1:
+        return (
+            f"The interval excludes zero: {winner} is ahead among these trained nets; one seed "
+            "shows nothing of the methods."
+        )
+    return f"The interval excludes zero: {winner} is better."
 
 
 def achieved(study: Study, decomposition: str, method: str) -> str:

@@ -175,6 +175,10 @@ class Study:
         rows = self.means
         return rows[(rows["decomposition"] == decomposition) & (rows["method"] == method)].iloc[0]
 
+    def merits(self, decomposition: str, method: str) -> np.ndarray:
+        """``S, N``: :meth:`RunResult.merits` of every seed."""
+        return np.stack([run.merits(method) for run in self.by_decomposition[decomposition]])
+
     @cached_property
     def card(self) -> dict[str, Any]:
         return read_json(self.data / "card.json")

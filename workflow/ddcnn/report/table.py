@@ -5,9 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from ddcnn.evaluation.intervals import score_interval
+from ddcnn.evaluation.intervals import mean_interval
 from ddcnn.report.comparison import comparison_table
-from ddcnn.report.sketches.charts import interval_by_images
 from ddcnn.report.sketches.decisions import mean_calibration_error
 from ddcnn.report.study import Study
 from ddcnn.report.summary import summary_table
@@ -36,16 +35,15 @@ def _measured(study: Study, row: dict[str, Any]) -> dict[str, Any]:
     slug, method = row["decomposition"], row["method"]
     score = row[f"{study.score}_test"]
     spread = row[f"{study.score}_test_spread"]
-    by_images = interval_by_images(study, slug, method)
-    low, high = score_interval(score, by_images, spread, row["seeds"])
+    low, high = mean_interval(study.merits(slug, method))
     runs = study.by_decomposition[slug]
     return {
         "label": study.label_of(slug),
         "is_best": slug == study.best and method == "cnn-dnn",
         "score": score,
         "score_spread": spread,
-        "score_low": low,
-        "score_high": high,
+        "score_low": low + study.is_regression,  # of merits the mean is R² - 1
+        "score_high": high + study.is_regression,
         "calibration": None if study.is_regression else mean_calibration_error(runs, method),
     }
 

@@ -18,7 +18,7 @@ from ddcnn.report.template import template_environment
 
 HERE = Path(__file__).parent
 STYLE = Path(report.__file__).with_name("style.css")
-HEADS = ("method", "n", "first", "second", "difference", "95 % interval", "p", "verdict", "time")
+HEADS = ("method", "n", "first", "second", "difference", "95 % interval", "verdict", "time")
 CHANCE = "Of twenty such intervals one misses the true value by chance: look for the pattern."
 
 
@@ -62,11 +62,8 @@ class Comparison:
         """How the numbers are to be read."""
         r2 = "R²" if set(self.rows["score"]) == {"r2_test"} else "accuracy"
         both = "accuracy (or R²)" if self.rows["score"].nunique() > 1 else r2
-        one = "" if self.rows["seeds"].min() > 1 else (
-            " With one seed the scatter between trainings is unknown and not in the interval."
-        )  # fmt: skip
         return (
-            f"First, second: test {both}, mean over the n seeds that both have. {TEST}{one} "
+            f"First, second: test {both}, mean over the n seeds that both have. {TEST} "
             f"{CHANCE} Time: parallel training time, first and second; comparable on equal "
             "hardware only."
         )
@@ -107,18 +104,11 @@ def _texts(row: Mapping[str, Any]) -> dict[str, str]:
         f"{row['second_score']:.4f}",
         f"{value} points" if points else value,
         f"{low} to {high}",
-        _p_value(row["p"]),
         row["verdict"],
         ", ".join(times),
     ]
     cells[4:6] = [cell.replace("-", "\N{MINUS SIGN}") for cell in cells[4:6]]
     return dict(zip(HEADS, cells, strict=True))
-
-
-def _p_value(p: float | None) -> str:
-    if pd.isna(p):
-        return ""
-    return f"{p:.2g}" if p >= 0.0001 else "< 0.0001"
 
 
 def _latex_table(title: str, paired: str, rows: list[dict[str, str]]) -> str:
@@ -129,7 +119,7 @@ def _latex_table(title: str, paired: str, rows: list[dict[str, str]]) -> str:
         r"\begin{table}",
         r"  \centering\footnotesize\setlength{\tabcolsep}{4pt}",
         rf"  \caption{{{latex(title)} ({latex(paired)}{unit}).}}",
-        r"  \begin{tabular}{@{}lrrrrrrl@{}}",
+        r"  \begin{tabular}{@{}lrrrrrl@{}}",
         r"    \toprule",
         "    " + " & ".join("$n$" if h == "n" else latex(h) for h in heads) + r" \\",
         r"    \midrule",

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 from ddcnn.base.errors import DamagedResult
-from ddcnn.evaluation.intervals import NORMAL_95, mean_error, wilson
+from ddcnn.evaluation import intervals
 from ddcnn.report import figures
 from ddcnn.report.comparison import TEST, comparison_table
 from ddcnn.report.sketches.sketch import MOST_TILINGS, Sketch, left_out
 from ddcnn.report.study import RunResult, Study
+from ddcnn.report.summary import WHOLE
 from ddcnn.tiles.geometry import VIEW
 
 MOST_DIFFERENCES = 40  # rows that one figure shows
@@ -30,7 +31,7 @@ def sketch_overlap(study: Study) -> Sketch | None:
     line = None
     if study.whole:
         row = study.mean_of("whole", "global")
-        line = (row[f"{study.score}_test"], standard_error(study, row))
+        line = (row[f"{study.score}_test"], standard_error(study, WHOLE, "global"))
     caption = (
         f"Test {study.score_name} of the ways to combine the local nets"
         + (", and of the global net as a dashed line." if line else ".")
@@ -90,33 +91,13 @@ def _overlap_points(study: Study, runs: list[RunResult]) -> Iterator[dict]:
                 "overlap": row["overlap"],
                 "pixels": max(runs[0].evaluation["overlap"]),
                 "accuracy": row[f"{study.score}_test"],
-                "error": standard_error(study, row),
+                "error": standard_error(study, row["decomposition"], method),
             }
 
 
-def standard_error(study: Study, row: pd.Series) -> float:
+def standard_error(study: Study, decomposition: str, method: str) -> float:
     """Error of a mean score: chance of the test images and, with several seeds, of training."""
-    images = error_by_images(study, row["decomposition"], row["method"])
-    if row["seeds"] < 2:
-        return images
-    return float(np.hypot(images, row[f"{study.score}_test_spread"] / np.sqrt(row["seeds"])))
-
-
-def interval_by_images(study: Study, decomposition: str, method: str) -> tuple[float, float]:
-    """95 % interval of a method's test score by the choice of test images alone."""
-    runs = study.by_decomposition[decomposition]
-    score = study.mean_of(decomposition, method)[f"{study.score}_test"]
-    if study.is_regression:
-        margin = NORMAL_95 * float(np.mean([mean_error(run.merits(method)) for run in runs]))
-        return score - margin, score + margin
-    num_images = len(runs[0].labels)
-    return wilson(score * num_images, num_images)
-
-
-def error_by_images(study: Study, decomposition: str, method: str) -> float:
-    """Standard error of a method's test score that comes from the choice of test images."""
-    low, high = interval_by_images(study, decomposition, method)
-    return (high - low) / (2 * NORMAL_95)
+    return intervals.standard_error(study.merits(decomposition, method))
 
 
 def _bars(study: Study) -> str:

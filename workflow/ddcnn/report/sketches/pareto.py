@@ -19,7 +19,7 @@ def sketch_cost(study: Study) -> Sketch | None:
             row["parallel_seconds"],
             row["serial_seconds"],
             row[f"{study.score}_test"],
-            standard_error(study, row),
+            standard_error(study, row["decomposition"], row["method"]),
         )
         for row in rows
     ]
