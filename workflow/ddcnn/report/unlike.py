@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ddcnn.evaluation.intervals import NORMAL_95, difference_of_scores, mean_error, wilson
+from ddcnn.evaluation.intervals import NORMAL_95, difference_of_scores, wilson
 from ddcnn.report.study import RunResult, Study
 
 # Scores must differ by more than nets that were chosen on the validation split gain by that.
@@ -66,7 +66,7 @@ def _score(
     count = study.num_independent(split)
     mean = float(merits.mean())
     if study.is_regression:
-        reach = NORMAL_95 * mean_error(merits) * (len(merits) / count) ** 0.5
+        reach = NORMAL_95 * float(merits.std() / np.sqrt(count))
         return 1 + mean, 1 + mean - reach, 1 + mean + reach
     return mean, *wilson(mean * count, count)
 
