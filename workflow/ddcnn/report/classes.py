@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ddcnn.evaluation.intervals import score_interval, wilson
+from ddcnn.evaluation.intervals import student_95, wilson
 from ddcnn.report.sketches.pictures import compared, confusions
 from ddcnn.report.study import Study
 
@@ -68,16 +68,21 @@ def shares_of(counts_SKK: np.ndarray) -> list[tuple[Share | None, Share | None, 
 def _share(right_S: np.ndarray, of_S: np.ndarray) -> Share | None:
     """Every test image counts once, however many seeds decide on it; chance between them is added.
 
+    Of several seeds the two distances are added as squares (Zou and Donner 2008), which is a little
+    too wide: what a seed does with single images is in both.
+
     Args:
         right_S, of_S: counts of every seed.
     """
     if not of_S.any():
         return None
     value, images = right_S.sum() / of_S.sum(), of_S.mean()
-    by_seed = right_S[of_S > 0] / of_S[of_S > 0]
-    spread = by_seed.std(ddof=1) if len(by_seed) > 1 else float("nan")
-    low, high = score_interval(value, wilson(value * images, images), spread, len(by_seed))
-    return Share(float(value), max(low, 0.0), high, int(right_S.sum()), int(of_S.sum()))
+    by_seed, by_seeds = right_S[of_S > 0] / of_S[of_S > 0], 0.0
+    if len(by_seed) > 1:
+        by_seeds = student_95(len(by_seed) - 1) * by_seed.std(ddof=1) / np.sqrt(len(by_seed))
+    low, high = (np.hypot(end - value, by_seeds) for end in wilson(value * images, images))
+    ends = max(float(value - low), 0.0), min(float(value + high), 1.0)
+    return Share(float(value), *ends, int(right_S.sum()), int(of_S.sum()))
 
 
 def _sensitivity(shares: Sequence[Share | None]) -> float:
