@@ -2,20 +2,23 @@
 
 import itertools
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn.metrics
 from matplotlib.text import Text
 from scipy import stats
 
 from ddcnn import nets
-from ddcnn.base.files import write_json
-from ddcnn.evaluation.intervals import mean_interval, wilson
+from ddcnn.base.files import read_json, write_json
+from ddcnn.evaluation.intervals import mean_interval, paired_difference, wilson
 from ddcnn.report import figures
 from ddcnn.report.citation import citations
 from ddcnn.report.classes import MOST_CLASSES, class_table, shares_of
+from ddcnn.report.comparison import compare
 from ddcnn.report.opening import baseline, three_sentences
 from ddcnn.report.sketches.calibration import calibration_error, reliability_curve
 from ddcnn.report.sketches.decisions import sketch_agreement, sketch_reliability
@@ -120,6 +123,32 @@ def test_the_table_has_mean_spread_and_interval_of_every_method(study):
         assert row["score_low"] < row["score"] < row["score_high"]
     assert method_rows(study)[0]["method"] == "global"
     assert len(list(run_rows(study))) == 3 * len(method_rows(study))
+
+
+def test_images_of_a_patient_are_no_independent_draws(tmp_path):
+    alone = study_of(SEEDS, tmp_path)
+    free = [compare(runs, "cnn-dnn", alone.whole, "global") for runs in alone.decomposed.values()]
+    data = tmp_path / "data/blobs"
+    write_json(data / "card.json", read_json(data / "card.json") | {"group": "patient"})
+    samples = pd.read_csv(data / "samples.csv")
+    samples["group"] = [f"p{index // 6}" for index in samples["index"]]
+    samples.to_csv(data / "samples.csv", index=False)
+    again = [replace(run) for run in alone.runs]
+    (study,) = studies_of(again, experiment_of(SEEDS), tmp_path)
+    groups = np.arange(len(study.runs[0].labels)) // 6
+    np.testing.assert_array_equal(study.runs[0].groups, groups)
+    for row in method_rows(study):
+        low, high = mean_interval(study.merits(row["decomposition"], row["method"]), groups)
+        assert (row["score_low"], row["score_high"]) == (low, high)
+    for runs, one in zip(study.decomposed.values(), free, strict=True):
+        found = compare(runs, "cnn-dnn", study.whole, "global")
+        merits = [
+            np.stack([r.merits(m) for r in s])
+            for s, m in ((runs, "cnn-dnn"), (study.whole, "global"))
+        ]
+        assert found == paired_difference(*merits, groups=groups)
+        assert found.value == one.value
+        assert (found.low, found.high) != (one.low, one.high)
 
 
 def test_agreement_is_that_of_the_diagnosis_and_its_margin_the_accuracies(study):

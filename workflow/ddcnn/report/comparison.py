@@ -79,4 +79,5 @@ def compare(first: list[RunResult], method: str, second: list[RunResult], other:
     if not pairs:
         return Difference(float("nan"), -float("inf"), float("inf"), 0)
     merits = [(a.merits(method), b.merits(other)) for a, b in pairs]
-    return paired_difference(*(np.array(side) for side in zip(*merits, strict=True)))
+    sides = (np.array(side) for side in zip(*merits, strict=True))
+    return paired_difference(*sides, groups=pairs[0][0].groups)

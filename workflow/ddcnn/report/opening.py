@@ -29,7 +29,7 @@ def baseline(study: Study) -> list[str]:
     rights_SN = np.stack([run.merits(method) for run in runs])
     always = runs[0].evaluation["classes"].index(known["majority_class"])
     baseline_SN = np.stack([run.labels == always for run in runs])
-    difference = paired_difference(rights_SN, baseline_SN)
+    difference = paired_difference(rights_SN, baseline_SN, study.runs[0].groups)
     if difference.is_clear and difference.value > 0:
         return [f"{text}."]
     name = "CNN-DNN" if study.best else "global net"

@@ -33,11 +33,21 @@ class RunResult:
 
     folder: Path
     evaluation: dict[str, Any]
+    data: Path  # the folder of its prepared data
 
     @classmethod
     def of(cls, run: Run, results: Path) -> "RunResult":
         folder = folder_of("evaluate", run.folder, results)
-        return cls(folder, read_json(folder / "evaluation.json"))
+        data = folder_of("prepare", run.dataset, results)
+        return cls(folder, read_json(folder / "evaluation.json"), data)
+
+    @cached_property
+    def groups(self) -> np.ndarray | None:
+        """Group of every test image, int64 ``N``; None where every image is one of its own."""
+        path = self.data / "samples.csv"
+        if not (read_json(self.data / "card.json").get("group") and path.is_file()):
+            return None
+        return read_groups(path, "test")
 
     @property
     def seed(self) -> int:

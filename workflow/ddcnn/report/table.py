@@ -35,7 +35,7 @@ def _measured(study: Study, row: dict[str, Any]) -> dict[str, Any]:
     slug, method = row["decomposition"], row["method"]
     score = row[f"{study.score}_test"]
     spread = row[f"{study.score}_test_spread"]
-    low, high = mean_interval(study.merits(slug, method))
+    low, high = mean_interval(study.merits(slug, method), study.runs[0].groups)
     runs = study.by_decomposition[slug]
     return {
         "label": study.label_of(slug),

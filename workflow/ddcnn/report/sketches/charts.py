@@ -97,7 +97,7 @@ def _overlap_points(study: Study, runs: list[RunResult]) -> Iterator[dict]:
 
 def standard_error(study: Study, decomposition: str, method: str) -> float:
     """Error of a mean score: chance of the test images and, with several seeds, of training."""
-    return intervals.standard_error(study.merits(decomposition, method))
+    return intervals.standard_error(study.merits(decomposition, method), study.runs[0].groups)
 
 
 def _bars(study: Study) -> str:
