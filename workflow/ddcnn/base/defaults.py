@@ -11,7 +11,7 @@ AUTO = "auto"
 
 
 @dataclass(frozen=True)
-class Rule:
+class StepsRule:
     """How many steps a training takes, and of how many samples each.
 
     Attributes:
@@ -45,11 +45,11 @@ class Rule:
 # Volumes: memory and time go with their voxels, and half of the steps were enough.
 # An MLP as coarse net: its steps cost little, so that they may be many and large.
 RULES = {
-    "signal": Rule(1200, 8, 200, (16, 128)),
-    "image": Rule(600, 8, 200, (32, 128)),
-    "regression": Rule(2400, 8, 200, (16, 128)),
-    "volume": Rule(300, 8, 200, (16, 128)),
-    "coarse": Rule(400, 15, 25, (32, 256)),
+    "signal": StepsRule(1200, 8, 200, (16, 128)),
+    "image": StepsRule(600, 8, 200, (32, 128)),
+    "regression": StepsRule(2400, 8, 200, (16, 128)),
+    "volume": StepsRule(300, 8, 200, (16, 128)),
+    "coarse": StepsRule(400, 15, 25, (32, 256)),
 }
 LABEL_SMOOTHING = 0.1  # helped or changed nothing on images; regression has no labels
 LEARNING_RATE = {"sgd": 0.05, "adamw": 0.003}

@@ -132,7 +132,7 @@ def survey(paths: Sequence[Path], options: ReadOptions) -> Survey:
     return Survey(shape, channels, notes, facts, intensity.is_open(options, has_deep))
 
 
-def choose_intensity(paths: Sequence[Path], options: ReadOptions) -> intensity.Rule:
+def choose_intensity(paths: Sequence[Path], options: ReadOptions) -> intensity.IntensityRule:
     """The rule that the images of the training split ask for.
 
     Raises:

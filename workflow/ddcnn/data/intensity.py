@@ -186,7 +186,7 @@ def is_open(options: ReadOptions, is_deep: bool) -> bool:
     return is_deep or options.intensity == "window"
 
 
-class Rule(NamedTuple):
+class IntensityRule(NamedTuple):
     """What holds for a data set; as a dictionary the entry ``intensity`` of its card.
 
     Attributes:
@@ -204,7 +204,7 @@ class Rule(NamedTuple):
         return replace(options, intensity=self.rule, window=self.window)
 
 
-def choose(samples: Sequence[np.ndarray], wanted: str | None) -> Rule:
+def choose(samples: Sequence[np.ndarray], wanted: str | None) -> IntensityRule:
     """The rule of scans from images of their training split.
 
     Args:
@@ -216,16 +216,16 @@ def choose(samples: Sequence[np.ndarray], wanted: str | None) -> Rule:
         window = training_window(samples)
         why = "as set" if wanted else "the values are Hounsfield units (CT)"
         text = f"{_words(window)}, the 0.5 and 99.5 percentile of the training split"
-        return Rule("window", window, f"{text}; {why}")
+        return IntensityRule("window", window, f"{text}; {why}")
     why = "the values have no common unit"
     if found:
         why = f"only {found} of {len(samples)} measured images look like Hounsfield units (CT)"
-    return Rule("percentile", None, f"{OWN_WORDS['percentile']}; {why}")
+    return IntensityRule("percentile", None, f"{OWN_WORDS['percentile']}; {why}")
 
 
 def choose_for_images(
     samples: Sequence[np.ndarray], tops: Sequence[float | None], wanted: str | None
-) -> Rule:
+) -> IntensityRule:
     """The rule of images above 8 bit from the training split; 8-bit ones stay as they are.
 
     A file of 16 bit may hold the 10 or 12 bits of its camera: the full range would be black.
@@ -241,19 +241,23 @@ def choose_for_images(
         used = np.median([np.percentile(s, TAILS[1]) / top for s, top in
                           zip(samples, tops, strict=True)])  # fmt: skip
         if used >= USED_RANGE:
-            return Rule(None, None, "the full range of the files' bits becomes black to white")
+            return IntensityRule(
+                None, None, "the full range of the files' bits becomes black to white"
+            )
         text = f"{OWN_WORDS['percentile']}; the files use {used:.1%} of their bits' range"
-        return Rule("percentile", None, text)
-    return Rule("percentile", None, f"{OWN_WORDS['percentile']}; the values have no common unit")
+        return IntensityRule("percentile", None, text)
+    return IntensityRule(
+        "percentile", None, f"{OWN_WORDS['percentile']}; the values have no common unit"
+    )
 
 
-def given(options: ReadOptions) -> Rule:
+def given(options: ReadOptions) -> IntensityRule:
     """The rule that options without anything left to choose stand for."""
     if options.intensity in PER_IMAGE:
-        return Rule(options.intensity, None, f"{OWN_WORDS[options.intensity]}; as set")
+        return IntensityRule(options.intensity, None, f"{OWN_WORDS[options.intensity]}; as set")
     if options.window is not None:
-        return Rule("window", options.window, f"{_words(options.window)}; as set")
-    return Rule(None, None, "8-bit values as they are")
+        return IntensityRule("window", options.window, f"{_words(options.window)}; as set")
+    return IntensityRule(None, None, "8-bit values as they are")
 
 
 def _words(window: Sequence[float]) -> str:

@@ -18,7 +18,7 @@ from nibabel.orientations import apply_orientation
 
 from ddcnn.base.errors import InputError
 from ddcnn.data import intensity
-from ddcnn.data.intensity import Rule, Sampler
+from ddcnn.data.intensity import IntensityRule, Sampler
 from ddcnn.data.nifti import Stored, broken_files_named, read_block, read_stored, slabs
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.samples import Decoded
@@ -131,7 +131,7 @@ def sample(path: Path, options: ReadOptions) -> np.ndarray:
         return _sample(path, read_stored(path, options), intensity.FEW_VALUES)
 
 
-def choose_intensity(paths: Sequence[Path], options: ReadOptions) -> Rule:
+def choose_intensity(paths: Sequence[Path], options: ReadOptions) -> IntensityRule:
     """The rule that the volumes of the training split ask for.
 
     Raises:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from ddcnn.experiment.needs import Files, Node, needs_of
+from ddcnn.experiment.needs import NeededFiles, Node, needs_of
 from ddcnn.experiment.paths import BENCHMARKS, LOGS, place_of
 from ddcnn.experiment.runs import Experiment, Run
 
@@ -159,5 +159,5 @@ class _Walk:
         return Job(node.rule, {**node.wildcards, "tile": pack.name}, tiles=pack.tiles)
 
 
-def _nodes(needed: Files | list[Files]) -> list[Node]:
-    return [needed.node] if isinstance(needed, Files) else [files.node for files in needed]
+def _nodes(needed: NeededFiles | list[NeededFiles]) -> list[Node]:
+    return [needed.node] if isinstance(needed, NeededFiles) else [files.node for files in needed]

@@ -31,9 +31,9 @@ class Node(NamedTuple):
     def folder(self) -> str:
         return folder_of(self.rule, self.place).as_posix()
 
-    def files(self, name: str) -> "Files":
+    def files(self, name: str) -> "NeededFiles":
         """Its files of this name."""
-        return Files(self, paths_of(self.rule, name, self.wildcards))
+        return NeededFiles(self, paths_of(self.rule, name, self.wildcards))
 
     @property
     def outputs(self) -> list[str]:
@@ -41,7 +41,7 @@ class Node(NamedTuple):
         return [path for name in OUTPUTS[self.rule] for path in self.files(name).listed]
 
 
-class Files(NamedTuple):
+class NeededFiles(NamedTuple):
     """One file, or a list of them, and what makes them."""
 
     node: Node
@@ -52,7 +52,7 @@ class Files(NamedTuple):
         return [self.paths] if isinstance(self.paths, str) else self.paths
 
 
-Needs = Mapping[str, Files | list[Files]]  # by the name of an input
+Needs = Mapping[str, NeededFiles | list[NeededFiles]]  # by the name of an input
 
 
 def needs_of(experiment: Experiment, rule: str, wildcards: Wildcards) -> Needs:
@@ -64,7 +64,7 @@ def inputs_of(experiment: Experiment, rule: str, wildcards: Wildcards) -> dict[s
     """Paths of what a job reads, for the ``input:`` of its rule."""
     return {
         name: needed.paths
-        if isinstance(needed, Files)
+        if isinstance(needed, NeededFiles)
         else list(dict.fromkeys(path for files in needed for path in files.listed))
         for name, needed in needs_of(experiment, rule, wildcards).items()
     }
@@ -98,7 +98,7 @@ def _local_features(_experiment: Experiment, w: Wildcards) -> Needs:
     return {"shards": _shards(w), "model": model, "card": _card(w)}
 
 
-def _shards(w: Wildcards) -> list[Files]:
+def _shards(w: Wildcards) -> list[NeededFiles]:
     """What stands for a tile's shards: the view's own files, or the plan, written last."""
     if w.get("tile") == VIEW:
         view = Node("coarse_view", w)
@@ -106,13 +106,13 @@ def _shards(w: Wildcards) -> list[Files]:
     return [Node("tile", w).files("plan")]
 
 
-def _labels(w: Wildcards) -> Files:
+def _labels(w: Wildcards) -> NeededFiles:
     """Labels of the splits that a training knows."""
     labels = Node("prepare", w).files("labels")
     return labels._replace(paths=labels.listed[: len(FITTING)])
 
 
-def _card(w: Wildcards) -> Files:
+def _card(w: Wildcards) -> NeededFiles:
     return Node("prepare", w).files("card")
 
 
@@ -152,7 +152,7 @@ def _train_coarse(experiment: Experiment, w: Wildcards) -> Needs:
     }
 
 
-def _features(nets: list[Node]) -> list[Files]:
+def _features(nets: list[Node]) -> list[NeededFiles]:
     return [Node("local_features", net.wildcards).files("features") for net in nets]
 
 
@@ -243,7 +243,7 @@ def _report(experiment: Experiment, _w: Wildcards) -> Needs:
     }
 
 
-def _shown_images(w: Wildcards) -> Files:
+def _shown_images(w: Wildcards) -> NeededFiles:
     """Images of the splits that the report shows, ``train`` and ``test``."""
     images = Node("prepare", w).files("images")
     return images._replace(paths=[images.listed[0], images.listed[-1]])
