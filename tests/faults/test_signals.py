@@ -10,11 +10,13 @@ import pytest
 from fault_runs import (
     LOCAL,
     LOGS,
+    copy_project,
     kill_group,
     recovered,
     restart_trainings,
     run,
     same_results,
+    small_project,
     trainings,
     wait_until,
 )
@@ -80,7 +82,11 @@ def test_one_training_is_ended_and_then_all_by_ctrl_c(project, undisturbed):
 
 
 @pytest.mark.faults
-def test_a_second_snakemake_is_refused_and_a_first_one_that_is_to_end_waits(project, undisturbed):
+def test_a_second_snakemake_is_refused_and_a_first_one_that_is_to_end_waits(tmp_path):
+    # Trainings that take longer than another Snakemake needs to start and to be refused.
+    undisturbed = small_project(tmp_path / "undisturbed", local={"epochs": 800})
+    recovered(undisturbed)
+    project = copy_project(undisturbed, tmp_path / "project")
     running = restart_trainings(project)
     status, output = run(project)
     assert status != 0
