@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ddcnn.base.tasks import METHODS
 from ddcnn.coarse.inputs import SMALLEST_PROBABILITY, log_rows
 from ddcnn.evaluation.scores import accuracy, r2
 
@@ -122,3 +123,9 @@ COMBINATIONS: dict[str, Callable[[LocalDecisions], Combination]] = {
     "vote": lambda _: Combination(vote),
     "best-tile": _find_best_tile,
 }
+
+
+def in_order(methods: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Known methods in the order of every table, later ones after them."""
+    rank = {method: place for place, method in enumerate(METHODS)}
+    return sorted(methods.items(), key=lambda item: rank.get(item[0], len(rank)))

@@ -11,9 +11,9 @@ import numpy as np
 
 from ddcnn.base.files import read_json, read_npz, read_prepared, write_json, write_npz
 from ddcnn.base.splits import JUDGED, SPLITS
-from ddcnn.base.tasks import METHODS, Task, methods_of, task_of
+from ddcnn.base.tasks import Task, methods_of, task_of
 from ddcnn.evaluation import diagnosis
-from ddcnn.evaluation.methods import COMBINATIONS, LocalDecisions
+from ddcnn.evaluation.methods import COMBINATIONS, LocalDecisions, in_order
 from ddcnn.evaluation.scores import MEASURES, majority_baseline
 
 log = logging.getLogger(__name__)
@@ -144,11 +144,6 @@ def evaluate_run(
     for method, result in results.items():
         score = {key: result[key] for key in (f"{task.score}_val", f"{task.score}_test")}
         log.info("%s: %s", method, ", ".join(f"{k} {v:.4f}" for k, v in score.items()))
-
-
-def in_order(decisions: dict[str, Decision]) -> list[tuple[str, Decision]]:
-    """Methods in the order of every table."""
-    return sorted(decisions.items(), key=lambda item: METHODS.index(item[0]))
 
 
 def decide(

@@ -10,8 +10,8 @@ import numpy as np
 
 from ddcnn.base.files import write_aside
 from ddcnn.base.splits import JUDGED
+from ddcnn.evaluation.methods import in_order
 from ddcnn.report.study import RunResult, Study
-from ddcnn.report.summary import in_order
 
 # With more than these, about 20 MB, the validation split is left out.
 MOST_ROWS = 200_000

@@ -43,11 +43,15 @@ class RunResult:
 
     @cached_property
     def groups(self) -> np.ndarray | None:
-        """Group of every test image, int64 ``N``; None where every image is one of its own."""
+        """:meth:`groups_of` the test split."""
+        return self.groups_of("test")
+
+    def groups_of(self, split: str) -> np.ndarray | None:
+        """Group of every image of a split, int64 ``N``; None where every image is its own."""
         path = self.data / "samples.csv"
         if not (read_json(self.data / "card.json").get("group") and path.is_file()):
             return None
-        return read_groups(path, "test")
+        return read_groups(path, split)
 
     @property
     def seed(self) -> int:
@@ -201,10 +205,10 @@ class Study:
 
     def num_independent(self, split: str) -> int:
         """Images of a split; where they are in groups, such as patients, the number of groups."""
-        path = self.data / "samples.csv"
-        if self.card.get("group") and path.is_file():
-            return len(np.unique(read_groups(path, split)))
-        return sum(self.card["counts"][split].values())
+        groups = self.runs[0].groups_of(split)
+        if groups is None:
+            return sum(self.card["counts"][split].values())
+        return len(np.unique(groups))
 
     @property
     def data(self) -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ddcnn.base.splits import JUDGED
-from ddcnn.base.tasks import METHODS
+from ddcnn.evaluation.methods import in_order
 from ddcnn.evaluation.scores import MEASURES
 from ddcnn.tiles.geometry import Tiling, format_axes
 
@@ -51,12 +51,6 @@ def summary_table(evaluations: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
         for method, values in in_order(evaluation["methods"])
     ]
     return pd.DataFrame(rows, columns=[*NAMED, *MEASURED])
-
-
-def in_order(methods: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Known methods in the order of every table, later ones after them."""
-    rank = {method: place for place, method in enumerate(METHODS)}
-    return sorted(methods.items(), key=lambda item: rank.get(item[0], len(rank)))
 
 
 def _names(evaluation: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,10 +8,10 @@ import pandas as pd
 
 from ddcnn.base.errors import InputError
 from ddcnn.evaluation.intervals import paired_difference
+from ddcnn.evaluation.methods import in_order
 from ddcnn.report.compare.experiment import Finished
 from ddcnn.report.comparison import verdict
 from ddcnn.report.snapshot import flatten
-from ddcnn.report.summary import in_order
 
 ABSENT = "\N{EN DASH}"
 
