@@ -42,6 +42,7 @@ class Fault:
         content_length: says this one, wrong or not; "none": says nothing and ends by closing.
         extra: sends these bytes after the file (seen with ``content_length="none"``).
         delay: seconds before the answer.
+        together: answers when as many requests wait as the barrier has parties.
         slow: seconds between pieces of ``piece`` bytes.
         no_range: ignores Range, as simple servers do.
         wrong_range: continues this many bytes before the place that was asked for.
@@ -57,6 +58,7 @@ class Fault:
     content_length: int | str | None = None
     extra: bytes = b""
     delay: float = 0.0
+    together: threading.Barrier | None = None
     slow: float = 0.0
     piece: int = 2**16
     no_range: bool = False
@@ -87,6 +89,9 @@ class Server(ThreadingHTTPServer):
         self.content = dict(content)
         self.faults = dict(faults or {})
         self.requests: list[Request] = []
+        self.waiting = 0
+        self.most_at_a_time = 0
+        self.counting = threading.Lock()
         self.scheme = "http"
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -146,6 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         fault = self.server.take_fault(path)
+        self._wait_for_others(fault)
         time.sleep(fault.delay)
         if fault.redirect:
             self._answer(fault, path, 302, b"", {"Location": fault.redirect})
@@ -158,6 +164,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(fault, path, 404, PAGE, {"Content-Type": "text/html"})
         else:
             self._send_file(fault, path, self.server.content[path])
+
+    def _wait_for_others(self, fault: Fault) -> None:
+        """Counts who waits. A client that has its answer is counted no more when it asks again."""
+        server = self.server
+        with server.counting:
+            server.waiting += 1
+            server.most_at_a_time = max(server.waiting, server.most_at_a_time)
+        if fault.together:
+            fault.together.wait(timeout=60)
+        with server.counting:
+            server.waiting -= 1
 
     def _send_file(self, fault: Fault, path: str, content: bytes) -> None:
         headers = {

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import termios
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -101,14 +102,14 @@ def test_a_file_arrives_verified(server, raw, checksum, size):
 
 def test_several_files_arrive_at_the_same_time_in_order(tmp_path):
     content = {f"/{i}": bytes([i]) * 1000 for i in range(1, 9)}
-    slow = {path: Fault(delay=0.3) for path in content}
-    with serve(content, slow) as server:
+    four = threading.Barrier(4)
+    held = {path: Fault(together=four) for path in content}  # answered four by four, or never
+    with serve(content, held) as server:
         files = [SourceFile(path[1:], (server.url(path),)) for path in content]
-        start = time.monotonic()
         entries = fetch_all(files, tmp_path)
     assert [entry["path"] for entry in entries] == [file.name for file in files]
     assert [(tmp_path / file.name).read_bytes() for file in files] == list(content.values())
-    assert 0.6 <= time.monotonic() - start < 2.0  # four at once: two rounds of 0.3 s, not eight
+    assert server.most_at_a_time == 4
 
 
 def test_a_redirect_is_followed(server, raw):
