@@ -57,16 +57,17 @@ def package(tmp_path_factory) -> Path:
     return Path(shutil.copytree(PACKAGE, target, ignore=ignored))
 
 
-def run(package: Path, script: str, *arguments: str):
+def run(package: Path, script: str, *arguments: str, **variables: str):
     """What ``script`` prints as JSON in a process that has this copy of the package."""
     command = [sys.executable, "-c", script, *arguments]
     environment = os.environ | {"PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment |= variables
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     return json.loads(done.stdout)
 
 
-def digests_of(package: Path) -> dict[str, str]:
-    return run(package, DIGESTS, json.dumps(STAGES), "[]")[0]
+def digests_of(package: Path, **variables: str) -> dict[str, str]:
+    return run(package, DIGESTS, json.dumps(STAGES), "[]", **variables)[0]
 
 
 @pytest.fixture(scope="module")
@@ -202,3 +203,26 @@ def test_all_that_a_user_s_code_does_counts(tmp_path, before, after):
 def test_a_name_that_is_no_module_is_an_error():
     with pytest.raises(Exception, match="coares"):
         digests.code_digest("coares")
+
+
+def test_what_was_kept_is_used_and_what_is_broken_or_old_is_not(package):
+    """Kept by content: a file edited and edited back finds its old entry."""
+    kept, module = package / "__pycache__" / "digests.json", package / "base" / "tasks.py"
+    source = module.read_text()
+    keeps = {"PYTHONDONTWRITEBYTECODE": ""}
+    before = digests_of(package, **keeps)
+    assert len(json.loads(kept.read_text())) > 100
+    module.write_text(source + "\nNEW = 1\n")
+    edited = digests_of(package, **keeps)
+    assert edited["local.stage"] != before["local.stage"]
+    module.write_text(source)
+    assert digests_of(package, **keeps) == before
+    wrong = {
+        key: "0" * 64 if isinstance(it, str) else it
+        for key, it in json.loads(kept.read_text()).items()
+    }
+    kept.write_text(json.dumps(wrong))
+    assert digests_of(package, **keeps) != before  # it is read
+    for broken in ("", "[]", '{"a": '):
+        kept.write_text(broken)
+        assert digests_of(package, **keeps) == before

@@ -3,12 +3,19 @@
 Snakemake runs a rule again when its script changes, but not when a module does that the script
 imports; rules pass this digest as a parameter. It holds what the code does: comments, docstrings,
 layout and messages do not count, and neither do the modules that only carry a result.
+
+Every start of Snakemake asks for it. What was understood of a file is kept by its content, as
+Python keeps compiled modules: parsing all again was a quarter of a dry run's time.
 """
 
 import ast
 import hashlib
 import importlib.util
+import json
+import os
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +23,8 @@ from typing import Any
 PACKAGE = Path(__file__).parents[1]
 INSTALLED = ("site-packages", "dist-packages")
 BESIDE = (".css", ".jinja", ".js", ".yaml", ".cpp", ".h")
+KEPT = PACKAGE / "__pycache__" / "digests.json"
+MOST_KEPT = 2000  # files understood; the package has some 150, and each edit makes one more
 ANY = "*"  # the root of modules that are in no package named in the roots
 
 # They watch, guard and move what is computed, and shape none of it.
@@ -64,10 +73,13 @@ def code_digest(*modules: str, outside: tuple[str, Path] | None = None) -> str:
         if _module_file(name, roots) is None:
             raise ValueError(f"{name} is not a module of this package")
     digest = hashlib.sha256()
+    known = len(_kept())
     files = _imported_files(names, roots)
     for path in sorted(files, key=files.__getitem__):
         digest.update(files[path].encode())
         digest.update(_file_digest(path.read_bytes(), path.suffix, PACKAGE in path.parents))
+    if len(_kept()) > known and not sys.dont_write_bytecode:
+        _keep()
     return digest.hexdigest()[:16]
 
 
@@ -90,8 +102,44 @@ def _imported_files(names: list[str], roots: dict[str, Path]) -> dict[Path, str]
 
 
 @cache
+def _kept() -> dict[str, Any]:
+    """What is known of files, by what they hold and who asks; empty where nothing was kept."""
+    with suppress(OSError, ValueError):
+        kept = json.loads(KEPT.read_text(encoding="utf-8"))
+        if isinstance(kept, dict):
+            return kept
+    return {}
+
+
+def _keep() -> None:
+    """Keep what is known, where the package's folder may be written; the newest writer wins."""
+    newest = dict(list(_kept().items())[-MOST_KEPT:])
+    aside = KEPT.with_suffix(f".{os.getpid()}")
+    with suppress(OSError):
+        KEPT.parent.mkdir(exist_ok=True)
+        aside.write_text(json.dumps(newest), encoding="utf-8")
+        os.replace(aside, KEPT)
+
+
+@cache
+def _reader() -> bytes:
+    """Who reads: another version of this module or of Python may understand a file otherwise."""
+    return hashlib.sha256(Path(__file__).read_bytes() + sys.version.encode()).digest()
+
+
+def _key(what: str, source: bytes) -> str:
+    return hashlib.sha256(b"\0".join((_reader(), what.encode(), source))).hexdigest()
+
+
 def _imports(source: bytes, package: str) -> list[str]:
     """Names of modules that a file of a package may import, some of them of attributes."""
+    key = _key(f"imports {package}", source)
+    if key not in _kept():
+        _kept()[key] = _read_imports(source, package)
+    return _kept()[key]
+
+
+def _read_imports(source: bytes, package: str) -> list[str]:
     names = []
     for node in _statements(_tree(source)):
         if isinstance(node, ast.Import):
@@ -110,7 +158,6 @@ def _tree(source: bytes) -> ast.Module:
     return ast.parse(source)
 
 
-@cache
 def _file_digest(content: bytes, suffix: str, is_ours: bool) -> bytes:
     """Digest of what a Python file does, or of the text of another one.
 
@@ -118,9 +165,13 @@ def _file_digest(content: bytes, suffix: str, is_ours: bool) -> bytes:
         is_ours: messages of this package's own code do not count. What a user's code calls a log
             nobody knows.
     """
-    if suffix == ".py":
-        content = repr(_meaning(_tree(content), is_ours)).encode()
-    return hashlib.sha256(content.replace(b"\r\n", b"\n")).digest()
+    if suffix != ".py":
+        return hashlib.sha256(content.replace(b"\r\n", b"\n")).digest()
+    key = _key(f"meaning {is_ours}", content)
+    if key not in _kept():
+        meaning = repr(_meaning(_tree(content), is_ours)).encode()
+        _kept()[key] = hashlib.sha256(meaning.replace(b"\r\n", b"\n")).hexdigest()
+    return bytes.fromhex(_kept()[key])
 
 
 def _meaning(node: Any, is_ours: bool) -> Any:

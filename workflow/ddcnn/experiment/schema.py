@@ -11,6 +11,7 @@ import jsonschema
 import yaml
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.own_yaml import read_own_yaml
 from ddcnn.experiment.refusals import accepted, message
 
 DEEPEST = 20  # levels of lists and mappings
@@ -33,7 +34,7 @@ Validator = jsonschema.validators.extend(
 @cache
 def schema() -> dict[str, Any]:
     """The schema of the configuration."""
-    return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    return read_own_yaml(SCHEMA)
 
 
 def complete(config: dict[str, Any]) -> dict[str, Any]:

@@ -4,8 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from ddcnn.base.own_yaml import read_own_yaml
 from ddcnn.data.download import SourceFile
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.phantom import Phantoms
@@ -51,5 +50,5 @@ def _count(count: Any) -> int | tuple[int, ...]:
     return count
 
 
-_ENTRIES = yaml.safe_load(Path(__file__).with_name("datasets.yaml").read_text(encoding="utf-8"))
+_ENTRIES = read_own_yaml(Path(__file__).with_name("datasets.yaml"))
 REGISTRY = {name: _dataset(name, entry) for name, entry in _ENTRIES.items()}
