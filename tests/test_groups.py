@@ -423,6 +423,51 @@ def test_usual_names_of_files_are_no_groups(tmp_path, name):
     assert read(tmp_path).warnings == []
 
 
+def numbered(folder: Path, name: str, counts: dict[str, int]) -> Path:
+    """A table of files whose names count the images of each class, in each split from 0 on."""
+    rows = ["file,label,split"]
+    for split, part in (("train", 1), ("test", 4)):
+        for label, count in counts.items():
+            for k in range(count // part):
+                file = name.format(split=split, label=label, k=k)
+                save(folder / file, pixels(4, 4))
+                rows.append(f"{file},{label},{split}")
+    (folder / "t.csv").write_text("\n".join(rows))
+    return folder / "t.csv"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("{split}/{k:04}_{label}.png", "{split}/{label}_{k:04}.png", "{split}/{label}/{k}.png"),
+        *("{split}_{label}_{k}.png", "{split}-{k}-{label}.png", "{split}/img_{k}_{label}.png"),
+        "{label}_{k}_{split}.png",
+    ],
+)
+def test_classes_splits_and_running_numbers_are_no_groups(tmp_path, name):
+    """Classes of one word and of two, as those of CIFAR-100: what is cut off differs."""
+    classes = ["maple_tree", "oak_tree", "polar_bear", "sea", "lamp", "girl"]
+    assert read(numbered(tmp_path, name, dict.fromkeys(classes, 16))).warnings == []
+
+
+def test_running_numbers_of_a_frequent_class_are_no_groups(tmp_path):
+    """Pure by chance, as most images are of one class."""
+    table = numbered(tmp_path, "{split}_{k}_{label}.png", {"healthy": 200, "tumour": 8})
+    assert read(table).warnings == []
+
+
+def test_numbers_of_patients_are_warned_about_beside_the_class(tmp_path):
+    rows = ["file,label"]
+    for patient in range(12):
+        for label in ("healthy", "tumour"):
+            for k in range(3):
+                rows.append(f"{label}_{patient:03}_{k}.png,{label}")
+                save(tmp_path / rows[-1].split(",")[0], pixels(4, 4))
+    (tmp_path / "t.csv").write_text("\n".join(rows))
+    (warning,) = read(tmp_path / "t.csv").warnings
+    assert "24 groups of 72 images, 'healthy_000' is one" in warning
+
+
 def test_given_splits_that_divide_no_group_bring_no_warning(tmp_path):
     for patient in range(30):
         for k in range(4):

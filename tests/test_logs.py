@@ -1,6 +1,7 @@
 """What a log tells of its job: whether it runs, how it ended. The jobs are real processes."""
 
 import gc
+import logging
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ddcnn.base.logs import importing, log_to, read_log
+from ddcnn.base.logs import NOTICE, importing, log_to, read_log
 
 JOB = """
 import logging, sys, time
@@ -73,6 +74,17 @@ def test_the_log_says_how_a_job_ended(tmp_path, how, failed, words):
     last = read_log(log)
     assert (last.alive, last.failed, last.finished) == (False, failed, not failed)
     assert words in "\n".join(last.lines)
+
+
+def test_notices_and_warnings_are_seen_on_the_terminal(tmp_path, capsys):
+    with log_to(tmp_path / "job.log"):
+        log = logging.getLogger("ddcnn.job")
+        log.info("epoch 1")
+        log.log(NOTICE, "note: of two sizes")
+        log.warning("warning: 2 are white")
+    assert capsys.readouterr().err == "note: of two sizes\nwarning: 2 are white\n"
+    lines = read_log(tmp_path / "job.log").lines
+    assert [line[20:] for line in lines[1:3]] == ["epoch 1", "note: of two sizes"]
 
 
 def test_only_the_last_try_counts(tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 import fcntl
+import html
 import json
 import os
 import shutil
@@ -458,6 +459,8 @@ def test_auto_is_decided_by_the_images_and_more_of_them_train_again(tmp_path):
 def test_the_same_rules_serve_three_dimensions(tmp_path):
     project = make_project(tmp_path / "project")
     data = synthetic_volumes(tmp_path / "volumes.npz")
+    with np.load(data) as arrays:
+        np.savez(data, **arrays, patient=np.arange(len(arrays["y"])) // 3)
     entry = {"name": "volumes", "path": str(data), "synthetic": True}
     config = write_config(
         project / "tiny3d.yaml",
@@ -468,7 +471,7 @@ def test_the_same_rules_serve_three_dimensions(tmp_path):
         coarse_view=False,
         local={"epochs": 6, "batch_size": 16, "augment": False},
     )
-    snakemake(project, config)
+    said = snakemake(project, config).stdout
     run = project / "results/runs/volumes/vgg-w8/blocks-2x2x1-overlap2/seed0"
     evaluation = json.loads((run / "evaluation.json").read_text())
     assert evaluation["grid"] == [2, 2, 1]
@@ -476,6 +479,11 @@ def test_the_same_rules_serve_three_dimensions(tmp_path):
     shard = np.load(project / "results/tiles/volumes/blocks-2x2x1-overlap2/1-0-0/x_train.npy")
     whole = np.load(project / "results/data/volumes/x_train.npy")
     np.testing.assert_array_equal(shard, whole[:, 5:12, 0:9])
+    # Nobody has said that three scans are of one patient: whoever looks at a result is told.
+    warning = "volumes.npz: 'patient' may name groups, such as several images of one patient"
+    page = (project / "results/reports/tiny3d/report.html").read_text()
+    for text in (said, html.unescape(page), (run / "ddcnn.md").read_text()):
+        assert text.count(warning) == 1
 
 
 def test_a_folder_of_pictures_is_one_entry_of_the_configuration(tmp_path):
@@ -484,8 +492,11 @@ def test_a_folder_of_pictures_is_one_entry_of_the_configuration(tmp_path):
     before = sorted((p, p.stat().st_mtime_ns) for p in pictures.rglob("*"))
     entry = {"name": "mine", "path": str(pictures), "shape": [20, 24]}
     config = write_config(project / "mine.yaml", experiment="mine", dataset=entry)
-    snakemake(project, config, "--until", "prepare")
+    said = snakemake(project, config, "--until", "prepare").stdout
     card = json.loads((project / "results/data/mine/card.json").read_text())
+    assert len(card["notes"]) == len(card["warnings"]) == 1
+    for line in (f"note: {card['notes'][0]}", f"warning: {card['warnings'][0]}"):
+        assert said.splitlines().count(line) == 1
     assert card["classes"] == ["<b>bold<∕b>", "Möwe"]
     assert card["shape"] == [20, 24]
     assert card["left_out"]["examples"] == ["Möwe/broken.png"]

@@ -27,6 +27,7 @@ from ddcnn.base.recovery import put_aside, was_put_aside
 DATE = "%Y-%m-%d %H:%M:%S"
 STARTED = "started on"  # begins the first line of every try
 FINISHED = "finished"  # the last line of a try that did its work
+NOTICE = logging.INFO + 5  # level of what a person should see although nothing is wrong
 LOCK_SECONDS = 1.0  # to wait for somebody who looks whether the lock is held
 
 
@@ -81,10 +82,9 @@ def log_to(path: str | Path) -> Iterator[None]:
     except InputError as error:
         sys.exit(f"error: {error}")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", DATE))
-    # Warnings are for the person before the terminal, too.
+    # Notices and warnings are for the person before the terminal, too; errors end the job there.
     terminal = logging.StreamHandler(sys.stderr)
-    terminal.setLevel(logging.WARNING)
-    terminal.addFilter(lambda record: record.levelno == logging.WARNING)
+    terminal.addFilter(lambda record: NOTICE <= record.levelno <= logging.WARNING)
     logger = logging.getLogger("ddcnn")
     logger.addHandler(handler)
     logger.addHandler(terminal)

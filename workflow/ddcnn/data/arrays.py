@@ -298,7 +298,7 @@ def _likely_groups(
     for name in sorted(names):
         with suppress(InputError):  # no array of one value for each image
             columns[name] = _groups(store, keys, labels, replace(options, group=name))
-    return likely.unnamed_groups(columns, {}, labels, store.path.name)
+    return likely.unnamed_groups(columns, {}, labels, (), store.path.name)
 
 
 def _targets(store: ArrayStore, key: str, num_images: int) -> np.ndarray:

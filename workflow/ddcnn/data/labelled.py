@@ -139,7 +139,7 @@ class LabelledFiles:
         names = {split: partial(self._below, self._paths[split]) for split in labels}
         source = self.source.name
         splits = likely.unused_splits(columns, source) if "all" in labels else []
-        return splits + likely.unnamed_groups(columns, names, labels, source)
+        return splits + likely.unnamed_groups(columns, names, labels, self._classes, source)
 
     def _below(self, paths: Paths, index: int) -> str:
         """An image's path as a rule for groups sees it."""

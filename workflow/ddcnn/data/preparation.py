@@ -20,6 +20,7 @@ import numpy as np
 from ddcnn.base.disk import disk_errors
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import read_json, write_json, write_npy
+from ddcnn.base.logs import NOTICE
 from ddcnn.base.splits import SPLITS
 from ddcnn.data.card import (
     MOST_NAMES,
@@ -76,9 +77,11 @@ def prepare(entry: str | dict[str, Any], manifest: str | Path, card: str | Path)
             check_enough(collection.groups, labels, collection.classes, dataset.source)
         choices = _choices(collection, dataset.options)
         is_train = {source: choice == SPLITS.index("train") for source, choice in choices.items()}
-        collection = collection.settled(is_train)
-        for note in collection.notes:
-            log.info("note: %s", note)
+        settled = collection.settled(is_train)
+        chosen = [] if settled is collection else [settled.facts["intensity"]["why"]]
+        collection = settled
+        for note in collection.notes + chosen:
+            log.log(NOTICE, "note: %s", note)
         notices = Notices()
         written = _write_splits(collection, choices, dataset.unreadable, scratch, notices)
         collection.warnings.extend(notices.warnings())
