@@ -450,10 +450,14 @@ def test_classes_splits_and_running_numbers_are_no_groups(tmp_path, name):
     assert read(numbered(tmp_path, name, dict.fromkeys(classes, 16))).warnings == []
 
 
-def test_running_numbers_of_a_frequent_class_are_no_groups(tmp_path):
-    """Pure by chance, as most images are of one class."""
-    table = numbered(tmp_path, "{split}_{k}_{label}.png", {"healthy": 200, "tumour": 8})
-    assert read(table).warnings == []
+def test_measurements_of_a_frequent_class_are_no_groups(tmp_path):
+    """Images of one value are of one class by chance, as most images are."""
+    draw, rows = random.Random(0), ["file,label,score"]
+    for i in range(300):
+        save(tmp_path / f"{i}.png", pixels(4, 4))
+        rows.append(f"{i}.png,{'ill' if i < 6 else 'well'},{draw.randint(0, 60)}")
+    (tmp_path / "t.csv").write_text("\n".join(rows))
+    assert read(tmp_path / "t.csv").warnings == []
 
 
 def test_numbers_of_patients_are_warned_about_beside_the_class(tmp_path):
