@@ -261,6 +261,20 @@ def test_stacks_of_tifffile(tmp_path, options):
     assert "holds 5 pages or frames" in refusal(tmp_path / "a.tif")
 
 
+@pytest.mark.parametrize("slices", [3, 4])
+def test_a_volume_that_tifffile_wrote_as_colours_is_noted(tmp_path, slices):
+    """Nothing in the file tells slices from colours; other programs write planes of colours."""
+    with pytest.warns(DeprecationWarning):
+        tifffile.imwrite(tmp_path / "a.tif", pixels(slices, 9, 7))
+    said = header(tmp_path / "a.tif")
+    assert said.channels == 3
+    assert any("tifffile writes a volume of 3 or 4 slices" in change for change in said.changes)
+    tifffile.imwrite(tmp_path / "b.tif", pixels(9, 7, 3), photometric="rgb")
+    assert header(tmp_path / "b.tif").changes == ()
+    planar = write_tiff(tmp_path / "c.tif", RGB, photometric=2, planar=2)
+    assert header(planar).changes == ()
+
+
 # Refusals name what is stored
 
 

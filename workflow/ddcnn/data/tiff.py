@@ -52,6 +52,8 @@ PREDICTABLE = {5, JPEG, 8, 32946, 34925, 50000}  # LZW, Deflate ...: with others
 INTEGER_DIFFERENCES, FLOAT_DIFFERENCES = 2, 3
 COMPRESSION_NAMES = "none, CCITT, LZW, JPEG, Deflate, PackBits, LZMA, Zstandard"
 VALUE_WORDS = {1: "unsigned", 2: "signed", 3: "real", 5: "complex integer", 6: "complex"}
+SEPARATE_PLANES = 2  # a value of PlanarConfiguration
+PLANES = "planes of colours, as which tifffile writes a volume of 3 or 4 slices, too: look at them"
 MOST_PAGES = 64  # looked at; an image with all its overviews has fewer
 MOST_BYTES_A_PIXEL = 16  # four channels of 32 bit
 
@@ -121,6 +123,7 @@ class TiffImage:
             scaled_note(self.white): scaled and (cmyk or not self._is_ruled()),
             "zero is white, inverted": self.page.photometric == WHITE_IS_ZERO and self.white > 1,
             MASK: self.has_mask,
+            PLANES: self.page.is_shaped and self.page.planarconfig == SEPARATE_PLANES,
             PROFILE: has_foreign_profile(self.page.iccprofile),
         }
         return tuple(note for note, holds in notes.items() if holds)
