@@ -120,14 +120,16 @@ class Model(nn.Module):
         return Explanation(predictions, self._predictions(outputs), weights)
 
     def _as_stored(self, outputs_NTK: torch.Tensor) -> torch.Tensor:
-        """What the coarse net was fitted on: logarithms of the stored probabilities.
+        """What the coarse net was fitted on: logarithms of the stored probabilities, float64.
 
         Those are cut off at the smallest probability, so that the pipeline's predictions are met.
         """
         net = self.net
-        if net.coarse is None or net.kind == "logits" or net.task.name == "regression":
+        if net.coarse is None or net.task.name == "regression":
             return outputs_NTK
-        return outputs_NTK.softmax(dim=-1).clamp(SMALLEST_PROBABILITY, 1.0).log()
+        if net.kind == "logits":
+            return outputs_NTK.double()
+        return outputs_NTK.softmax(dim=-1).clamp(SMALLEST_PROBABILITY, 1.0).double().log()
 
     def _predictions(self, outputs: torch.Tensor) -> torch.Tensor:
         if self.net.task.name == "regression":

@@ -191,7 +191,8 @@ def rows_of(
         inputs = {"probabilities": p_NTK, "log-probabilities": log_p_NTK}.get(kind, outputs_NTK)
     if kind == "features":
         inputs = features_NTF
-    return Rows(inputs.reshape(len(inputs), -1), average_NK, targets)
+    inputs = inputs.reshape(len(inputs), -1).astype(np.float32, copy=False)
+    return Rows(inputs, average_NK.astype(np.float32, copy=False), targets)
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:

@@ -48,7 +48,8 @@ class MlpSolver:
         self, outputs_NTK: np.ndarray, features_NTF: np.ndarray | None, targets: np.ndarray | None
     ) -> Features:
         features = None if features_NTF is None else torch.from_numpy(features_NTF)
-        rows = coarse_input(torch.from_numpy(outputs_NTK), self.coarse.input, self.task, features)
+        outputs = torch.from_numpy(outputs_NTK)
+        rows = coarse_input(outputs, self.coarse.input, self.task, features).float()
         device = self.device.torch
         labels = None if targets is None else torch.from_numpy(targets).to(device)
         return Features(rows.to(device), labels)

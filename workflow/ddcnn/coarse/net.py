@@ -176,7 +176,8 @@ class CnnDnn(nn.Module):
         """Logits or standardised targets ``N, K`` from what the local nets say."""
         if self.coarse is None:
             return outputs_NTK[:, 0]
-        return self.coarse(coarse_input(outputs_NTK, self.kind, self.task, features_NTF))
+        rows = coarse_input(outputs_NTK, self.kind, self.task, features_NTF)
+        return self.coarse(rows.to(self.coarse.shift.dtype))
 
     def subdomains(self, pixels: torch.Tensor) -> Iterator[torch.Tensor]:
         """What every local net sees: float ``N, C, *tile_shape``, normalised."""

@@ -108,6 +108,9 @@ def read_outputs(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """What the local nets say of a split, ``N, T, K``, and, if it is seen, their features.
 
+    Logits and logarithms of classes are float64: where they hardly change, standardising makes
+    what is lost by rounding 100 times as large, and numpy and torch round otherwise.
+
     Args:
         outputs: the arrays of every subdomain's ``probabilities.npz``, in the tiles' order.
         split: which images.
@@ -121,8 +124,9 @@ def read_outputs(
     if task.name == "regression":
         return task.load_targets(p_NTK), features_NTF
     if kind == "logits":
-        return np.stack([each[f"{split}_logits"] for each in outputs], axis=1), features_NTF
-    return np.log(np.clip(p_NTK, SMALLEST_PROBABILITY, 1)), features_NTF
+        p_NTK = np.stack([each[f"{split}_logits"] for each in outputs], axis=1)
+        return p_NTK.astype(np.float64), features_NTF
+    return np.log(np.clip(p_NTK, SMALLEST_PROBABILITY, 1), dtype=np.float64), features_NTF
 
 
 def join_folds(folder: Path, num_folds: int) -> dict[str, np.ndarray]:
