@@ -15,9 +15,10 @@ from PIL import Image
 
 from ddcnn.base.errors import InputError
 from ddcnn.data import dataset_of, intensity, volumes
-from ddcnn.data.intensity import Sampler, is_hounsfield, own_window
+from ddcnn.data.intensity import own_window
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.preparation import download, prepare
+from ddcnn.data.values import Sampler, is_hounsfield
 from own_data import save, save_volume
 
 SHAPE = (12, 10, 8)

@@ -264,7 +264,7 @@ def test_stacks_of_tifffile(tmp_path, options):
 @pytest.mark.parametrize("slices", [3, 4])
 def test_a_volume_that_tifffile_wrote_as_colours_is_noted(tmp_path, slices):
     """Nothing in the file tells slices from colours; other programs write planes of colours."""
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="photometric"):
         tifffile.imwrite(tmp_path / "a.tif", pixels(slices, 9, 7))
     said = header(tmp_path / "a.tif")
     assert said.channels == 3

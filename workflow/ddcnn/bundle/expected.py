@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from ddcnn.base.errors import InputError
-from ddcnn.data import images, intensity, volumes
+from ddcnn.data import images, volumes
 from ddcnn.data.labelled import KINDS, kind_of
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.samples import Decoded
 from ddcnn.data.survey import Header, HeaderGroup, check_regular, size_text
+from ddcnn.data.values import defect, strange
 
 ACCEPTED = "images, NIfTI volumes, .npy and .npz arrays, folders of them, and tables (.csv)"
 FIT_WORDS = ("crop", "pad", "stretch")
@@ -36,7 +37,7 @@ class Expected:
         adapt: one of :data:`FIT_WORDS`: images of other sizes and colours are brought to the
             model's in this way; None: only as far as the preparation of the training did.
         values: what the values of the training's files were, see
-            :func:`ddcnn.data.intensity.joined`; None where they were gray as they are.
+            :func:`ddcnn.data.values.joined`; None where they were gray as they are.
     """
 
     shape: tuple[int, ...]
@@ -123,8 +124,8 @@ class Expected:
         """Why an input is probably of another kind than those of the training; empty if not."""
         found, has_window = "", self.options.window is not None
         if self.values is not None and decoded.values is not None:
-            found = intensity.strange(decoded.values, self.values, has_window)
-        return found or intensity.defect(decoded.image, None)
+            found = strange(decoded.values, self.values, has_window)
+        return found or defect(decoded.image, None)
 
     def _is_strange(self, header: Header) -> bool:
         if self.options.spacing is not None:

@@ -16,7 +16,6 @@ from ddcnn.base.files import check_prepared, read_json
 from ddcnn.bundle.expected import ACCEPTED, Expected, decode, read_header
 from ddcnn.data import arrays, images
 from ddcnn.data.folders import BESIDE_IMAGES, is_ignored
-from ddcnn.data.intensity import Values
 from ddcnn.data.labelled import kind_of
 from ddcnn.data.notices import Named
 from ddcnn.data.npy import ArrayStore, open_store
@@ -29,6 +28,7 @@ from ddcnn.data.survey import (
     size_notes,
 )
 from ddcnn.data.tables import table_lines
+from ddcnn.data.values import Values
 
 TABLES, ARRAYS = (".csv", ".tsv"), (".npy", ".npz")
 FEW_FILES = 16  # are decoded sooner than other processes start

@@ -18,9 +18,10 @@ from ddcnn.base.text import size
 from ddcnn.bundle.expected import Expected, read_header
 from ddcnn.bundle.model import Model
 from ddcnn.coarse.net import stacked
-from ddcnn.data.intensity import measure
-from ddcnn.data.nifti import is_packed, read_stored
+from ddcnn.data.nifti import read_stored
+from ddcnn.data.packed import is_packed
 from ddcnn.data.samples import Decoded
+from ddcnn.data.values import measure
 from ddcnn.data.volumes import decode_box, decode_volume, sample, settled
 from ddcnn.tiles.geometry import area_counts
 

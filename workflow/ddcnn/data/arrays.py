@@ -15,10 +15,7 @@ numbers, which stay what they are, as float32. Labels are integers from 0, ``N``
 """
 
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +23,16 @@ from PIL import Image
 
 from ddcnn.base.errors import InputError
 from ddcnn.base.splits import SPLITS
-from ddcnn.data import intensity, likely
-from ddcnn.data.groups import Grouping, Groups, check_given, wanted
+from ddcnn.data import intensity
+from ddcnn.data.array_labels import (
+    class_names,
+    groups_of,
+    labels_of,
+    likely_groups,
+    target_names,
+    targets_of,
+)
+from ddcnn.data.groups import check_given, wanted
 from ddcnn.data.images import fit_image
 from ddcnn.data.labels import check_classes, check_splits, check_targets, renamed
 from ddcnn.data.npy import ArrayStore, open_store
@@ -42,6 +47,7 @@ from ddcnn.data.scaling import (
     with_channels,
 )
 from ddcnn.data.survey import check_axes, check_no_scans, size_text, window_missing
+from ddcnn.data.values import FEW_VALUES, measure
 
 MOST_CHANNELS = 4
 # Families of names: split -> images, labels.
@@ -74,16 +80,16 @@ def read_arrays(raw: list[Path], options: ReadOptions) -> Collection:
         sizes = ", ".join(f"{key} {size_text(shape[1:])}" for key, shape in shapes.items())
         raise InputError(f"{path}: images of different shapes: {sizes}; save them with one shape")
     if options.task == "regression":
-        labels = {split: _targets(store, y, shapes[x][0]) for split, (x, y) in keys.items()}
-        classes, targets = [], _target_names(store, labels)
+        labels = {split: targets_of(store, y, shapes[x][0]) for split, (x, y) in keys.items()}
+        classes, targets = [], target_names(store, labels)
         check_targets(labels, targets, path)
         notes = []
     else:
-        labels = {split: _labels(store, y, shapes[x][0]) for split, (x, y) in keys.items()}
-        classes, new = renamed(_classes(store, labels), options.classes, path)
+        labels = {split: labels_of(store, y, shapes[x][0]) for split, (x, y) in keys.items()}
+        classes, new = renamed(class_names(store, labels), options.classes, path)
         labels, targets = {split: new[y] for split, y in labels.items()}, []
         notes = check_classes(classes, labels, path)
-    groups = _groups(store, keys, labels, options) if wanted(options.group) else None
+    groups = groups_of(store, keys, labels, options) if wanted(options.group) else None
     samples = {
         split: ArraySamples(
             labels[split], partial(image_blocks, store, x, options), store.source(x)
@@ -93,7 +99,7 @@ def read_arrays(raw: list[Path], options: ReadOptions) -> Collection:
     facts = {"intensity": intensity.given(options)._asdict()} if _is_changed(options) else {}
     if groups:
         check_given(groups, lambda split, index: samples[split].name(index), path)
-    warnings = [] if options.group else _likely_groups(store, keys, labels, options)
+    warnings = [] if options.group else likely_groups(store, keys, labels, options)
     return Collection(classes, samples, notes, facts, targets, groups=groups, warnings=warnings)
 
 
@@ -229,138 +235,6 @@ def _looks_channels_first(shape: tuple[int, ...]) -> bool:
     return len(shape) == 5 and shape[-1] == 1 and shape[1] <= MOST_CHANNELS < min(shape[2:4])
 
 
-def _labels(store: ArrayStore, key: str, num_images: int) -> np.ndarray:
-    """int64 ``N``."""
-    shape, dtype = store.header(key)
-    source = store.source(key)
-    if shape not in ((num_images,), (num_images, 1)):
-        raise InputError(
-            f"{source} has the shape {shape} for {num_images} images; accepted: one class for each "
-            f"image, ({num_images},) or ({num_images}, 1)"
-        )
-    if dtype.kind not in "ui":
-        raise InputError(
-            f"{source} has the type {dtype}; accepted: integers from 0, one for each class; for "
-            "numbers to be predicted add task: regression to dataset"
-        )
-    labels = store.read(key).reshape(-1)
-    wrong = np.flatnonzero((labels < 0) | (labels >= 2**31))
-    if len(wrong):
-        raise InputError(
-            f"{source}[{wrong[0]}] is {labels[wrong[0]]}; accepted: integers from 0 to the number "
-            "of classes minus 1"
-        )
-    return labels.astype(np.int64)
-
-
-def _groups(
-    store: ArrayStore,
-    keys: dict[str, tuple[str, str]],
-    labels: dict[str, np.ndarray],
-    options: ReadOptions,
-) -> Groups:
-    """What the arrays of the name ``group`` hold: numbers or text, ``N`` or ``N, 1``."""
-    grouping = Grouping(options.group)
-    for split, (x, _) in keys.items():
-        key = options.group
-        if split != "all":
-            key = f"{split}_{key}" if x.startswith(split) else f"{key}_{split}"
-        if key not in store.keys:
-            raise InputError(
-                f"dataset.group: {store.path} has no array {key!r}; its arrays: "
-                f"{', '.join(sorted(store.keys))}"
-            )
-        (shape, dtype), num_images = store.header(key), len(labels[split])
-        if shape not in ((num_images,), (num_images, 1)) or dtype.kind not in "uiU":
-            raise InputError(
-                f"{store.source(key)} has the shape {shape} of {dtype} for {num_images} images; "
-                f"accepted for groups: a whole number or text for each image, ({num_images},)"
-            )
-        for value in store.read(key).reshape(-1).tolist():
-            grouping.add(split, str(value))
-    return grouping.groups()
-
-
-def _likely_groups(
-    store: ArrayStore,
-    keys: dict[str, tuple[str, str]],
-    labels: dict[str, np.ndarray],
-    options: ReadOptions,
-) -> list[str]:
-    """A warning of an array beside the images that looks like groups."""
-    others = store.keys - set(chain(*keys.values())) - {"classes", "targets"}
-    names = {
-        name.removeprefix(f"{split}_").removesuffix(f"_{split}")
-        for split in keys
-        for name in others
-    }
-    columns = {}
-    for name in sorted(names):
-        with suppress(InputError):  # no array of one value for each image
-            columns[name] = _groups(store, keys, labels, replace(options, group=name))
-    return likely.unnamed_groups(columns, {}, labels, (), store.path.name)
-
-
-def _targets(store: ArrayStore, key: str, num_images: int) -> np.ndarray:
-    """float32 ``N, M``."""
-    shape, dtype = store.header(key)
-    source = store.source(key)
-    if len(shape) not in (1, 2) or shape[0] != num_images or 0 in shape:
-        raise InputError(
-            f"{source} has the shape {shape} for {num_images} images; accepted: one number or "
-            f"several for each image, ({num_images},) or ({num_images}, M)"
-        )
-    if dtype.kind not in "uif":
-        raise InputError(f"{source} has the type {dtype}; accepted for regression: numbers")
-    with np.errstate(over="ignore"):  # beyond float32 is infinite, which the check names
-        return store.read(key).reshape(num_images, -1).astype(np.float32)
-
-
-def _target_names(store: ArrayStore, targets: dict[str, np.ndarray]) -> list[str]:
-    """The names in the file, or ``target`` and a number."""
-    widths = {values.shape[1] for values in targets.values()}
-    if len(widths) > 1:
-        raise InputError(f"{store.path}: splits with different numbers of targets: {widths}")
-    (num_targets,) = widths
-    if "targets" not in store.keys:
-        numbered = [f"target {number}" for number in range(1, num_targets + 1)]
-        return numbered if num_targets > 1 else ["target"]
-    shape, dtype = store.header("targets")
-    if shape != (num_targets,) or dtype.kind != "U":
-        raise InputError(
-            f"{store.source('targets')} has the shape {shape} of {dtype}; accepted: a list of "
-            f"text, a name for each of {num_targets} targets"
-        )
-    return [str(name) for name in store.read("targets")]
-
-
-def _classes(store: ArrayStore, labels: dict[str, np.ndarray]) -> list[str]:
-    """The names in the file, or the labels themselves."""
-    highest = max(int(values.max()) for values in labels.values())
-    if "classes" not in store.keys:
-        present = np.unique(np.concatenate(list(labels.values())))
-        gaps = np.flatnonzero(present != np.arange(len(present)))
-        if len(gaps):
-            raise InputError(
-                f"{store.path}: label {gaps[0]} does not occur, but {highest} does; accepted: 0 to "
-                f"{len(present) - 1} for {len(present)} classes"
-            )
-        return [str(label) for label in present]
-    shape, dtype = store.header("classes")
-    if len(shape) != 1 or dtype.kind != "U":
-        raise InputError(
-            f"{store.source('classes')} has the shape {shape} of {dtype}; accepted: a list of text"
-        )
-    names = [str(name) for name in store.read("classes")]
-    if len(set(names)) < len(names) or highest >= len(names):
-        problem = f"{len(names)} names, but label {highest}"
-        problem = problem if highest >= len(names) else "a name twice"
-        raise InputError(
-            f"{store.source('classes')} has {problem}; accepted: a name for each class"
-        )
-    return names
-
-
 def image_blocks(store: ArrayStore, key: str, options: ReadOptions) -> Iterator[Block]:
     """Blocks ``n, *spatial, C``, uint8 (signals: float32), as the options ask for."""
     shape = _checked_shape(store, key, options)
@@ -387,7 +261,7 @@ def _gray(values: np.ndarray, options: ReadOptions, source: str) -> Block:
     if not _is_changed(options):
         return Block(values)
     check_finite(values, source)
-    samples = [image.ravel()[:: max(1, image.size // intensity.FEW_VALUES)] for image in values]
+    samples = [image.ravel()[:: max(1, image.size // FEW_VALUES)] for image in values]
     own = options.intensity in intensity.PER_IMAGE
     windows = [
         intensity.own_window(image, options.intensity) if own else options.window
@@ -398,7 +272,7 @@ def _gray(values: np.ndarray, options: ReadOptions, source: str) -> Block:
         for image, window in zip(values, windows, strict=True)
     ])  # fmt: skip
     pairs = zip(samples, windows, strict=True)
-    return Block(gray, [intensity.measure(s, values.dtype, window) for s, window in pairs])
+    return Block(gray, [measure(s, values.dtype, window) for s, window in pairs])
 
 
 def _fitted(image: np.ndarray, options: ReadOptions) -> np.ndarray:

@@ -33,6 +33,7 @@ from ddcnn.data.survey import (
     size_notes,
     window_missing,
 )
+from ddcnn.data.values import FEW_VALUES, PREPARED, measure
 
 NETPBM = (".pgm", ".ppm", ".pnm", ".pbm")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", *NETPBM)
@@ -87,7 +88,7 @@ def read_image(path: Path, options: ReadOptions, channels: int) -> Decoded:
     image = decode_image(path, options, channels)
     if options.window is None:
         return Decoded(image)
-    return Decoded(image, intensity.measure(image.ravel(), image.dtype, intensity.PREPARED))
+    return Decoded(image, measure(image.ravel(), image.dtype, PREPARED))
 
 
 def read_header(path: Path, options: ReadOptions) -> Header:
@@ -151,7 +152,7 @@ def _sample(path: Path, options: ReadOptions) -> tuple[np.ndarray, float | None]
             return None
         values, white = stored.values()
         check_finite(values, path)
-        return values.ravel()[:: max(1, values.size // intensity.FEW_VALUES)], white
+        return values.ravel()[:: max(1, values.size // FEW_VALUES)], white
 
 
 def decoder(survey: Survey, options: ReadOptions) -> Callable[[Path], np.ndarray]:

@@ -1,34 +1,29 @@
-"""How a NIfTI file stores its volume: the header checked against the file, and slabs of voxels.
+"""How a NIfTI file stores its volume: the header, checked against the file.
 
-nibabel reads the header; the voxels come as a stream, so that no header, however it lies, makes
-the program take more memory than the set limit.
+nibabel reads the header; the voxels come as a stream (:mod:`ddcnn.data.voxels`), so that no header,
+however it lies, makes the program take more memory than the set limit.
 """
 
-import gzip
 import logging
 import struct
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from math import prod
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
-from nibabel.fileslice import fileslice
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from ddcnn.base.errors import InputError
 from ddcnn.data.options import ReadOptions
-from ddcnn.data.survey import check_regular, reason, size_text
+from ddcnn.data.packed import is_packed, stream
+from ddcnn.data.survey import check_regular, size_text
 
 AXES = ("P", "L", "S")  # where the axes of the result run to, see volumes
 KINDS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}  # by the size of the header
-GZIP_START = b"\x1f\x8b"
 GZIP_MOST = 1032  # times that a deflate stream can grow at most
 BEHIND_HEADER = 4  # bytes that say whether extensions follow
-SKIP_BYTES = 2**20
 MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
 MOST_ROUNDING = 1e-3  # by which the square of a unit quaternion may exceed 1
 MOST_DIFFERENCE = 0.01  # of spacings that are meant to be one
@@ -160,7 +155,7 @@ def _doubts(header: nib.Nifti1Header, spacing: np.ndarray) -> tuple[str, ...]:
 
 
 def _header(path: Path) -> nib.Nifti1Header:
-    with _stream(path) as file:
+    with stream(path) as file:
         block = file.read(max(KINDS))
     if not block:
         raise InputError(f"{path} is empty (0 bytes); replace or remove it")
@@ -231,102 +226,3 @@ def _turn(path: Path, affine: np.ndarray) -> np.ndarray:
     if not np.isfinite(stored).all():
         raise InputError(f"{path} has an orientation without a volume; repair its header")
     return ornt_transform(stored, axcodes2ornt(AXES))
-
-
-def slabs(path: Path, stored: Stored) -> Iterator[np.ndarray]:
-    """The voxels, one plane of the last stored axis after the other; of a mean as float64.
-
-    A mean keeps one volume of float64 in memory.
-
-    Raises:
-        InputError: the file ends early, or its checksum (gzip) is wrong.
-    """
-    with _stream(path) as file:
-        _skip(file, stored.offset + stored.chosen_frames.start * _frame_bytes(stored))
-        if stored.frame == "mean" and stored.frames > 1:
-            yield from _mean_slabs(path, file, stored)
-        else:
-            yield from _planes(path, file, stored)
-        _skip(file, (stored.frames - stored.chosen_frames.stop) * _frame_bytes(stored))
-        file.read(SKIP_BYTES)  # up to the end, where gzip compares its checksum
-
-
-def _frame_bytes(stored: Stored) -> int:
-    return prod(stored.shape) * stored.dtype.itemsize
-
-
-def _planes(path: Path, file: BinaryIO, stored: Stored) -> Iterator[np.ndarray]:
-    """The planes of the volume that begins here."""
-    plane_bytes = stored.shape[0] * stored.shape[1] * stored.dtype.itemsize
-    for index in range(stored.shape[2]):
-        content = file.read(plane_bytes)
-        if len(content) < plane_bytes:
-            raise InputError(
-                f"{path} ends in slab {index + 1} of {stored.shape[2]}; it is truncated: "
-                "get it again or remove it"
-            )
-        yield np.frombuffer(content, stored.dtype).reshape(stored.shape[:2], order="F")
-
-
-def _mean_slabs(path: Path, file: BinaryIO, stored: Stored) -> Iterator[np.ndarray]:
-    total = np.zeros(stored.shape[::-1]).T  # planes of the last axis lie together
-    for _ in stored.chosen_frames:
-        for index, plane in enumerate(_planes(path, file, stored)):
-            total[:, :, index] += plane
-    total /= stored.frames
-    yield from np.moveaxis(total, 2, 0)
-
-
-def read_block(path: Path, stored: Stored, box: Sequence[slice]) -> np.ndarray:
-    """The voxels of a part, in the file's order of axes and in their stored type (or the mean's).
-
-    Args:
-        box: slices of the result's axes, see :func:`ddcnn.data.volumes.decode_box`.
-    """
-    parts = []
-    for size, (axis, direction) in zip(stored.shape, stored.turn, strict=True):
-        indices = range(*box[int(axis)].indices(size))
-        if direction < 0:
-            indices = range(size - 1 - indices[-1], size - indices[0], indices.step)
-        parts.append(slice(indices.start, indices[-1] + 1, indices.step))
-    where = tuple(parts), stored.shape, stored.dtype
-    frames = stored.chosen_frames
-    offsets = [stored.offset + frame * _frame_bytes(stored) for frame in frames]
-    with path.open("rb") as file:
-        blocks = (fileslice(file, *where, offset, order="F") for offset in offsets)
-        return next(blocks) if len(frames) == 1 else sum(b / len(frames) for b in blocks)
-
-
-def _skip(file: BinaryIO, count: int) -> None:
-    while count > 0 and (content := file.read(min(count, SKIP_BYTES))):
-        count -= len(content)
-
-
-def is_packed(path: Path) -> bool:
-    """Whether a file is compressed by gzip, whatever its name says."""
-    with path.open("rb") as file:
-        return file.read(2) == GZIP_START
-
-
-@contextmanager
-def _stream(path: Path) -> Iterator[BinaryIO]:
-    """The file's bytes, unpacked if they are gzip whatever the name says."""
-    with gzip.open(path, "rb") if is_packed(path) else path.open("rb") as file:
-        yield file
-
-
-@contextmanager
-def broken_files_named(path: Path) -> Iterator[None]:
-    """Turn what libraries raise on a broken file into an error that names it."""
-    try:
-        yield
-    except (InputError, MemoryError):
-        raise
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(
-            f"{path} is truncated or broken ({reason(error)}); get it again or remove it"
-        ) from error
-    except Exception as error:  # on a broken header nibabel may raise anything
-        raise InputError(
-            f"{path} cannot be read as a NIfTI volume ({reason(error)}); replace or remove it"
-        ) from error

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ddcnn.data.intensity import Values, defect, joined
 from ddcnn.data.samples import Chunk, LabelledImages
+from ddcnn.data.values import Values, defect, joined
 
 MOST_NAMES = 3
 KINDS = {True: "Hounsfield units (CT)", False: "other values"}
@@ -37,7 +37,7 @@ class Notices:
     Attributes:
         total: images seen.
         trained: what the values of the training split were, see
-            :func:`ddcnn.data.intensity.joined`; none if they are the images' own.
+            :func:`ddcnn.data.values.joined`; none if they are the images' own.
     """
 
     total: int = 0

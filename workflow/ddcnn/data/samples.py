@@ -17,7 +17,7 @@ import numpy as np
 
 from ddcnn.base.errors import InputError
 from ddcnn.data.groups import Groups
-from ddcnn.data.intensity import Values
+from ddcnn.data.values import Values
 
 CHUNK_BYTES = 4 * 2**20
 FILES_PER_TASK = 8

@@ -18,9 +18,10 @@ from nibabel.orientations import apply_orientation
 
 from ddcnn.base.errors import InputError
 from ddcnn.data import intensity
-from ddcnn.data.intensity import IntensityRule, Sampler
-from ddcnn.data.nifti import Stored, broken_files_named, read_block, read_stored, slabs
+from ddcnn.data.intensity import IntensityRule
+from ddcnn.data.nifti import Stored, read_stored
 from ddcnn.data.options import ReadOptions
+from ddcnn.data.packed import broken_files_named
 from ddcnn.data.samples import Decoded
 from ddcnn.data.scaling import check_finite, cut_or_padded, resample_axis, to_uint8, windowed
 from ddcnn.data.survey import (
@@ -36,6 +37,8 @@ from ddcnn.data.survey import (
     size_text,
     window_missing,
 )
+from ddcnn.data.values import FEW_VALUES, Sampler, measure
+from ddcnn.data.voxels import read_block, slabs
 
 SUFFIXES = (".nii", ".nii.gz")
 LIKE_SPACING = 1.02  # largest by smallest spacing of what still counts as alike
@@ -64,7 +67,7 @@ def read_volume(path: Path, options: ReadOptions) -> Decoded:
         sampler = Sampler(prod(stored.shape))
         volume = _shrunk(path, stored, options, window, sampler)
         image = np.ascontiguousarray(apply_orientation(volume, stored.turn))[..., None]
-        values = intensity.measure(sampler.values(), stored.dtype, window)
+        values = measure(sampler.values(), stored.dtype, window)
         return Decoded(cut_or_padded(image, options.shape or image.shape[:3]), values)
 
 
@@ -128,7 +131,7 @@ def _sample(path: Path, stored: Stored, most: int) -> np.ndarray:
 def sample(path: Path, options: ReadOptions) -> np.ndarray:
     """Some of a volume's values, one axis, for :func:`ddcnn.data.intensity.choose`."""
     with broken_files_named(path):
-        return _sample(path, read_stored(path, options), intensity.FEW_VALUES)
+        return _sample(path, read_stored(path, options), FEW_VALUES)
 
 
 def choose_intensity(paths: Sequence[Path], options: ReadOptions) -> IntensityRule:
