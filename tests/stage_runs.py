@@ -32,6 +32,7 @@ class StageRun:
         tiling, view: the decomposition.
         coarse_input: what the coarse net sees of a tile.
         architecture: of the nets.
+        settings: of their training and the coarse net's.
     """
 
     results: Path
@@ -40,6 +41,7 @@ class StageRun:
     view: bool = False
     coarse_input: str = "log-probabilities"
     architecture: str = "vgg"
+    settings: Settings = SETTINGS
 
     @property
     def name(self) -> str:
@@ -81,7 +83,7 @@ class StageRun:
             coarse = self.folder / "coarse"
             found = {tile: folder / "probabilities.npz" for tile, folder in local.items()}
             net = CoarseSettings("linear", [], 0.0, self.coarse_input)
-            train_coarse(found, fitted, card, net, 0, SETTINGS, 0, coarse)
+            train_coarse(found, fitted, card, net, 0, self.settings, 0, coarse)
         run = {"dataset": self.name, "model": "net-w8", "decomposition": self.decomposition.slug}
         run |= {"coarse_view": self.view, "seed": 0}
         evaluate_run(
@@ -107,7 +109,7 @@ class StageRun:
         subdomain = Subdomain(self.name, slug, tile, "net-w8", self.architecture, 4, 0.0, 0)
         out = self.results / "local" / self.name / "net-w8" / slug / "seed0" / tile
         tiles = self.results / "tiles"
-        train_local([subdomain], tiles, labels, card, SETTINGS, [out])
+        train_local([subdomain], tiles, labels, card, self.settings, [out])
         if self.coarse_input == "features":
             weights = out / "model.safetensors"
             write_features(subdomain, tiles, card, weights, out / "features.npz")
