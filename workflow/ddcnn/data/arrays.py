@@ -32,6 +32,7 @@ from ddcnn.data.array_labels import (
     target_names,
     targets_of,
 )
+from ddcnn.data.array_shapes import checked_shape, is_signals
 from ddcnn.data.groups import check_given, wanted
 from ddcnn.data.images import fit_image
 from ddcnn.data.labels import check_classes, check_splits, check_targets, renamed
@@ -46,10 +47,9 @@ from ddcnn.data.scaling import (
     windowed,
     with_channels,
 )
-from ddcnn.data.survey import check_axes, check_no_scans, size_text, window_missing
+from ddcnn.data.survey import size_text
 from ddcnn.data.values import FEW_VALUES, measure
 
-MOST_CHANNELS = 4
 # Families of names: split -> images, labels.
 FAMILIES = [
     {split: (f"x_{split}", f"y_{split}") for split in SPLITS},
@@ -75,7 +75,7 @@ def read_arrays(raw: list[Path], options: ReadOptions) -> Collection:
     store = open_store(path)
     keys = array_names(store, path)
     check_splits(keys, path)
-    shapes = {x: _checked_shape(store, x, options) for x, _ in keys.values()}
+    shapes = {x: checked_shape(store, x, options) for x, _ in keys.values()}
     if len({shape[1:] for shape in shapes.values()}) > 1:
         sizes = ", ".join(f"{key} {size_text(shape[1:])}" for key, shape in shapes.items())
         raise InputError(f"{path}: images of different shapes: {sizes}; save them with one shape")
@@ -112,7 +112,7 @@ def image_shape(path: Path, options: ReadOptions) -> tuple[int, ...]:
     """Spatial axes and channels of one image, from the headers alone."""
     store = open_store(path)
     keys = array_names(store, path)
-    shape = _checked_shape(store, next(iter(keys.values()))[0], options)[1:]
+    shape = checked_shape(store, next(iter(keys.values()))[0], options)[1:]
     return (*(options.shape or shape[:-1]), options.channels or shape[-1])
 
 
@@ -136,108 +136,9 @@ def array_names(store: ArrayStore, path: Path) -> dict[str, tuple[str, str]]:
     raise InputError(f"{path} has no arrays of known names (found: {names}); {ACCEPTED}")
 
 
-def _checked_shape(store: ArrayStore, key: str, options: ReadOptions) -> tuple[int, ...]:
-    """``N, *spatial, C`` of images, from the header."""
-    shape, dtype = store.header(key)
-    source = store.source(key)
-    if is_signals(options):
-        return _checked_signals(source, shape, dtype, options)
-    if len(shape) == 2:
-        raise InputError(
-            f"{source} has the shape {shape}; for signals (one row each) add shape: [{shape[1]}] "
-            "to dataset; accepted for images: N, rows, columns(, slices)(, channels)"
-        )
-    if dtype.kind not in "uif":
-        raise InputError(f"{source} has the type {dtype}; accepted: uint8, or numbers and a window")
-    check_no_scans(source, options)
-    if _lacks_window(dtype, options):
-        raise InputError(window_missing(source, f"{dtype} values"))
-    result = shape_with_channels(shape, options)
-    if len(result) not in (4, 5) or min(shape) < 1 or result[-1] > MOST_CHANNELS:
-        raise InputError(
-            f"{source} has the shape {shape}; accepted: N, rows, columns(, slices)(, channels) "
-            f"with at least one image and at most {MOST_CHANNELS} channels"
-        )
-    if _looks_channels_first(result) and tuple(options.shape or ()) != result[1:-1]:
-        raise InputError(
-            f"{source} has the shape {shape}, which looks like channels before rows; accepted: "
-            f"channels last (np.moveaxis({key}, 1, -1)); volumes of so few rows: give their shape"
-        )
-    if np.prod(result[1:-1], dtype=float) > options.most_pixels:
-        raise InputError(
-            f"{source} has images of {size_text(result[1:-1])} pixels, more than most_megapixels: "
-            f"{options.most_megapixels:g}; make them smaller, or raise most_megapixels in dataset"
-        )
-    check_axes(source, len(result) - 2, options)
-    if options.channels not in (None, result[-1]) and result[-1] not in (1, 3):
-        raise InputError(
-            f"{source} has {result[-1]} channels, which cannot become channels: "
-            f"{options.channels}; remove channels from dataset"
-        )
-    return result
-
-
-def _lacks_window(dtype: np.dtype, options: ReadOptions) -> bool:
-    if intensity.decides(options):
-        return False
-    return dtype != np.uint8 or options.intensity == "window"
-
-
-def is_signals(options: ReadOptions) -> bool:
-    """Whether a target shape of one number says so; the array alone could be gray images."""
-    return options.shape is not None and len(options.shape) == 1
-
-
-def _checked_signals(
-    source: str, shape: tuple[int, ...], dtype: np.dtype, options: ReadOptions
-) -> tuple[int, ...]:
-    """``N, T, C`` of signals, from the header."""
-    result = (*shape, 1) if len(shape) == 2 else shape
-    if dtype.kind not in "uif" or len(result) != 3 or min(shape) < 1:
-        raise InputError(
-            f"{source} has the shape {shape} of {dtype}; accepted with shape: "
-            f"{list(options.shape)}: signals N, time or N, time, channels of real numbers (images "
-            "have a shape of two numbers or more)"
-        )
-    steps, channels = result[1:]
-    if steps < channels and steps != options.shape[0]:
-        raise InputError(
-            f"{source} has the shape {shape}, which looks like channels before time; accepted: N, "
-            f"time, channels (np.moveaxis(x, 1, 2)); if these are {channels} channels, give shape: "
-            f"[{steps}]"
-        )
-    if np.prod(result[1:], dtype=float) > options.most_pixels:
-        raise InputError(
-            f"{source} has signals of {size_text(result[1:])} values, more than most_megapixels: "
-            f"{options.most_megapixels:g}; make them shorter, or raise most_megapixels in dataset"
-        )
-    for key in ("channels", "window", "intensity", "frame", "spacing"):
-        if getattr(options, key) is not None:
-            raise InputError(
-                f"dataset.{key}: signals do not take this key, they stay as they are; remove it"
-            )
-    return result
-
-
-def shape_with_channels(shape: tuple[int, ...], options: ReadOptions) -> tuple[int, ...]:
-    """Shape of images with the channel axis that gray images may lack.
-
-    A target shape says how many axes are spatial. Without one the last axis counts as channels if
-    it is short and at least two others are left.
-    """
-    if options.shape is not None:
-        return (*shape, 1) if len(shape) == 1 + len(options.shape) else shape
-    return shape if len(shape) > 3 and shape[-1] <= MOST_CHANNELS else (*shape, 1)
-
-
-def _looks_channels_first(shape: tuple[int, ...]) -> bool:
-    """Whether gray volumes ``N, 3, 32, 32, 1`` are more likely images of three channels."""
-    return len(shape) == 5 and shape[-1] == 1 and shape[1] <= MOST_CHANNELS < min(shape[2:4])
-
-
 def image_blocks(store: ArrayStore, key: str, options: ReadOptions) -> Iterator[Block]:
     """Blocks ``n, *spatial, C``, uint8 (signals: float32), as the options ask for."""
-    shape = _checked_shape(store, key, options)
+    shape = checked_shape(store, key, options)
     first = 0
     for block in store.blocks(key):
         source = f"{store.source(key)}[{first}:{first + len(block)}]"
