@@ -85,7 +85,7 @@ class StageRun:
         run = {"dataset": self.name, "model": "net-w8", "decomposition": self.decomposition.slug}
         run |= {"coarse_view": self.view, "seed": 0}
         evaluate_run(
-            run, [], "train", Trained(local, coarse=coarse), plan, labels, card, self.folder
+            run, [], Trained(local, coarse=coarse), plan, labels, card, self.folder
         )
         reading = asdict(dataset_of(self.entry).options)
         bundle_run(local, coarse, plan, card, self.folder, reading, "abc", self.model)
