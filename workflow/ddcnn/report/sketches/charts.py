@@ -123,8 +123,8 @@ def sketch_times(study: Study) -> Sketch:
         "In parallel, training takes as long as the slowest local net plus the coarse net; the "
         "thin bar is the time of all of them one after another. Overhead is what the trainings "
         "do not count: start of the process, loading, setting up libraries and device, and for "
-        "decompositions cutting the tiles and computing the local probabilities. Memory: the largest peak of one job, on a processor of "
-        "its whole process."
+        "decompositions cutting the tiles and computing the local probabilities. Memory: the "
+        "largest peak of one job, on a processor of its whole process."
     )
     if any(row.speedup for row in rows):
         caption += (

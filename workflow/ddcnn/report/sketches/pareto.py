@@ -30,11 +30,11 @@ def sketch_cost(study: Study) -> Sketch | None:
     computing = _front(points, names, [point.serial for point in points])
     name = study.score_name
     caption = (
-        f"Test {name} of every method on every decomposition. Left: against the number of nets that "
-        "see images. Middle and right: against the training time with all local nets in parallel, and "
-        "with all trainings one after another. The step line is the Pareto front: nothing cheaper "
-        f"is as good. On it, by waiting time: {waiting}. The best single tile is in the table "
-        "only, to keep the scale readable."
+        f"Test {name} of every method on every decomposition. Left: against the number of nets "
+        "that see images. Middle and right: against the training time with all local nets in "
+        "parallel, and with all trainings one after another. The step line is the Pareto front: "
+        f"nothing cheaper is as good. On it, by waiting time: {waiting}. The best single tile is "
+        "in the table only, to keep the scale readable."
     )
     alternative = (
         f"Three scatter charts of test {name}: against the number of nets, the parallel and "
