@@ -27,13 +27,14 @@ def diagnosis_of(study: Study) -> dict[str, list[str]]:
 
     A test split unlike validation comes first: no decomposition is better than its data.
     """
-    unlike = unlike_splits(study)
-    return ({"The splits": unlike} if unlike else {}) | {
-        runs[0].label: list(
-            diagnosis.sentences(_mean_figures(runs), len(runs[0].evaluation["tiles"]), runs[0].task)
-        )
-        for runs in study.decomposed.values()
-    }
+    found = {"The splits": unlike_splits(study)}
+    found["Augmentation"] = [
+        *filter(None, [diagnosis.idle_augmentation(study.settings, study.card)])
+    ]
+    for runs in study.decomposed.values():
+        known = diagnosis.Known.of(runs[0].evaluation, study.settings, study.card)
+        found[runs[0].label] = list(diagnosis.sentences(_mean_figures(runs), known))
+    return {label: texts for label, texts in found.items() if texts}
 
 
 def _mean_figures(runs: list[RunResult]) -> dict[str, float | None]:
