@@ -126,6 +126,7 @@ def _certainty(study: Study) -> str:
     slug, method = (study.best, "cnn-dnn") if study.best else ("whole", "global")
     error = standard_error(study, slug, method)
     shown = f"{error:.3f}" if study.is_regression else f"{100 * error:.1f} points"
+    shown = "unknown" if np.isnan(error) else shown
     text = (
         f"These numbers rest on {num_images:,} test {study.noun}s (standard error of one "
         f"{study.score_name}: {shown}) and {counted(num_seeds, 'seed')}."
@@ -145,10 +146,10 @@ def in_score(study: Study, difference: Difference) -> str:
 
 def in_r2(difference: Difference) -> str:
     """``+0.012 in R² (95 % interval -0.003 to +0.027)``, with real minus signs."""
-    text = (
-        f"{difference.value:+.3f} in R² "
-        f"(95{NO_BREAK}% interval {difference.low:+.3f} to {difference.high:+.3f})"
-    )
+    interval = f"95{NO_BREAK}% interval {difference.low:+.3f} to {difference.high:+.3f}"
+    if np.isinf(difference.low):
+        interval = "no interval: all test images are of one group"
+    text = f"{difference.value:+.3f} in R² ({interval})"
     return text.replace("-", "\N{MINUS SIGN}")
 
 

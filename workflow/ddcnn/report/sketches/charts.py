@@ -96,8 +96,12 @@ def _overlap_points(study: Study, runs: list[RunResult]) -> Iterator[dict]:
 
 
 def standard_error(study: Study, decomposition: str, method: str) -> float:
-    """Error of a mean score: chance of the test images and, with several seeds, of training."""
-    return intervals.standard_error(study.merits(decomposition, method), study.runs[0].groups)
+    """Error of a mean score: chance of the test images and, with several seeds, of training.
+
+    Not a number where one group of images says nothing of other ones.
+    """
+    error = intervals.standard_error(study.merits(decomposition, method), study.runs[0].groups)
+    return error if np.isfinite(error) else float("nan")
 
 
 def _bars(study: Study) -> str:
