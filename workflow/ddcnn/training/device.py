@@ -64,10 +64,9 @@ def choose_device(gpus: int, threads: int) -> Device:
     """
     torch.set_num_threads(threads)
     keep_memory()
-    given, begin = found_place(), time.perf_counter()
-    slot = claim_slot(devices) if gpus > 0 and (devices := visible_devices()) else None
-    if slot is None and threads == 1:
-        kernels()  # so that no training has to compile them
+    given, devices = found_place(), visible_devices() if gpus > 0 else []
+    begin = time.perf_counter()
+    slot = claim_slot(devices) if devices else None
     waited = time.perf_counter() - begin
     if slot is not None:
         # Before CUDA starts, which reads it once: the job sees no device but its own.
@@ -88,6 +87,10 @@ def choose_device(gpus: int, threads: int) -> Device:
             slot.device,
             torch.__version__,
         )
+    begin = time.perf_counter()
+    if threads == 1:
+        kernels()  # compiled here, if need be: no clock of a training runs yet
+    waited += time.perf_counter() - begin
     name = str(hardware()["processor"])
     return Device(torch.device("cpu"), name, threads, slot, given, waited)
 
