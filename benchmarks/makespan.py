@@ -44,8 +44,9 @@ def measure(cores: int) -> dict[str, object]:
         shutil.copy(PROJECT / "Snakefile", folder)
         measured = seconds_of_run(folder, cores)
         nothing_to_do = seconds_of_run(folder, cores)
-        jobs = experiment_jobs(read_experiment(folder / "config" / "config.yaml"))
-        planned = scheduled(jobs, measured_seconds(folder / "results"))
+        experiment = read_experiment(folder / "config" / "config.yaml")
+        jobs = experiment_jobs(experiment)
+        planned = scheduled(jobs, measured_seconds(folder / "results"), experiment)
     machine = Machine(cores, start_seconds=START_SECONDS)
     predicted = simulate(planned, machine).makespan + nothing_to_do
     return {

@@ -86,9 +86,7 @@ class StageRun:
             train_coarse(found, fitted, card, net, 0, self.settings, 0, coarse)
         run = {"dataset": self.name, "model": "net-w8", "decomposition": self.decomposition.slug}
         run |= {"coarse_view": self.view, "seed": 0}
-        evaluate_run(
-            run, [], "train", Trained(local, coarse=coarse), plan, labels, card, self.folder
-        )
+        evaluate_run(run, [], Trained(local, coarse=coarse), plan, labels, card, self.folder)
         reading = asdict(dataset_of(self.entry).options)
         bundle_run(local, coarse, plan, card, self.folder, reading, "abc", self.model)
         return self

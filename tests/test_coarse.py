@@ -16,7 +16,7 @@ from ddcnn.base.tasks import Classification, Regression
 from ddcnn.coarse.joint import build_cnn_dnn, load_parts, train_coherent
 from ddcnn.coarse.linear import LinearSolver
 from ddcnn.coarse.net import CnnDnn, CoarseNet, coarse_input
-from ddcnn.coarse.problem import Problem
+from ddcnn.coarse.problem import Problem, Solution
 from ddcnn.coarse.settings import CoarseSettings
 from ddcnn.coarse.stage import join_folds, read_outputs, train_coarse
 from ddcnn.evaluation import methods, scores
@@ -100,7 +100,8 @@ def test_the_linear_solver_computes_in_arrays_what_the_net_does_in_tensors(tmp_p
     found = np.concatenate([samples.inputs, samples.average], axis=1)
     np.testing.assert_allclose(found, rows, rtol=1e-5, atol=1e-5)
 
-    net, candidates, _ = solver.build(samples, samples)
+    built = solver.build(samples, samples)
+    net, candidates = built.net, built.candidates
     solver.use(net, list(candidates)[-1])
     solver.save(net, tmp_path / "model.safetensors")
     of_torch = CoarseNet(samples.inputs.shape[1], 3)
@@ -114,7 +115,7 @@ def test_the_linear_solver_computes_in_arrays_what_the_net_does_in_tensors(tmp_p
     )
     predictions = task.predictions(predict_logits(of_torch, expected))
     np.testing.assert_allclose(solver.predict(net, samples), predictions, rtol=1e-3, atol=1e-4)
-    size = solver.metrics(net, {"epoch": 1, "step": 1}, 1.0, samples)
+    size = solver.metrics(Solution(net, 0.0, 1.0, 0.0, []), {"epoch": 1, "step": 1}, samples)
     assert size["parameters"] == num_parameters(of_torch)
     assert size["multiply_adds"] == multiply_adds(of_torch, (rows.shape[1],))
 

@@ -263,6 +263,7 @@ class Stored:
         folder.mkdir()
         metrics = net(2.0, 10, 100, 7) | {"start_seconds": 1.0, "load_seconds": 0.1}
         metrics |= {"accuracy_train": 0.9, "images_per_second": 50.0, "fit_on": "train"}
+        metrics |= {"setup_seconds": 0.2, "settings": {"class_weights": "none"}}
         metrics |= {"solver": "linear", "input": "log-probabilities", "strength": 10.0}
         (folder / "metrics.json").write_text(json.dumps(metrics))
         p = {s: rng.dirichlet(np.ones(3), 20).astype(np.float32) for s in ("train", "val", "test")}
@@ -279,7 +280,6 @@ class Stored:
         evaluate_run(
             {"dataset": "pets", "seed": 0},
             methods,
-            "train",
             trained,
             plan=self.folder / "plan.json",
             labels={split: self.folder / f"y_{split}.npy" for split in self.labels},
@@ -320,6 +320,7 @@ def test_an_evaluation_holds_every_method_with_what_the_predictions_give(tmp_pat
     assert best["tile"] == "0-1"
     assert best["accuracy_val"] == by_tile[best["tile"]] == max(by_tile.values())
     assert report["overhead"]["probabilities_seconds"] == 0.25
+    assert report["overhead"]["setup_seconds"] == 0.2
     # Every net took two seconds: which of them follow each other?
     parallel = {name: round(m["parallel_seconds"]) for name, m in report["methods"].items()}
     assert parallel["small"] == parallel["coherent"] == parallel["mean"] == 2

@@ -14,12 +14,13 @@ from scipy import stats
 
 from ddcnn import nets
 from ddcnn.base.files import read_json, write_json
-from ddcnn.evaluation.intervals import mean_interval, paired_difference, wilson
+from ddcnn.evaluation.intervals import Difference, mean_interval, paired_difference, wilson
 from ddcnn.report import figures
 from ddcnn.report.citation import citations
 from ddcnn.report.classes import MOST_CLASSES, class_table, shares_of
 from ddcnn.report.comparison import compare
 from ddcnn.report.opening import baseline, three_sentences
+from ddcnn.report.sentences import in_r2
 from ddcnn.report.sketches.calibration import calibration_error, reliability_curve
 from ddcnn.report.sketches.decisions import sketch_agreement, sketch_reliability
 from ddcnn.report.sketches.mistakes import sketch_mistakes, worst_mistakes
@@ -497,3 +498,24 @@ def test_citations_name_the_paper_and_this_version():
 
 def test_without_the_citation_file_nothing_is_cited(tmp_path):
     assert citations(tmp_path / "CITATION.cff") == []
+
+
+def test_the_control_small_is_one_net_in_the_figure_of_costs(tmp_path, monkeypatch):
+    study = study_of(FakeExperiment(tilings=(("blocks", "2x2", 4, True),)), tmp_path)
+    for run in study.decomposed["blocks-2x2-overlap4-view"]:
+        run.predictions["test_small"] = run.predictions["test_mean"]
+    rows = study.means[study.means["method"] == "mean"].assign(method="small")
+    study.means = pd.concat([study.means, rows])
+    drawn = []
+    monkeypatch.setattr("ddcnn.report.figures.cost", lambda points, name: drawn.extend(points))
+    sketch_cost(study)
+    nets = {point.method: point.nets for point in drawn}
+    assert (nets["global"], nets["small"]) == (1, 1)
+    assert (nets["cnn-dnn"], nets["mean"]) == (5, 5)
+
+
+def test_one_group_of_images_has_no_interval_of_r2():
+    difference = Difference(-0.095, -np.inf, np.inf, 1)
+    assert in_r2(difference) == (
+        "\N{MINUS SIGN}0.095 in R² (no interval: all test images are of one group)"
+    )

@@ -184,6 +184,20 @@ def test_bad_signals_and_targets_of_arrays(tmp_path, arrays, options, words):
     refused(words, save(tmp_path / "a.npz", **arrays), **options)
 
 
+@pytest.mark.parametrize("split", ["val", "test"])
+@pytest.mark.parametrize("count", [1, 9])
+def test_targets_that_never_change_in_a_split_are_refused_before_training(tmp_path, split, count):
+    arrays = {}
+    for name in SPLITS:
+        num = count if name == split else 20
+        arrays |= {f"x_{name}": pixels(num, 8, 6), f"y_{name}": signals(num, 2)}
+    arrays[f"y_{split}"][:, 1] = 2.5
+    words = ["target 2 is 2.5", f"split {split} ({count})", "R²", "split_seed"]
+    if count == 1:
+        words[0] = "the target target 1 is"
+    refused(words, save(tmp_path / "a.npz", **arrays), **REGRESSION)
+
+
 def test_folders_are_classes(tmp_path):
     refused(["folders are classes", "file,target"], class_folders(tmp_path / "f"), **REGRESSION)
 

@@ -43,6 +43,27 @@ def test_errors_of_a_regression_are_those_of_scikit_learn(num_targets):
     assert 1 + merits.mean() == pytest.approx(reference.r2_score(true, predicted))
 
 
+@pytest.mark.filterwarnings("ignore:R.2 score is not well-defined")
+@pytest.mark.parametrize("num", [2, 5])
+def test_r2_of_targets_that_never_change_is_that_of_scikit_learn(num):
+    true, wrong = np.full((num, 1), 0.1, np.float32), normal(num, 1)
+    for predicted in (wrong, true):
+        expected = reference.r2_score(true, predicted)
+        assert scores.r2(predicted, true) == pytest.approx(expected, abs=1e-12)
+        for targets in (true, torch.from_numpy(true)):
+            merit = -float(((predicted - true) ** 2).mean())
+            assert Regression((0.0,), (1.0,)).score_of(merit, targets) == expected
+    # One of two targets that changes still counts for its half.
+    both, guessed = np.hstack([true, normal(num, 1, seed=1)]), normal(num, 2, seed=2)
+    assert scores.r2(guessed, both) == pytest.approx(reference.r2_score(both, guessed))
+
+
+def test_one_sample_has_a_score():
+    """scikit-learn has none; a training ends with numbers, whatever it was measured on."""
+    assert scores.r2(np.ones((1, 1)), np.zeros((1, 1))) == 0
+    assert Regression((0.0,), (1.0,)).score_of(-1.0, torch.zeros(1, 1)) == 0
+
+
 def test_a_card_without_a_task_is_one_of_classes():
     assert task_of({"classes": ["a", "b", "c"]}) == Classification(3)
     assert task_of(FAT) == Regression((20.0, -3.0), (4.0, 0.5))

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from ddcnn import nets
 from ddcnn.base.errors import InputError
+from ddcnn.base.process import JobClock
 from ddcnn.base.tasks import Classification
 from ddcnn.local.stage import Subdomain, train_local
 from ddcnn.nets.layers import Layers
@@ -39,6 +40,7 @@ from ddcnn.training.loop import (
     make_optimizer,
     one_cycle,
     predict_logits,
+    training_metrics,
 )
 from ddcnn.training.steps import Step, lay_channels_last
 
@@ -651,6 +653,56 @@ def test_a_job_knows_how_long_its_process_lives():
     )
     waited = time.perf_counter() - begin
     assert 1.5 <= float(done.stdout) <= waited + 0.01
+
+
+def test_what_the_first_step_sets_up_is_no_training_time():
+    class Slow(nn.Linear):
+        """Half a second for what a library does once."""
+
+        is_new = True
+
+        def forward(self, x):
+            if self.is_new and self.training:
+                time.sleep(0.5)
+                self.is_new = False
+            return super().forward(x)
+
+    samples = Features(torch.randn(32, 2), torch.arange(32) % 2)
+    progress = fit(Slow(2, 2), samples, samples, SETTINGS, 0, DEVICE)
+    assert progress.first_steps == 1
+    assert progress.first_seconds >= 0.5
+    shape, place = (2,), (SETTINGS, 32, DEVICE)
+    found = training_metrics(nn.Linear(2, 2), shape, progress, *place)
+    # 12 steps: the first one counts as the mean of the others.
+    usual = (progress.seconds - progress.first_seconds) / 11
+    assert found["train_seconds"] == pytest.approx(12 * usual, abs=1e-4)
+    assert found["setup_seconds"] == pytest.approx(progress.first_seconds - usual, abs=1e-4)
+    total = progress.history[-1]["seconds"]
+    assert found["train_seconds"] + found["setup_seconds"] == pytest.approx(total, abs=2e-4)
+
+
+def test_a_training_of_one_step_is_that_step():
+    progress = Progress(seconds=2.0, first_steps=1, first_seconds=2.0, history=[{"step": 1}])
+    assert progress.setup_seconds == 0
+    # A first step faster than the others set nothing up.
+    progress = Progress(seconds=9.0, first_steps=1, first_seconds=1.0, history=[{"step": 3}])
+    assert progress.setup_seconds == 0
+    # Three processes, each with a first step of three seconds; the others take one.
+    progress = Progress(seconds=16.0, first_steps=3, first_seconds=9.0, history=[{"step": 10}])
+    assert progress.setup_seconds == 6
+
+
+def test_waiting_for_compiled_kernels_is_in_no_time_of_a_training(monkeypatch):
+    monkeypatch.setattr("ddcnn.training.device.kernels", lambda: time.sleep(0.3))
+    device = choose_device(gpus=0, threads=1)
+    assert device.waited >= 0.3
+    monkeypatch.setattr("ddcnn.base.process._process_seconds", lambda: 1000.0)
+    clock = JobClock(waited=600.0)
+    clock.ready()
+    found = clock.metrics()
+    assert found["wait_seconds"] == 600
+    assert 400 <= found["start_seconds"] < 1000
+    assert JobClock(first=False).metrics()["wait_seconds"] == 0
 
 
 # Packs of tiles

@@ -118,6 +118,20 @@ def test_images_that_look_different_are_named(change, words, tmp_path):
     assert words in "".join(found)
 
 
+@pytest.mark.parametrize(
+    ("rule", "advised"), [(None, ()), ("window", ("percentile or z-score",)), ("z-score", ())]
+)
+def test_no_scaling_is_advised_that_images_have_or_cannot_have(rule, advised, tmp_path):
+    study = study_of(FAKE, tmp_path)
+    change_card(study, per_image={"val": LOOKS, "test": LOOKS | {"mean": [108.0]}})
+    if rule:
+        change_card(study, intensity={"rule": rule, "window": None, "why": "asked"})
+    (sentence,) = unlike_splits(study)
+    assert ("percentile" in sentence) == bool(advised)
+    assert all(words in sentence for words in advised)
+    assert ("already (intensity: z-score)" in sentence) == (rule == "z-score")
+
+
 def test_few_images_look_different_by_chance(tmp_path):
     study = study_of(replace(FAKE, counts=(60, 20, 20)), tmp_path)
     change_card(study, per_image={"val": LOOKS, "test": LOOKS | {"mean": [108.0]}})

@@ -14,7 +14,7 @@ rule train_coarse:
         CONDA_ENVIRONMENT
     threads: 1
     resources:
-        gpu=1,
+        gpu=gpus_of(EXPERIMENT, "train_coarse"),
     params:
         names=of_job(parameters.combined_names),
         coarse=parameters.coarse_net(EXPERIMENT),
@@ -40,7 +40,7 @@ rule train_coherent:
         CONDA_ENVIRONMENT
     threads: 1
     resources:
-        gpu=1,
+        gpu=gpus_of(EXPERIMENT, "train_coherent"),
     params:
         subdomains=of_job(parameters.subdomains),
         tiling=of_job(parameters.tiling_of_run),

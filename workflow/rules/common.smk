@@ -19,7 +19,7 @@ from ddcnn.experiment import parameters
 from ddcnn.experiment.configuration import load_experiment
 from ddcnn.experiment.packed_rules import AWAITED, RULE, local_rules
 from ddcnn.experiment.needs import inputs_of
-from ddcnn.experiment.jobs import wanted
+from ddcnn.experiment.jobs import gpus_of, wanted
 from ddcnn.experiment.paths import (
     BENCHMARKS,
     LOGS,
@@ -68,7 +68,7 @@ def as_asked(resource):
 
 # What is asked for train_local holds for the rules of packs, too.
 ASKED = workflow.resource_settings
-LOCAL_RESOURCES = {"gpu": 1} | {
+LOCAL_RESOURCES = {"gpu": gpus_of(EXPERIMENT, RULE)} | {
     name: as_asked(resource) for name, resource in ASKED.overwrite_resources.get(RULE, {}).items()
 }
 LOCAL_THREADS = as_asked(ASKED.overwrite_threads[RULE]) if RULE in ASKED.overwrite_threads else 1

@@ -16,7 +16,6 @@ rule evaluate:
     params:
         run=of_job(parameters.evaluated_run),
         methods=of_job(parameters.methods),
-        fit_on=EXPERIMENT.settings["coarse"]["fit_on"],
         trained=of_job(parameters.trained_folders),
         code=code_digest("evaluation.stage"),
     message:

@@ -47,7 +47,7 @@ rule local_features:
         CONDA_ENVIRONMENT
     threads: 1
     resources:
-        gpu=1,
+        gpu=gpus_of(EXPERIMENT, "local_features"),
     params:
         net=of_job(parameters.net),
         code=local_code,
@@ -70,7 +70,7 @@ rule train_fold:
         CONDA_ENVIRONMENT
     threads: 1
     resources:
-        gpu=1,
+        gpu=gpus_of(EXPERIMENT, "train_fold"),
     params:
         net=of_job(parameters.net),
         settings=parameters.local_settings(EXPERIMENT),

@@ -12,7 +12,6 @@ with job(snakemake.log[0]):
     evaluate_run(
         run=snakemake.params.run,
         methods=snakemake.params.methods,
-        fit_on=snakemake.params.fit_on,
         trained=Trained.of(snakemake.params.trained),
         plan=snakemake.input.plan,
         labels=dict(zip(SPLITS, snakemake.input.labels, strict=True)),

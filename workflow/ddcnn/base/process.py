@@ -29,12 +29,14 @@ class JobClock:
 
     Args:
         first: the first training of its process also pays the process's start.
+        waited: seconds of that start in which it could do nothing but wait for a device.
     """
 
-    def __init__(self, first: bool = True) -> None:
+    def __init__(self, first: bool = True, waited: float = 0.0) -> None:
         self._started = datetime.now(UTC)
         self._begin = time.perf_counter()
-        self._before = _process_seconds() if first else 0.0
+        self._waited = waited
+        self._before = _process_seconds() - waited if first else 0.0
         self._load_seconds = self._start_seconds = 0.0
 
     def loaded(self) -> None:
@@ -46,10 +48,13 @@ class JobClock:
         self._start_seconds = self._before + time.perf_counter() - self._begin
 
     def metrics(self) -> dict[str, float | str]:
-        """For ``metrics.json``: seconds of loading, and from process start to the first step."""
+        """For ``metrics.json``: seconds of loading, from process start to the first step, and of
+        waiting, which are in neither.
+        """
         return {
             "load_seconds": round(self._load_seconds, 4),
             "start_seconds": round(self._start_seconds, 4),
+            "wait_seconds": round(self._waited, 4),
             "started": self._started.isoformat(timespec="milliseconds"),
             "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }

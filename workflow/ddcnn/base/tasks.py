@@ -108,12 +108,17 @@ class Regression:
         return -(outputs - targets).square().mean(dim=1)
 
     def score_of(self, mean_merit: float, targets: "torch.Tensor | np.ndarray") -> float:
-        """R²: 1 - mean squared error / variance, over all (standardised) targets together."""
+        """R²: 1 - mean squared error / variance, over all (standardised) targets together.
+
+        Of targets that are all the same it is 0, or 1 where nothing is wrong, as in scikit-learn.
+        """
+        if (targets == targets[0]).all():
+            return float(mean_merit == 0)
         if isinstance(targets, np.ndarray):
             variance = float(targets.var(axis=0, dtype=np.float64).mean())
         else:
             variance = targets.double().var(dim=0, correction=0).mean().item()
-        return 1 + mean_merit / variance if variance else float("nan")
+        return 1 + mean_merit / variance
 
     def predictions(self, outputs: "torch.Tensor") -> np.ndarray:
         """What is stored: predicted targets in their own units, float32 ``N, M``."""

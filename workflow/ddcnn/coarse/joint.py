@@ -115,7 +115,7 @@ def train_coherent(
         checkpoint_seconds: least time between two checkpoints; no result depends on it.
     """
     out, facts, device = Path(out), read_json(card), choose_device(gpus, threads)
-    clock, task = JobClock(), task_of(facts, settings.class_weights)
+    clock, task = JobClock(waited=device.waited), task_of(facts, settings.class_weights)
     settings = fitting_settings(settings, facts, "transfer" if trained else "local")
     samples = {
         split: load_images(

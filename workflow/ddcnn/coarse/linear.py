@@ -16,7 +16,7 @@ from ddcnn.base.process import found_place, peak_memory_bytes
 from ddcnn.base.provenance import hardware
 from ddcnn.base.tasks import Task
 from ddcnn.coarse.inputs import SMALLEST_PROBABILITY, SMALLEST_SPREAD
-from ddcnn.coarse.problem import Candidate
+from ddcnn.coarse.problem import Built, Candidate, Solution
 from ddcnn.coarse.settings import CoarseSettings
 from ddcnn.coarse.solvers import fit_ridge, fit_softmax
 from ddcnn.training.settings import Settings, metrics_of
@@ -94,6 +94,8 @@ class LinearSolver:
     task: Task
     threads: int
 
+    waited = 0.0  # it needs no device
+
     @property
     def place(self) -> str:
         """Where it is computed."""
@@ -104,11 +106,9 @@ class LinearSolver:
     ) -> Rows:
         return rows_of(outputs_NTK, self.coarse.input, self.task, features_NTF, targets)
 
-    def build(
-        self, fitted: Rows, val: Rows
-    ) -> tuple[LinearNet, Iterator[Candidate], list[dict[str, float]]]:
+    def build(self, fitted: Rows, val: Rows) -> Built:
         net = LinearNet.standardising(fitted.inputs)
-        return net, self.candidates(net, fitted), []
+        return Built(net, self.candidates(net, fitted))
 
     def candidates(self, net: LinearNet, samples: Rows) -> Iterator[Candidate]:
         """The average, then ever weaker penalties, each started at the one before."""
@@ -154,9 +154,7 @@ class LinearSolver:
             return self.task.in_units(outputs.astype(np.float64))
         return np.exp(log_softmax(outputs))
 
-    def metrics(
-        self, net: LinearNet, last: dict[str, float], seconds: float, fitted: Rows
-    ) -> dict[str, Any]:
+    def metrics(self, solution: Solution, last: dict[str, float], fitted: Rows) -> dict[str, Any]:
         place = {
             "peak_memory_bytes": peak_memory_bytes(),
             "device": "cpu",
@@ -166,8 +164,9 @@ class LinearSolver:
             "threads": self.threads,
             "precision": "float32",
         }
+        net, settings = solution.net, self.settings
         size = {"parameters": net.weight.size + net.bias.size, "multiply_adds": net.weight.size}
-        return metrics_of(size, last, seconds, self.settings, len(fitted), place)
+        return metrics_of(size, last, solution.seconds, 0.0, settings, len(fitted), place)
 
     def save(self, net: LinearNet, path: Path) -> None:
         layer = {"layers.0.bias": net.bias, "layers.0.weight": net.weight}

@@ -10,7 +10,7 @@ import torch
 
 from ddcnn.base.tasks import Task
 from ddcnn.coarse.net import CoarseNet, coarse_input
-from ddcnn.coarse.problem import Candidate
+from ddcnn.coarse.problem import Built, Candidate, Solution
 from ddcnn.coarse.settings import CoarseSettings
 from ddcnn.training.device import Device
 from ddcnn.training.loop import Features, Progress, evaluate, fit, predict_logits, training_metrics
@@ -40,6 +40,11 @@ class MlpSolver:
     device: Device
 
     @property
+    def waited(self) -> float:
+        """Seconds for the device."""
+        return self.device.waited
+
+    @property
     def place(self) -> str:
         """Where it is computed."""
         return self.device.name
@@ -54,15 +59,13 @@ class MlpSolver:
         labels = None if targets is None else torch.from_numpy(targets).to(device)
         return Features(rows.to(device), labels)
 
-    def build(
-        self, fitted: Features, val: Features
-    ) -> tuple[CoarseNet, Iterator[Candidate], list[dict[str, float]]]:
+    def build(self, fitted: Features, val: Features) -> Built:
         torch.manual_seed(self.seed)
         num_inputs = fitted.values.shape[1] - self.task.num_outputs
         net = CoarseNet.of(self.coarse, num_inputs, self.task.num_outputs).to(self.device.torch)
         net.standardise(fitted.values)
         fitting = fit(net, fitted, val, self.settings, self.seed, self.device, task=self.task)
-        return net, _candidates(net), fitting.history
+        return Built(net, _candidates(net), fitting.history, fitting.setup_seconds)
 
     @torch.no_grad()
     def use(self, net: CoarseNet, candidate: Candidate) -> None:
@@ -76,11 +79,12 @@ class MlpSolver:
         return self.task.predictions(predict_logits(net, samples))
 
     def metrics(
-        self, net: CoarseNet, last: dict[str, float], seconds: float, fitted: Features
+        self, solution: Solution, last: dict[str, float], fitted: Features
     ) -> dict[str, Any]:
-        end = Progress(seconds=seconds, history=[last])
+        setup = solution.setup_seconds
+        end = Progress(seconds=solution.seconds + setup, first_seconds=setup, history=[last])
         shape = (fitted.values.shape[1],)
-        return training_metrics(net, shape, end, self.settings, len(fitted), self.device)
+        return training_metrics(solution.net, shape, end, self.settings, len(fitted), self.device)
 
     def save(self, net: CoarseNet, path: Path) -> None:
         save_weights(net, path)

@@ -8,7 +8,7 @@ their training images by heart, those say little, and the average stays.
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,6 +36,23 @@ class Candidate:
     bias: Any
 
 
+@dataclass(frozen=True)
+class Built:
+    """A coarse net whose hidden layers are final.
+
+    Attributes:
+        net: its last layer is to be chosen.
+        candidates: for that layer.
+        history: epochs of an MLP.
+        setup_seconds: in which its training set up libraries and device.
+    """
+
+    net: Any
+    candidates: Iterator[Candidate]
+    history: list[dict[str, float]] = field(default_factory=list)
+    setup_seconds: float = 0.0
+
+
 class CoarseRows(Protocol):
     """Rows of the coarse net and their targets, in the form that a solver works on."""
 
@@ -50,6 +67,7 @@ class Solver(Protocol):
     """One kind of coarse net: :mod:`ddcnn.coarse.linear` or :mod:`ddcnn.coarse.mlp`."""
 
     place: str  # where it is computed, in words
+    waited: float  # seconds, for that place
 
     def samples(
         self, outputs_NTK: np.ndarray, features_NTF: np.ndarray | None, targets: np.ndarray | None
@@ -57,10 +75,8 @@ class Solver(Protocol):
         """Rows from what the local nets say of N images, see ``coarse_input`` of ``cnn_dnn``."""
         ...
 
-    def build(
-        self, fitted: CoarseRows, val: CoarseRows
-    ) -> tuple[Any, Iterator[Candidate], list[dict[str, float]]]:
-        """A net whose hidden layers are final, candidates for its last, and an MLP's history."""
+    def build(self, fitted: CoarseRows, val: CoarseRows) -> Built:
+        """Train the hidden layers."""
         ...
 
     def use(self, net: Any, candidate: Candidate) -> None:
@@ -76,7 +92,7 @@ class Solver(Protocol):
         ...
 
     def metrics(
-        self, net: Any, last: dict[str, float], seconds: float, fitted: CoarseRows
+        self, solution: "Solution", last: dict[str, float], fitted: CoarseRows
     ) -> dict[str, Any]:
         """What every training reports in its ``metrics.json``."""
         ...
@@ -93,13 +109,15 @@ class Solution:
     Attributes:
         net: with the chosen candidate as its last layer.
         strength: the chosen candidate's.
-        seconds: of everything, the choice included.
+        seconds: of everything, the choice included, but for the set-up.
+        setup_seconds: in which libraries and device were set up.
         history: epochs of an MLP; of a linear net what was tried.
     """
 
     net: Any
     strength: float
     seconds: float
+    setup_seconds: float
     history: list[dict[str, float]]
 
 
@@ -126,21 +144,25 @@ class Problem:
         five folds leave out in turn. Candidates are compared by their loss, beginning with the
         average of the tiles; of equal ones the first is taken.
         """
+        # No clock runs while it imports torch.
+        order = shuffled(len(fitted), self.seed) if self.fit_on == "validation" else None
         start = time.perf_counter()
-        losses = self.cross_validate(fitted) if self.fit_on == "validation" else None
-        net, candidates, history = self.solver.build(fitted, val)
-        if losses is None:
-            tried, losses = self.search(net, candidates, val)
+        losses, before = ([], 0.0) if order is None else self.cross_validate(fitted, order)
+        built = self.solver.build(fitted, val)
+        if order is None:
+            tried, losses = self.search(built.net, built.candidates, val)
         else:
-            tried = list(islice(candidates, int(np.argmin(losses)) + 1))
+            tried = list(islice(built.candidates, int(np.argmin(losses)) + 1))
         best = int(np.argmin(losses))
-        self.solver.use(net, tried[best])
-        seconds = time.perf_counter() - start
+        self.solver.use(built.net, tried[best])
+        setup = before + built.setup_seconds
+        seconds = time.perf_counter() - start - setup
         strengths = [
             {"strength": each.strength, "loss_held_out": loss, "chosen": int(i == best)}
             for i, (each, loss) in enumerate(zip(tried, losses, strict=False))
         ]
-        return Solution(net, tried[best].strength, seconds, history or strengths)
+        history = built.history or strengths
+        return Solution(built.net, tried[best].strength, seconds, setup, history)
 
     def search(
         self, net: Any, candidates: Iterable[Candidate], held_out: CoarseRows
@@ -155,21 +177,26 @@ class Problem:
                 break
         return tried, losses
 
-    def cross_validate(self, samples: CoarseRows) -> list[float]:
-        """Mean loss of every candidate on images that a fold leaves out."""
-        order = shuffled(len(samples), self.seed)
+    def cross_validate(self, samples: CoarseRows, order: np.ndarray) -> tuple[list[float], float]:
+        """Mean loss of every candidate on images that a fold leaves out, and seconds of set-up.
+
+        Args:
+            samples: what the net is fitted on.
+            order: in which they are dealt into folds.
+        """
         parts = [order[fold::NUM_FOLDS] for fold in range(NUM_FOLDS)]
-        totals = np.zeros(())
+        totals, setup = np.zeros(()), 0.0
         for fold, left_out in enumerate(parts):
             rest = np.concatenate([part for other, part in enumerate(parts) if other != fold])
             held_out = samples.subset(left_out)
-            net, candidates, _ = self.solver.build(samples.subset(rest), held_out)
+            built = self.solver.build(samples.subset(rest), held_out)
+            setup += built.setup_seconds
             losses = []
-            for candidate in candidates:
-                self.solver.use(net, candidate)
-                losses.append(self.solver.evaluate(net, held_out)[0] * len(held_out))
+            for candidate in built.candidates:
+                self.solver.use(built.net, candidate)
+                losses.append(self.solver.evaluate(built.net, held_out)[0] * len(held_out))
             totals = totals + losses
-        return (totals / len(samples)).tolist()
+        return (totals / len(samples)).tolist(), setup
 
 
 def shuffled(num: int, seed: int) -> np.ndarray:

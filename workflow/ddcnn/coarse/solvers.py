@@ -48,8 +48,7 @@ def fit_softmax(
     x_NF = x_NF.astype(np.float32, copy=False)
     offset = 0.0 if offset_NK is None else offset_NK.astype(np.float32, copy=False)
     n, (num, num_features) = np.arange(len(x_NF)), x_NF.shape
-    weights_N = np.array(class_weights or np.ones(num_classes), np.float32)[labels]
-    weights_N /= weights_N.mean(dtype=np.float64)
+    weights_N = _weights_of_images(labels, num_classes, class_weights)
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
         weights = flat.reshape(num_features + 1, num_classes)
@@ -76,17 +75,21 @@ def fit_softmax(
     return found.x.reshape(num_features + 1, num_classes)
 
 
-def fit_logistic(p_NTK: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def fit_logistic(
+    p_NTK: np.ndarray, labels: np.ndarray, class_weights: Sequence[float] = ()
+) -> np.ndarray:
     """Weights of logistic regression on all log-probabilities, as scikit-learn's default has them.
 
     Args:
         p_NTK: probabilities of N images, T tiles, K classes.
         labels: int ``N``, from 0.
+        class_weights: see :func:`fit_softmax`.
 
     Returns:
         float64 ``T * K + 1, K``; the last row is the bias.
     """
-    return fit_softmax(log_rows(p_NTK), labels, p_NTK.shape[2], ridge=1 / len(labels))
+    rows, ridge = log_rows(p_NTK), 1 / len(labels)
+    return fit_softmax(rows, labels, p_NTK.shape[2], ridge, class_weights=class_weights)
 
 
 def fit_ridge(x_NF: np.ndarray, targets_NM: np.ndarray, ridge: float) -> np.ndarray:
@@ -111,7 +114,9 @@ def fit_ridge(x_NF: np.ndarray, targets_NM: np.ndarray, ridge: float) -> np.ndar
     return np.vstack([weights, y_mean - x_mean @ weights])
 
 
-def fit_weighted(p_NTK: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
+def fit_weighted(
+    p_NTK: np.ndarray, labels: np.ndarray, class_weights: Sequence[float] = ()
+) -> tuple[np.ndarray, float]:
     """Weights of a weighted average of local probabilities, and its exponent.
 
     Minimises the mean of ``-log`` of the true class's share of ``(sum_t w_t p_t) ** beta``, by
@@ -122,11 +127,13 @@ def fit_weighted(p_NTK: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, flo
     Args:
         p_NTK: probabilities of N images, T tiles, K classes.
         labels: int ``N``, from 0.
+        class_weights: see :func:`fit_softmax`.
 
     Returns:
         float64 ``T``, non-negative, of sum one; and beta, above 0.
     """
-    num, num_tiles, _ = p_NTK.shape
+    num, num_tiles, num_classes = p_NTK.shape
+    weights_N = _weights_of_images(labels, num_classes, class_weights).astype(np.float64)
     p_NTK, n = np.clip(p_NTK, SMALLEST_PROBABILITY, 1).astype(np.float64), np.arange(num)
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
@@ -136,13 +143,22 @@ def fit_weighted(p_NTK: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, flo
         log_p_NK = log_softmax(logits, axis=1)
         slope_NK = np.exp(log_p_NK)
         slope_NK[n, labels] -= 1
-        slope_NK /= num
+        slope_NK *= weights_N[:, None] / num
         by_weight = np.tensordot(p_NTK, beta * slope_NK / average_NK, axes=([0, 2], [0, 1]))
         gradient = np.append(weights * (by_weight - weights @ by_weight), (slope_NK * logits).sum())
-        return -float(log_p_NK[n, labels].mean()), gradient
+        return -float((weights_N * log_p_NK[n, labels]).mean()), gradient
 
     # Where the training images are learned by heart, every larger exponent is better.
     bounds = [(None, None)] * num_tiles + [np.log([0.01, 100])]
     start = np.zeros(num_tiles + 1)
     found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     return softmax(found[:-1]), float(np.exp(found[-1]))
+
+
+def _weights_of_images(
+    labels: np.ndarray, num_classes: int, class_weights: Sequence[float]
+) -> np.ndarray:
+    """Float32 ``N`` of mean 1."""
+    weights_N = np.array(class_weights or np.ones(num_classes), np.float32)[labels]
+    weights_N /= weights_N.mean(dtype=np.float64)
+    return weights_N

@@ -55,7 +55,7 @@ def train_coarse(
     num_rows = len(y["val" if coarse.fit_on == "validation" else "train"])
     numbers = chosen(vars(settings), Facts(num_rows, "image", task.name), "coarse")
     solver = _solver(coarse, replace(settings, **numbers), task, seed, gpus, threads)
-    clock = JobClock()
+    clock = JobClock(waited=solver.waited)
     outputs = [_read_outputs(path, coarse.input) for path in local.values()]
     samples = {
         s: solver.samples(*read_outputs(outputs, s, coarse.input, task), y.get(s)) for s in SPLITS
@@ -78,7 +78,7 @@ def train_coarse(
     write_json(
         out / "metrics.json",
         {"tile": "coarse", "tiles": list(local), "seed": seed, "strength": solution.strength}
-        | solver.metrics(solution.net, last, solution.seconds, fitted)
+        | solver.metrics(solution, last, fitted)
         | asdict(coarse)
         | clock.metrics(),
     )

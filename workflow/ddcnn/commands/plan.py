@@ -8,9 +8,10 @@ from pathlib import Path
 from ddcnn.base.text import duration, table
 from ddcnn.commands.arguments import add_command, add_configuration, asked_experiment
 from ddcnn.experiment.job_times import how_known, job_times
-from ddcnn.experiment.jobs import Job, experiment_jobs
+from ddcnn.experiment.jobs import Job, experiment_jobs, gpus_of
 from ddcnn.experiment.makespan import Machine, ScheduledJob, busy_seconds, critical_path, simulate
 from ddcnn.experiment.paths import RESULTS
+from ddcnn.experiment.runs import Experiment
 
 EXAMPLES = """\
 examples:
@@ -56,7 +57,7 @@ def run(options: argparse.Namespace) -> None:
     experiment = asked_experiment(options)
     jobs = experiment_jobs(experiment)
     times = job_times(jobs, experiment, options.measured)
-    planned = scheduled(jobs, {name: time.seconds for name, time in times.items()})
+    planned = scheduled(jobs, {name: time.seconds for name, time in times.items()}, experiment)
     machines = machines_of(options)
     work = math.fsum(job.seconds for job in planned)
     print(f"{experiment.name}: {len(jobs)} jobs, {duration(work)} of work")
@@ -73,10 +74,12 @@ def run(options: argparse.Namespace) -> None:
     print("\n".join(f"  {duration(job.seconds):>10}  {job.name}" for job in path))
 
 
-def scheduled(jobs: list[Job], seconds: dict[str, float]) -> list[ScheduledJob]:
-    """The jobs as the scheduler takes them: one core each, trainings on a device."""
+def scheduled(
+    jobs: list[Job], seconds: dict[str, float], experiment: Experiment
+) -> list[ScheduledJob]:
+    """The jobs as the scheduler takes them: one core each, and the devices they ask for."""
     return [
-        ScheduledJob(job.name, seconds[job.name], job.needs, devices=int(job.on_device))
+        ScheduledJob(job.name, seconds[job.name], job.needs, devices=gpus_of(experiment, job.rule))
         for job in jobs
     ]
 

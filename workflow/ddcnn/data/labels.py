@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ddcnn.base.errors import InputError
-from ddcnn.base.splits import SPLITS
+from ddcnn.base.splits import JUDGED, SPLITS
 
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -154,7 +154,8 @@ def check_targets(targets: Mapping[str, np.ndarray], names: Sequence[str], sourc
         source: file or folder, for messages.
 
     Raises:
-        InputError: NaN or infinite targets, too few samples, or a target that never changes.
+        InputError: NaN or infinite targets, too few samples, or a target that never changes in a
+            split.
     """
     for split, values in targets.items():
         wrong = np.argwhere(~np.isfinite(values))
@@ -175,6 +176,20 @@ def check_targets(targets: Mapping[str, np.ndarray], names: Sequence[str], sourc
             raise InputError(
                 f"{source}: the target {name} is {values[0]:g} for every training sample, there is "
                 "nothing to learn; remove it"
+            )
+    for split, values_NM in targets.items():
+        if split in JUDGED:
+            _check_varying(split, values_NM, names, source)
+
+
+def _check_varying(split: str, values_NM: np.ndarray, names: Sequence[str], source: object) -> None:
+    """R² divides by the variance of the targets."""
+    for name, values in zip(names, values_NM.T, strict=True):
+        if len(values) and np.ptp(values) == 0:
+            raise InputError(
+                f"{source}: the target {name} is {values[0]:g} for every sample of the split "
+                f"{split} ({len(values)}), where R² has no meaning; add samples, or take another "
+                "split (dataset.split_seed)"
             )
 
 

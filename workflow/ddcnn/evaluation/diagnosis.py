@@ -3,13 +3,17 @@
 The signatures of failure: local decisions agree and the coarse net is poor; local decisions differ
 widely and the coarse net gains nothing; the time does not fall with the number of tiles; the coarse
 net overfits. We add: the local nets overfit. Thresholds are rules of thumb, so the figures stand
-beside them. numpy only.
+beside them, and nothing is advised that is done already. numpy only.
 """
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from ddcnn.base.defaults import Facts, chosen
 
 # Points of accuracy (or of R²) below which a difference is not worth a sentence.
 SMALL_GAIN = 0.005
@@ -92,50 +96,165 @@ def _mean_correlation(x_NTM: np.ndarray) -> float | None:
     return float(np.mean(by_target))
 
 
-def sentences(figures: Mapping[str, float | None], num_tiles: int, task: str) -> Iterator[str]:
+@dataclass(frozen=True)
+class Known:
+    """What a run was made with, so that nothing is advised that is done already or cannot be.
+
+    Attributes:
+        task: ``classification`` or ``regression``.
+        num_tiles, kind, coarse_view: of the decomposition.
+        coarse: settings of the coarse net.
+        local: settings of the local nets, in numbers.
+        num_images: of the training split.
+        can_augment: the data set allows flips or shifts.
+    """
+
+    task: str
+    num_tiles: int
+    kind: str
+    coarse_view: bool
+    coarse: Mapping[str, Any]
+    local: Mapping[str, Any]
+    num_images: int
+    can_augment: bool
+
+    @classmethod
+    def of(
+        cls, evaluation: Mapping[str, Any], settings: Mapping[str, Any], card: Mapping[str, Any]
+    ) -> "Known":
+        """From ``evaluation.json``, the configuration with all defaults, and ``card.json``."""
+        local, facts = settings["local"], Facts.of_card(card)
+        return cls(
+            facts.task,
+            math.prod(evaluation["grid"]),
+            evaluation["kind"],
+            evaluation["coarse_view"],
+            settings["coarse"],
+            {**local, **chosen(local, facts)},
+            facts.num_images,
+            any(card["augment"].values()),
+        )
+
+
+def sentences(figures: Mapping[str, float | None], known: Known) -> Iterator[str]:
     """What the figures of a run (or their means over seeds) say, and what to try.
 
     Args:
         figures: of :func:`measure`.
-        num_tiles: subdomains of the run.
-        task: ``classification`` or ``regression``.
+        known: of the run.
     """
-    classes = task == "classification"
-    gain, agreement = figures["gain_over_mean"], figures["agreement"]
-    if gain is not None and agreement is not None:
-        alike = _agreement_in_words(figures, classes)
-        if agreement > AGREE and gain < -SMALL_GAIN:
-            yield (
-                f"{alike}, but the coarse net loses {_points(-gain)} against their mean: it is "
-                "fitted badly. Try coarse.solver: linear, or coarse.fit_on: validation."
-            )
-        elif agreement < DIFFER and gain < SMALL_GAIN:
-            yield (
-                f"{alike}, and the coarse net gains only {_points(gain)} over their mean. Single "
-                "tiles see too little: try a larger overlap, fewer tiles, or coarse_view: true."
-            )
-        else:
-            word = "gains" if gain >= 0 else "loses"
-            yield f"{alike}; the coarse net {word} {_points(abs(gain))} against their mean."
+    if figures["gain_over_mean"] is not None and figures["agreement"] is not None:
+        yield _gain(figures, figures["gain_over_mean"], figures["agreement"], known)
     if figures["local_gap"] > GAP:
+        teaching = (
+            ", so what they say there teaches the coarse net little"
+            if known.coarse["fit_on"] == "train"
+            else ""
+        )
         yield (
             f"The local nets overfit: they are {_points(figures['local_gap'])} better on their "
-            "training images than on the test images, so what they say there teaches the coarse "
-            "net little. Try coarse.fit_on: out-of-fold, fewer local.epochs, more "
-            "local.weight_decay, or local.augment: true."
+            f"training images than on the test images{teaching}.{_try(_against_overfitting(known))}"
         )
     if figures["coarse_gap"] > max(GAP, 1.5 * figures["local_gap"]):
         yield (
             f"The coarse net overfits: it is {_points(figures['coarse_gap'])} better on what it "
-            "was fitted on than on the test images. Try coarse.solver: linear or fewer neurons."
+            f"was fitted on than on the test images.{_try(_for_a_simpler_coarse_net(known))}"
         )
     efficiency = figures["efficiency"]
     if efficiency is not None and efficiency < EFFICIENT:
         yield (
             f"The time falls less than the work: the measured speed-up is {100 * efficiency:.0f} % "
-            f"of the ideal one with {num_tiles} tiles. Small nets leave a processor idle: try a "
-            "larger local.batch_size, fewer tiles or a larger local_width."
+            f"of the ideal one with {known.num_tiles} tiles. Small nets leave a processor idle."
+            f"{_try(_for_larger_nets(known))}"
         )
+
+
+def _gain(figures: Mapping[str, float | None], gain: float, agreement: float, known: Known) -> str:
+    alike = _agreement_in_words(figures, known.task == "classification")
+    if agreement > AGREE and gain < -SMALL_GAIN:
+        return (
+            f"{alike}, but the coarse net loses {_points(-gain)} against their mean: it is fitted "
+            f"badly.{_try(_for_a_better_fit(known))}"
+        )
+    if agreement < DIFFER and gain < SMALL_GAIN:
+        return (
+            f"{alike}, and the coarse net gains only {_points(gain)} over their mean. Single tiles "
+            f"see too little.{_try(_for_more_to_see(known))}"
+        )
+    word = "gains" if gain >= 0 else "loses"
+    return f"{alike}; the coarse net {word} {_points(abs(gain))} against their mean."
+
+
+# Each yields what is left to do.
+
+
+def _for_a_better_fit(known: Known) -> Iterator[str]:
+    if known.coarse["solver"] == "mlp":
+        yield "coarse.solver: linear"
+    for decisions in ("validation", "out-of-fold"):
+        if known.coarse["fit_on"] != decisions:
+            yield f"coarse.fit_on: {decisions}"
+
+
+def _for_more_to_see(known: Known) -> Iterator[str]:
+    if known.kind == "blocks":
+        yield "a larger overlap"
+    yield from _for_fewer_tiles(known)
+    if not known.coarse_view:
+        yield "coarse_view: true"
+
+
+def _for_fewer_tiles(known: Known) -> Iterator[str]:
+    if known.num_tiles > 2:
+        yield "fewer tiles"
+
+
+def _against_overfitting(known: Known) -> Iterator[str]:
+    if known.coarse["fit_on"] == "train":
+        yield "coarse.fit_on: out-of-fold"
+    if known.local["epochs"] > 1:
+        yield "fewer local.epochs"
+    yield "more local.weight_decay"
+    if known.task == "classification" and not known.local["label_smoothing"]:
+        yield "local.label_smoothing: auto"
+    if known.can_augment and not known.local["augment"]:
+        yield "local.augment: true"
+
+
+def _for_a_simpler_coarse_net(known: Known) -> Iterator[str]:
+    if known.coarse["solver"] == "mlp":
+        yield "coarse.solver: linear"
+        yield "fewer neurons (coarse.hidden)"
+    if known.coarse["input"] == "features":
+        yield "coarse.input: log-probabilities"
+    if known.coarse["fit_on"] != "out-of-fold":
+        yield "coarse.fit_on: out-of-fold"
+    yield from _for_fewer_tiles(known)
+
+
+def _for_larger_nets(known: Known) -> Iterator[str]:
+    if 2 * known.local["batch_size"] <= known.num_images:
+        yield "a larger local.batch_size"
+    yield from _for_fewer_tiles(known)
+    yield "a larger local_width"
+
+
+def _try(advice: Iterable[str]) -> str:
+    """`` Try a, b or c.``, or nothing."""
+    *others, last = [*advice] or [""]
+    if not last:
+        return ""
+    return f" Try {', '.join(others)}{' or ' if others else ''}{last}."
+
+
+def idle_augmentation(settings: Mapping[str, Any], card: Mapping[str, Any]) -> str:
+    """Says that ``local.augment`` does nothing for a data set; empty where it does, or is off."""
+    if not settings["local"]["augment"] or any(card["augment"].values()):
+        return ""
+    return (
+        "local.augment is on, but the data set allows neither flips nor shifts: no image was "
+        "changed. In dataset, flip and shift of your own data say what leaves a class as it is."
+    )
 
 
 def _agreement_in_words(figures: Mapping[str, float | None], classes: bool) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ddcnn.base.tasks import METHODS
+from ddcnn.base.tasks import METHODS, Task
 from ddcnn.coarse.inputs import SMALLEST_PROBABILITY, log_rows
 from ddcnn.evaluation.scores import accuracy, r2
 
@@ -66,12 +66,14 @@ class Combination:
     Attributes:
         decide: the decision.
         num_parameters: that it had to learn.
+        multiply_adds: of one decision, beside those of the local nets.
         facts: what else is worth knowing; they stand in ``evaluation.json``.
         only: index of the one tile that it needs; None if it needs all.
     """
 
     decide: Callable[[np.ndarray], np.ndarray]
     num_parameters: int = 0
+    multiply_adds: int = 0
     facts: Mapping[str, Any] = field(default_factory=dict)
     only: int | None = None
 
@@ -82,36 +84,43 @@ class LocalDecisions:
 
     Attributes:
         p_NTK, y: local decisions and truth by split.
-        fitted: split that a method learns from.
+        fitted_NTK, y_fitted: those that a method learns from: what the coarse net was fitted on.
         tiles: names of the subdomains.
-        task: ``classification`` or ``regression``.
+        task: with the weights of the classes that the coarse net has.
     """
 
     p_NTK: Mapping[str, np.ndarray]
     y: Mapping[str, np.ndarray]
-    fitted: str
+    fitted_NTK: np.ndarray
+    y_fitted: np.ndarray
     tiles: list[str]
-    task: str
+    task: Task
 
 
 def _fit_logistic(local: LocalDecisions) -> Combination:
     from ddcnn.coarse.solvers import fit_logistic
 
-    weights = fit_logistic(local.p_NTK[local.fitted], local.y[local.fitted])
-    return Combination(lambda p_NTK: logistic(p_NTK, weights), weights.size)
+    weights = fit_logistic(local.fitted_NTK, local.y_fitted, local.task.class_weights)
+    return Combination(
+        lambda p_NTK: logistic(p_NTK, weights), weights.size, multiply_adds=weights[:-1].size
+    )
 
 
 def _fit_weighted(local: LocalDecisions) -> Combination:
     from ddcnn.coarse.solvers import fit_weighted
 
-    weights, exponent = fit_weighted(local.p_NTK[local.fitted], local.y[local.fitted])
-    facts = {"weights": dict(zip(local.tiles, weights.round(4).tolist(), strict=True))}
-    return Combination(lambda p_NTK: weighted(p_NTK, weights, exponent), weights.size + 1, facts)
+    weights, exponent = fit_weighted(local.fitted_NTK, local.y_fitted, local.task.class_weights)
+    return Combination(
+        lambda p_NTK: weighted(p_NTK, weights, exponent),
+        weights.size + 1,
+        multiply_adds=weights.size * local.task.num_outputs,
+        facts={"weights": dict(zip(local.tiles, weights.round(4).tolist(), strict=True))},
+    )
 
 
 def _find_best_tile(local: LocalDecisions) -> Combination:
-    best = best_tile(local.p_NTK["val"], local.y["val"], local.task)
-    return Combination(lambda p_NTK: p_NTK[:, best], 0, {"tile": local.tiles[best]}, best)
+    best = best_tile(local.p_NTK["val"], local.y["val"], local.task.name)
+    return Combination(lambda p_NTK: p_NTK[:, best], facts={"tile": local.tiles[best]}, only=best)
 
 
 # Methods on the trained local nets alone. A new one is a function and an entry here, and its name

@@ -100,14 +100,20 @@ def mae(predicted_NM: np.ndarray, targets_NM: np.ndarray) -> float:
 
 
 def r2(predicted_NM: np.ndarray, targets_NM: np.ndarray) -> float:
-    """Coefficient of determination: 1 - mean squared error / variance of the targets."""
+    """Coefficient of determination: 1 - mean squared error / variance of the targets.
+
+    Of a target that is the same in every sample it is 0, or 1 where nothing is wrong, as in
+    scikit-learn.
+    """
     return 1.0 + float(r2_merits(predicted_NM, targets_NM).mean())
 
 
 def r2_merits(predicted_NM: np.ndarray, targets_NM: np.ndarray) -> np.ndarray:
     """What R² is made of, float ``N``: their mean is R² - 1, so that differences can be paired."""
     targets = np.asarray(targets_NM, np.float64)
-    return -((predicted_NM - targets) ** 2 / targets.var(axis=0)).mean(axis=1)
+    squares = (predicted_NM - targets) ** 2
+    scale = np.where(np.ptp(targets, axis=0) > 0, targets.var(axis=0), squares.mean(axis=0))
+    return -(squares / np.where(scale > 0, scale, 1)).mean(axis=1)
 
 
 # What is measured of every method, by task; the first is what methods are compared by. A score

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ddcnn.base.files import read_json, read_npz, read_prepared, write_json, write_npz
 from ddcnn.base.splits import JUDGED, SPLITS
 from ddcnn.base.tasks import Task, methods_of, task_of
+from ddcnn.coarse.stage import join_folds  # with scipy: no clock of a method runs meanwhile
 from ddcnn.evaluation import diagnosis
 from ddcnn.evaluation.methods import COMBINATIONS, LocalDecisions, in_order
 from ddcnn.evaluation.scores import MEASURES, majority_baseline
@@ -42,6 +44,7 @@ class Trained:
         global_net: the global net that times are compared with, or None.
         small: the whole-image net of a local net's width, or None.
         members: the nets of the ensemble.
+        member_folds: as ``folds``, of the members.
         ensemble: the coarse net of the ensemble, or None.
         joint: ``coherent`` and ``transfer``.
     """
@@ -52,6 +55,7 @@ class Trained:
     global_net: Path | None = None
     small: Path | None = None
     members: list[Path] = field(default_factory=list)
+    member_folds: list[Path] = field(default_factory=list)
     ensemble: Path | None = None
     joint: dict[str, Path] = field(default_factory=dict)
 
@@ -89,7 +93,6 @@ class Decision:
 def evaluate_run(
     run: dict[str, Any],
     methods: Sequence[str],
-    fit_on: str,
     trained: Trained,
     plan: str | Path,
     labels: dict[str, Path],
@@ -101,8 +104,6 @@ def evaluate_run(
     Args:
         run: dataset, model, decomposition, coarse_view and seed, copied to the evaluation.
         methods: which methods beside ``cnn-dnn`` are computed.
-        fit_on: local decisions that ``logistic`` and ``weighted`` learn from: ``validation``, or
-            those of the training split.
         trained: folders of the nets.
         plan: the tiling's ``plan.json``.
         labels: ``y_{split}.npy`` of every split.
@@ -114,7 +115,7 @@ def evaluate_run(
     y = {split: read_prepared(path) for split, path in labels.items()}
     nets = {tile: _metrics(folder) for tile, folder in trained.local.items()}
     local = {tile: read_npz(f / "probabilities.npz") for tile, f in trained.local.items()}
-    decisions = decide(local, nets, trained, y, methods, fit_on, task)
+    decisions = decide(local, nets, trained, y, methods, facts)
     reference = _metrics(trained.global_net) if trained.global_net else None
     results = {
         name: _scores(decision.predictions, y, task)
@@ -152,8 +153,7 @@ def decide(
     trained: Trained,
     y: dict[str, np.ndarray],
     methods: Sequence[str],
-    fit_on: str,
-    task: Task,
+    card: dict[str, Any],
 ) -> dict[str, Decision]:
     """Every method's decision.
 
@@ -162,22 +162,20 @@ def decide(
         nets: metrics of every local net, by tile.
         trained: folders of the other nets.
         y: labels or targets of every split.
-        methods, fit_on: see :func:`evaluate_run`.
-        task: of the data set.
+        methods: see :func:`evaluate_run`.
+        card: the data set's ``card.json``.
     """
     step = list(nets.values())
     if trained.coarse is None:
         (only,) = local.values()
         return {"global": Decision({s: only[s] for s in JUDGED}, [step], step)}
-    coarse = _metrics(trained.coarse)
-    both = [[*step, *map(_metrics, trained.folds)], [coarse]]
+    coarse, folds = _metrics(trained.coarse), _all_metrics(trained.folds)
+    both = [[*step, *folds], [coarse]]
     decisions = {"cnn-dnn": Decision(_probabilities(trained.coarse), both, [*step, coarse])}
-    p_NTK = {s: np.stack([p[s] for p in local.values()], axis=1) for s in SPLITS}
-    fitted = "val" if fit_on == "validation" else "train"
-    known = LocalDecisions(p_NTK, y, fitted, list(local), task.name)
+    known = _known(local, trained, y, coarse, card)
     for name in COMBINATIONS:
-        if name in methods and name in methods_of(task.name):
-            decisions[name] = _combine(name, known, step)
+        if name in methods and name in methods_of(known.task.name):
+            decisions[name] = _combine(name, known, step, folds)
     for name, folder in trained.joint.items():
         joint = _metrics(folder)
         steps = [[joint]] if name == "coherent" else [*both, [joint]]
@@ -186,26 +184,60 @@ def decide(
         small = [_metrics(trained.small)]
         decisions["small"] = Decision(_probabilities(trained.small), [small], small)
     if trained.ensemble:
-        members, last = [_metrics(f) for f in trained.members], _metrics(trained.ensemble)
+        members, last = _all_metrics(trained.members), _metrics(trained.ensemble)
         decisions["ensemble"] = Decision(
-            _probabilities(trained.ensemble), [members, [last]], [*members, last]
+            _probabilities(trained.ensemble),
+            [[*members, *_all_metrics(trained.member_folds)], [last]],
+            [*members, last],
         )
     return decisions
 
 
-def _combine(name: str, local: LocalDecisions, nets: list[Metrics]) -> Decision:
-    """A decision from the local nets alone; what it costs beside them is its own small solve."""
+def _known(
+    local: dict[str, dict[str, np.ndarray]],
+    trained: Trained,
+    y: dict[str, np.ndarray],
+    coarse: Metrics,
+    card: dict[str, Any],
+) -> LocalDecisions:
+    """What the coarse net knew, its classes weighed as it weighed them."""
+    fit_on = coarse["fit_on"]
+    learned = "val" if fit_on == "validation" else "train"
+    p_NTK = {s: np.stack([p[s] for p in local.values()], axis=1) for s in SPLITS}
+    fitted_NTK = p_NTK[learned]
+    if fit_on == "out-of-fold":
+        num_folds = len(trained.folds) // len(local)
+        held_out = [join_folds(folder, num_folds) for folder in trained.local.values()]
+        fitted_NTK = np.stack([each["train"] for each in held_out], axis=1)
+    task = task_of(card, coarse["settings"]["class_weights"])
+    return LocalDecisions(p_NTK, y, fitted_NTK, y[learned], list(local), task)
+
+
+def _combine(
+    name: str, local: LocalDecisions, nets: list[Metrics], folds: list[Metrics]
+) -> Decision:
+    """A decision from the local nets alone; what it costs beside them is its own small solve.
+
+    Args:
+        name: of the method.
+        local: what it may learn from.
+        nets: metrics of the local nets.
+        folds: of those that are trained for the sake of what is learned; others need none.
+    """
     start = time.perf_counter()
-    combination = COMBINATIONS[name](local)
+    with threadpool_limits(1):  # as every training here
+        combination = COMBINATIONS[name](local)
     own = {
         "train_seconds": time.perf_counter() - start,
         "parameters": combination.num_parameters,
+        "multiply_adds": combination.multiply_adds,
     }
     found = {split: combination.decide(local.p_NTK[split]) for split in JUDGED}
-    learned = [own] if combination.num_parameters else []
     kept = nets if combination.only is None else [nets[combination.only]]
-    steps = [nets, learned] if learned else [nets]
-    return Decision(found, steps, [*kept, *learned], dict(combination.facts))
+    facts = dict(combination.facts)
+    if not combination.num_parameters:
+        return Decision(found, [nets], kept, facts)
+    return Decision(found, [[*nets, *folds], [own]], [*kept, own], facts)
 
 
 def costs(
@@ -241,6 +273,10 @@ def costs(
 
 def _metrics(folder: Path) -> Metrics:
     return read_json(folder / "metrics.json")
+
+
+def _all_metrics(folders: Iterable[Path]) -> list[Metrics]:
+    return [_metrics(folder) for folder in folders]
 
 
 def _probabilities(folder: Path) -> dict[str, np.ndarray]:
@@ -284,5 +320,6 @@ def _overhead(
         "tile_seconds": plan["seconds"],
         "start_seconds": max(job["start_seconds"] for job in jobs),
         "load_seconds": max(job["load_seconds"] for job in jobs),
+        "setup_seconds": max(job["setup_seconds"] for job in jobs),
         "probabilities_seconds": round(max(float(p["seconds"]) for p in local.values()), 4),
     }

@@ -76,10 +76,12 @@ class Job:
     def outputs(self) -> list[Path]:
         return [Path(path) for node in self.nodes for path in node.outputs]
 
-    @property
-    def on_device(self) -> bool:
-        """Whether it runs on a GPU where there is one."""
-        return self.rule in (*TRAININGS, "local_features")
+
+def gpus_of(experiment: Experiment, rule: str) -> int:
+    """GPUs that a job of a rule asks for: one for a net, none for one that is solved by numpy."""
+    is_linear = experiment.settings["coarse"]["solver"] == "linear"
+    computing = {*TRAININGS, "local_features"} - ({"train_coarse"} if is_linear else set())
+    return int(rule in computing)
 
 
 def kind_of(name: str) -> str:

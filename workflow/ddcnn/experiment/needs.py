@@ -178,13 +178,15 @@ def _coarse(run: Run, combination: str) -> Node:
 def trained_for(experiment: Experiment, run: Run) -> dict[str, Any]:
     """Everything that is compared in a run; see :class:`ddcnn.evaluation.stage.Trained`."""
     methods, local, whole = experiment.methods_of(run), local_nets(run), run.global_run()
+    members = ensemble_nets(run) if "ensemble" in methods else []
     return {
         "local": dict(zip(run.decomposition.subdomains, local, strict=True)),
         "folds": [] if run.is_global else folds_of(experiment, local),
         "coarse": None if run.is_global else _coarse(run, "coarse"),
         "global_net": local_nets(whole)[0] if whole in experiment.runs else None,
         "small": local_nets(run.small_run())[0] if "small" in methods else None,
-        "members": ensemble_nets(run) if "ensemble" in methods else [],
+        "members": members,
+        "member_folds": folds_of(experiment, members),
         "ensemble": _coarse(run, "ensemble") if "ensemble" in methods else None,
         "joint": {
             start: Node("train_coherent", run.wildcards | {"start": start})
@@ -199,7 +201,7 @@ def _evaluate(experiment: Experiment, w: Wildcards) -> Needs:
     trained = trained_for(experiment, run)
     single = [trained[key] for key in ("small", "coarse", "ensemble") if trained[key]]
     judging = [*trained["local"].values(), *single, *trained["joint"].values()]
-    beside = [*trained["folds"], *trained["members"]]
+    beside = [*trained["folds"], *trained["members"], *trained["member_folds"]]
     whole, own = trained["global_net"], [*judging, *beside]
     compared = [whole] if whole and whole not in own else []
     return {
@@ -207,6 +209,7 @@ def _evaluate(experiment: Experiment, w: Wildcards) -> Needs:
         "labels": Node("prepare", w).files("labels"),
         "card": _card(w),
         "probabilities": [node.files("probabilities") for node in judging],
+        "held_out": [fold.files("held_out") for fold in trained["folds"]],
         "metrics": [node.files("metrics") for node in own],
         "compared": [node.files("metrics") for node in compared],
     }

@@ -119,7 +119,7 @@ def train_local(
     """
     device, facts = choose_device(gpus, threads), read_json(card)
     settings = fitting_settings(settings, facts)
-    clock, failed, done = JobClock(), [], []
+    clock, failed, done = JobClock(waited=device.waited), [], []
     for subdomain, folder in zip(subdomains, map(Path, out), strict=True):
         log.info("training %s, tile %s, on %s", subdomain.tiling, subdomain.tile, device.name)
         shards = subdomain.shards(Path(tiles))
@@ -184,7 +184,7 @@ def train_fold(
     out, facts = Path(out), read_json(card)
     settings = fitting_settings(settings, facts)
     device = choose_device(gpus, threads)
-    clock = JobClock()
+    clock = JobClock(waited=device.waited)
     log.info("training %s, tile %s, without fold %d", subdomain.tiling, subdomain.tile, fold + 1)
     samples = _load_training_images(shards, labels, facts, settings, device)
     if len(samples["train"]) < 2 * num_folds:

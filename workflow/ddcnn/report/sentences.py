@@ -27,13 +27,14 @@ def diagnosis_of(study: Study) -> dict[str, list[str]]:
 
     A test split unlike validation comes first: no decomposition is better than its data.
     """
-    unlike = unlike_splits(study)
-    return ({"The splits": unlike} if unlike else {}) | {
-        runs[0].label: list(
-            diagnosis.sentences(_mean_figures(runs), len(runs[0].evaluation["tiles"]), runs[0].task)
-        )
-        for runs in study.decomposed.values()
-    }
+    found = {"The splits": unlike_splits(study)}
+    found["Augmentation"] = [
+        *filter(None, [diagnosis.idle_augmentation(study.settings, study.card)])
+    ]
+    for runs in study.decomposed.values():
+        known = diagnosis.Known.of(runs[0].evaluation, study.settings, study.card)
+        found[runs[0].label] = list(diagnosis.sentences(_mean_figures(runs), known))
+    return {label: texts for label, texts in found.items() if texts}
 
 
 def _mean_figures(runs: list[RunResult]) -> dict[str, float | None]:
@@ -125,6 +126,7 @@ def _certainty(study: Study) -> str:
     slug, method = (study.best, "cnn-dnn") if study.best else ("whole", "global")
     error = standard_error(study, slug, method)
     shown = f"{error:.3f}" if study.is_regression else f"{100 * error:.1f} points"
+    shown = "unknown" if np.isnan(error) else shown
     text = (
         f"These numbers rest on {num_images:,} test {study.noun}s (standard error of one "
         f"{study.score_name}: {shown}) and {counted(num_seeds, 'seed')}."
@@ -144,10 +146,10 @@ def in_score(study: Study, difference: Difference) -> str:
 
 def in_r2(difference: Difference) -> str:
     """``+0.012 in R² (95 % interval -0.003 to +0.027)``, with real minus signs."""
-    text = (
-        f"{difference.value:+.3f} in R² "
-        f"(95{NO_BREAK}% interval {difference.low:+.3f} to {difference.high:+.3f})"
-    )
+    interval = f"95{NO_BREAK}% interval {difference.low:+.3f} to {difference.high:+.3f}"
+    if np.isinf(difference.low):
+        interval = "no interval: all test images are of one group"
+    text = f"{difference.value:+.3f} in R² ({interval})"
     return text.replace("-", "\N{MINUS SIGN}")
 
 

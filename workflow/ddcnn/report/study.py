@@ -1,6 +1,6 @@
 """Results as the report reads them: runs, and studies of runs that may be compared."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -118,10 +118,19 @@ class RunResult:
 class Study:
     """All runs of one data set and one model: what may stand in one figure."""
 
-    def __init__(self, runs: Iterable[RunResult], jobs: Sequence[Job], results: Path) -> None:
-        """What results of runs hold, and all jobs up to their evaluations, in order."""
+    def __init__(
+        self,
+        runs: Iterable[RunResult],
+        jobs: Sequence[Job],
+        settings: Mapping[str, Any],
+        results: Path,
+    ) -> None:
+        """What results of runs hold, all jobs up to their evaluations, in order, and the
+        configuration with all defaults.
+        """
         self.runs = list(runs)
         self.jobs = jobs
+        self.settings = settings
         self.results = results
         self.dataset: str = self.runs[0].evaluation["dataset"]
         self.model: str = self.runs[0].evaluation["model"]
@@ -275,7 +284,10 @@ def studies_of(runs: Iterable[RunResult], experiment: Experiment, results: Path)
     groups: dict[tuple[str, str], list[RunResult]] = {}
     for run in runs:
         groups.setdefault((run.evaluation["dataset"], run.evaluation["model"]), []).append(run)
-    return [Study(group, _jobs_before(group, experiment), results) for group in groups.values()]
+    return [
+        Study(group, _jobs_before(group, experiment), experiment.settings, results)
+        for group in groups.values()
+    ]
 
 
 def _jobs_before(runs: Iterable[RunResult], experiment: Experiment) -> list[Job]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ddcnn.data.intensity import PER_IMAGE
 from ddcnn.evaluation.intervals import NORMAL_95, difference_of_scores, wilson
 from ddcnn.report.study import RunResult, Study
 
@@ -81,7 +82,19 @@ def _images(study: Study) -> str:
     return (
         f"The {study.noun}s of the test split are {' and '.join(found)} than those of validation, "
         "by more than half of what single ones differ in: they may come from another scanner, "
-        "camera or site. See intensity and window in dataset."
+        f"camera or site.{_scaling(study.card)}"
+    )
+
+
+def _scaling(card: dict[str, Any]) -> str:
+    """What is left to do about it: images of 8 bit have no intensity to choose."""
+    rule = card.get("intensity", {}).get("rule")
+    if rule is None:
+        return ""
+    if rule in PER_IMAGE:
+        return f" Every image was scaled by its own values already (intensity: {rule})."
+    return (
+        f" One window for all keeps the difference; intensity: {' or '.join(PER_IMAGE)} does not."
     )
 
 

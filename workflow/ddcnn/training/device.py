@@ -3,12 +3,14 @@
 import ctypes
 import logging
 import os
+import time
 from dataclasses import dataclass, field
 
 import torch
 
 from ddcnn.base.process import found_place, peak_memory_bytes
 from ddcnn.base.provenance import hardware
+from ddcnn.nets.kernels.door import kernels
 from ddcnn.training.slots import Slot, claim_slot
 
 log = logging.getLogger(__name__)
@@ -27,6 +29,7 @@ class Device:
         threads: CPU threads the job uses.
         slot: the place on a GPU, held as long as this object lives; None without a GPU.
         given: what the job found when it started, see :func:`ddcnn.base.process.found_place`.
+        waited: seconds for a free place on a GPU, or until the kernels for the CPU were compiled.
     """
 
     torch: torch.device
@@ -34,6 +37,7 @@ class Device:
     threads: int
     slot: Slot | None = None
     given: dict[str, str | None] = field(default_factory=dict)
+    waited: float = 0.0
 
     def synchronize(self) -> None:
         """Wait until all work given to the device is done, so that a clock means something."""
@@ -60,8 +64,10 @@ def choose_device(gpus: int, threads: int) -> Device:
     """
     torch.set_num_threads(threads)
     keep_memory()
-    given = found_place()
-    slot = claim_slot(devices) if gpus > 0 and (devices := visible_devices()) else None
+    given, devices = found_place(), visible_devices() if gpus > 0 else []
+    begin = time.perf_counter()
+    slot = claim_slot(devices) if devices else None
+    waited = time.perf_counter() - begin
     if slot is not None:
         # Before CUDA starts, which reads it once: the job sees no device but its own.
         os.environ["CUDA_VISIBLE_DEVICES"] = slot.device
@@ -70,7 +76,7 @@ def choose_device(gpus: int, threads: int) -> Device:
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.benchmark = False
         name = torch.cuda.get_device_name(0)
-        return Device(torch.device("cuda", 0), name, threads, slot, given)
+        return Device(torch.device("cuda", 0), name, threads, slot, given, waited)
     if slot is None:
         why = "no GPU is granted" if gpus == 0 else "there is no GPU"
         log.info("computing on the CPU: %s", why)
@@ -81,7 +87,12 @@ def choose_device(gpus: int, threads: int) -> Device:
             slot.device,
             torch.__version__,
         )
-    return Device(torch.device("cpu"), str(hardware()["processor"]), threads, slot, given)
+    begin = time.perf_counter()
+    if threads == 1:
+        kernels()  # compiled here, if need be: no clock of a training runs yet
+    waited += time.perf_counter() - begin
+    name = str(hardware()["processor"])
+    return Device(torch.device("cpu"), name, threads, slot, given, waited)
 
 
 def keep_memory() -> None:

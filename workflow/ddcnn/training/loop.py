@@ -166,8 +166,22 @@ class Progress:
     loss_sum: float = 0.0  # of the epoch in hand
     merit_sum: float = 0  # of the epoch in hand; what it counts is the task's business
     seconds: float = 0.0  # training steps alone, all epochs
+    first_steps: int = 0  # processes that took a step
+    first_seconds: float = 0.0  # of the first step of each of them
     history: list[dict[str, float]] = field(default_factory=list)
     resumed: list[dict[str, int]] = field(default_factory=list)
+
+    @property
+    def setup_seconds(self) -> float:
+        """How much longer the first step of each process took than the mean of the other steps.
+
+        Libraries and the device are set up in it. 0 where there is nothing to compare it with.
+        """
+        others = self.history[-1]["step"] - self.first_steps
+        if others < 1:
+            return 0.0
+        usual = (self.seconds - self.first_seconds) / others
+        return max(0.0, self.first_seconds - self.first_steps * usual)
 
 
 def one_cycle(step: int, num_steps: int, peak: float) -> float:
@@ -286,6 +300,11 @@ def _train_epoch(
         loss, merit = take_step(inputs, train.labels.index_select(0, index), rate)
         losses.append(loss)
         merits.append(merit)
+        if take_step.is_first:
+            take_step.is_first = False
+            device.synchronize()
+            progress.first_steps += 1
+            progress.first_seconds += time.perf_counter() - start
         # By the clock also in mid-epoch: an epoch of a large scan can take hours.
         if checkpoint and (noted() or (checkpoint.every_seconds > 0 and checkpoint.due())):
             _add(losses, merits, len(index), progress, settings, steps)
@@ -433,7 +452,8 @@ def training_metrics(
     return metrics_of(
         {"parameters": num_parameters(net), "multiply_adds": multiply_adds(net, shape)},
         progress.history[-1],
-        progress.seconds,
+        progress.seconds - progress.setup_seconds,
+        progress.setup_seconds,
         settings,
         num_images,
         place,

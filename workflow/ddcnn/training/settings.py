@@ -42,6 +42,7 @@ def metrics_of(
     net: Mapping[str, int],
     last: Mapping[str, float],
     seconds: float,
+    setup_seconds: float,
     settings: Settings,
     num_images: int,
     place: Mapping[str, Any],
@@ -52,7 +53,8 @@ def metrics_of(
     Args:
         net: its ``parameters`` and ``multiply_adds``.
         last: the last row of its history.
-        seconds: of the training steps alone.
+        seconds: of the training steps alone, without the set-up of libraries and device.
+        setup_seconds: of that set-up.
         settings: in numbers.
         num_images: it was trained on.
         place: where it was computed: device, threads, precision, memory.
@@ -66,6 +68,7 @@ def metrics_of(
         "images": num_images,
         **{key: last[key] for key in last if key.endswith(("_train", "_val"))},  # loss and score
         "train_seconds": round(seconds, 4),
+        "setup_seconds": round(setup_seconds, 4),
         "images_per_second": round(num_images * settings.epochs / seconds, 2),
         **place,
         "resumed": list(resumed),

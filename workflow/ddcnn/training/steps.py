@@ -39,6 +39,8 @@ class Step:
         device: where the net and the batches are.
     """
 
+    is_first = True  # none was taken yet
+
     def __init__(
         self,
         net: nn.Module,
@@ -158,10 +160,7 @@ def precision_of(asked: str, device: Device) -> str:
 
 
 def kernels_of(device: Device, precision: str) -> str:
-    """Whose kernels small convolutions may train with: ``ddcnn`` or ``torch``.
-
-    Where they have to be compiled, this does it.
-    """
+    """Whose kernels small convolutions may train with: ``ddcnn`` or ``torch``."""
     ours = device.torch.type == "cpu" and device.threads == 1 and precision == "float32"
     return "ddcnn" if ours and kernels() is not None else "torch"
 

@@ -22,7 +22,7 @@ class CostPoint(NamedTuple):
     """A method on a decomposition, means over the seeds."""
 
     method: str
-    tiles: int
+    nets: int  # that see images
     parallel: float  # seconds
     serial: float
     score: float
@@ -48,7 +48,7 @@ def cost(points: Sequence[CostPoint], score: str = "accuracy") -> Figure:
     """
     figure = Figure(figsize=(WIDTH, 3.1))
     panels = figure.subplots(1, 3, sharey=True)
-    _draw_by_tiles(panels[0], points)
+    _draw_by_nets(panels[0], points)
     _draw_by_seconds(panels[1], points, [point.parallel for point in points])
     direct_title(panels[1], "Waiting time", "all local nets in parallel")
     _draw_by_seconds(panels[2], points, [point.serial for point in points])
@@ -61,12 +61,12 @@ def cost(points: Sequence[CostPoint], score: str = "accuracy") -> Figure:
     return figure
 
 
-def _draw_by_tiles(axes: Axes, points: Sequence[CostPoint]) -> None:
-    numbers = sorted({point.tiles for point in points})
+def _draw_by_nets(axes: Axes, points: Sequence[CostPoint]) -> None:
+    numbers = sorted({point.nets for point in points})
     for method in dict.fromkeys(point.method for point in points):
         own = [point for point in points if point.method == method]
-        # Equal distances: 4, 5 and 64 tiles can all be read.
-        places = [numbers.index(point.tiles) for point in own]
+        # Equal distances: 4, 5 and 64 nets can all be read.
+        places = [numbers.index(point.nets) for point in own]
         axes.errorbar(
             places,
             [point.score for point in own],
@@ -78,8 +78,8 @@ def _draw_by_tiles(axes: Axes, points: Sequence[CostPoint]) -> None:
         )
     axes.set_xticks(range(len(numbers)), numbers)
     axes.set_xlim(-0.5, len(numbers) - 0.5)
-    axes.set_xlabel("local nets (tiles and coarse view)")
-    direct_title(axes, "Number of tiles", "bars: one standard error")
+    axes.set_xlabel("nets that see images")
+    direct_title(axes, "Number of nets", "bars: one standard error")
 
 
 def _draw_by_seconds(axes: Axes, points: Sequence[CostPoint], seconds: Sequence[float]) -> None:

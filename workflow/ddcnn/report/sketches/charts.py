@@ -96,8 +96,12 @@ def _overlap_points(study: Study, runs: list[RunResult]) -> Iterator[dict]:
 
 
 def standard_error(study: Study, decomposition: str, method: str) -> float:
-    """Error of a mean score: chance of the test images and, with several seeds, of training."""
-    return intervals.standard_error(study.merits(decomposition, method), study.runs[0].groups)
+    """Error of a mean score: chance of the test images and, with several seeds, of training.
+
+    Not a number where one group of images says nothing of other ones.
+    """
+    error = intervals.standard_error(study.merits(decomposition, method), study.runs[0].groups)
+    return error if np.isfinite(error) else float("nan")
 
 
 def _bars(study: Study) -> str:
@@ -122,9 +126,9 @@ def sketch_times(study: Study) -> Sketch:
     caption = (
         "In parallel, training takes as long as the slowest local net plus the coarse net; the "
         "thin bar is the time of all of them one after another. Overhead is what the trainings "
-        "do not count: start of the process, loading, and for decompositions cutting the tiles and "
-        "computing the local probabilities. Memory: the largest peak of one job, on a processor of "
-        "its whole process."
+        "do not count: start of the process, loading, setting up libraries and device, and for "
+        "decompositions cutting the tiles and computing the local probabilities. Memory: the "
+        "largest peak of one job, on a processor of its whole process."
     )
     if any(row.speedup for row in rows):
         caption += (
@@ -143,16 +147,16 @@ def _time_row(study: Study, runs: list[RunResult]) -> figures.TimeRow:
     evaluations = [run.evaluation for run in runs]
     method = "global" if runs[0].tiling == "whole" else "cnn-dnn"
     row = study.mean_of(evaluations[0]["decomposition"], method)
-    slowest = np.mean(
-        [max(net["train_seconds"] for net in e["local"].values()) for e in evaluations]
+    coarse = float(
+        np.mean([e["coarse"]["train_seconds"] if e["coarse"] else 0 for e in evaluations])
     )
-    coarse = [e["coarse"]["train_seconds"] for e in evaluations if e["coarse"]]
     overhead = np.mean([sum(v for v in e["overhead"].values() if v) for e in evaluations])
     is_global = method == "global"
     return figures.TimeRow(
         label="global net" if is_global else runs[0].label,
-        slowest=float(slowest),
-        coarse=None if is_global else float(np.mean(coarse or [0])),
+        # Of a fold of out-of-fold decisions, if that is slower than any local net.
+        slowest=float(row["parallel_seconds"]) - coarse,
+        coarse=None if is_global else coarse,
         overhead=float(overhead),
         serial=None if is_global else float(row["serial_seconds"]),
         speedup=None if is_global or pd.isna(row["speedup"]) else float(row["speedup"]),
