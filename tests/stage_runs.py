@@ -14,7 +14,8 @@ from ddcnn.coarse.stage import train_coarse
 from ddcnn.data import dataset_of
 from ddcnn.data.preparation import download, prepare
 from ddcnn.evaluation.stage import Trained, evaluate_run
-from ddcnn.local.stage import Subdomain, train_local, write_features
+from ddcnn.local.stage import write_features
+from ddcnn.local.subdomain import Subdomain, trainer_of
 from ddcnn.tiles.geometry import Decomposition, Tiling
 from ddcnn.tiles.shards import write_shards, write_view
 from ddcnn.training.loop import Settings
@@ -107,7 +108,9 @@ class StageRun:
         subdomain = Subdomain(self.name, slug, tile, "net-w8", self.architecture, 4, 0.0, 0)
         out = self.results / "local" / self.name / "net-w8" / slug / "seed0" / tile
         tiles = self.results / "tiles"
-        train_local([subdomain], tiles, labels, card, self.settings, [out])
+        trainer = trainer_of(self.architecture)
+        settings = self.settings if trainer.SETTINGS is Settings else trainer.SETTINGS()
+        trainer.train_local([subdomain], tiles, labels, card, settings, [out])
         if self.coarse_input == "features":
             weights = out / "model.safetensors"
             write_features(subdomain, tiles, card, weights, out / "features.npz")

@@ -59,7 +59,10 @@ def test_an_input_below_the_smallest_is_refused(name, axes):
         nets.build(name, (*spatial, channels), classes=3, width=4)
 
 
-@pytest.mark.parametrize("name", ["vgg", "resnet20", "resnet20-projection", "ct3d-same", "vit"])
+ODD = ["vgg", "resnet20", "resnet20-projection", "ct3d-same", "vit", "gru", "lda"]
+
+
+@pytest.mark.parametrize("name", ODD)
 @pytest.mark.parametrize("spatial", [(37,), (19, 26), (17, 16, 18)], ids=str)
 def test_odd_shapes_one_output_and_a_batch_of_one_in_evaluation(name, spatial):
     torch.manual_seed(0)
@@ -92,6 +95,26 @@ def test_multiply_adds_of_a_transformer_by_hand():
     by_hand = 16 * hidden * 3 * 2**2 + 6 * block + hidden * 5
     net = nets.build("vit", (8, 8, 3), classes=5, width=hidden)
     assert multiply_adds(net, (8, 8, 3)) == by_hand
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+def test_multiply_adds_of_recurrent_layers_are_those_that_torch_counts(kind):
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.recurrent = kind(3, 4, num_layers=2, batch_first=True, bidirectional=True)
+            self.packed = kind(8, 2)
+
+        def forward(self, x):
+            steps, _ = self.recurrent(x.transpose(1, 2))
+            packed = nn.utils.rnn.pack_padded_sequence(steps, [7], batch_first=True)
+            return self.packed(packed)[0].data
+
+    first = kind(3, 4, num_layers=2, batch_first=True, bidirectional=True)
+    with FlopCounterMode(display=False) as counter:
+        first(torch.zeros(1, 9, 3))
+        kind(8, 2)(torch.zeros(7, 1, 8))
+    assert multiply_adds(Own(), (9, 3)) == counter.get_total_flops() / 2
 
 
 def test_multiply_adds_of_layers_that_only_a_user_has():
@@ -228,6 +251,65 @@ def test_torchvision_is_imported_for_a_transformer_only():
         "assert 'torchvision' in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+# --- the recurrent net ----------------------------------------------------------------------
+
+
+def read_by_hand(net: nn.Module, steps_TF: torch.Tensor) -> torch.Tensor:
+    """Logits of one sequence by the equations of Cho et al., a unit of time after the other."""
+    weights, units = dict(net.recurrent.named_parameters()), net.recurrent.hidden_size
+    for layer in range(2):
+        directions = []
+        for suffix, order in (("", 1), ("_reverse", -1)):
+            w_x, w_h, b_x, b_h = (
+                weights[f"{name}_l{layer}{suffix}"]
+                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            )
+            h, seen = torch.zeros(units), []
+            for x in steps_TF if order == 1 else steps_TF.flip(0):
+                of_x, of_h = (w_x @ x + b_x).split(units), (w_h @ h + b_h).split(units)
+                reset, update = ((a + b).sigmoid() for a, b in zip(of_x[:2], of_h[:2], strict=True))
+                new = (of_x[2] + reset * of_h[2]).tanh()
+                h = update * h + (1 - update) * new
+                seen.append(h)
+            directions.append(torch.stack(seen[::order]))
+        steps_TF = torch.cat(directions, dim=1)
+    return net.classifier(steps_TF.mean(dim=0))
+
+
+def test_the_recurrent_net_reads_rows_slices_and_frames_in_their_order():
+    torch.manual_seed(0)
+    signal, image, volume = (19, 2), (5, 4, 3), (3, 4, 5, 1)
+    for shape in (signal, image, volume):
+        net = nets.build("gru", shape, classes=3, width=2).eval()
+        x = images_like(shape, 1)
+        if shape == signal:
+            padded = torch.zeros(24, 2)
+            padded[:19] = x[0].T
+            steps = [padded[8 * k : 8 * k + 8].flatten() for k in range(3)]
+        elif shape == image:
+            steps = [x[0, :, row].flatten() for row in range(5)]
+        else:
+            steps = [x[0, ..., place].flatten() for place in range(5)]
+        torch.testing.assert_close(net(x)[0], read_by_hand(net, torch.stack(steps)))
+
+
+@pytest.mark.parametrize(("shape", "tile"), [((427, 1), (131, 1)), ((32, 32, 3), (16, 16, 3))])
+def test_four_local_recurrent_nets_are_about_as_large_as_the_global_one(shape, tile):
+    whole = num_parameters(nets.build("gru", shape, 10, 32))
+    local = num_parameters(nets.build("gru", tile, 10, nets.local_width(32, 4)))
+    assert 0.2 < local / whole < 0.3
+
+
+# --- in closed form -------------------------------------------------------------------------
+
+
+def test_a_net_in_closed_form_has_one_width_and_no_random_numbers_in_its_name():
+    assert nets.is_closed_form("lda")
+    assert not any(map(nets.is_closed_form, ("vgg", "gru", "my_nets:lda")))
+    assert nets.width_of("lda", 64) == nets.local_width(nets.width_of("lda", 64), 9) == 1
+    assert nets.width_of("gru", 64) == nets.width_of("my_nets:lda", 64) == 64
 
 
 # --- the last features ----------------------------------------------------------------------

@@ -30,6 +30,7 @@ from ddcnn.experiment.paths import (
     paths_of,
 )
 from ddcnn.experiment.written import check_numbers
+from ddcnn.local.subdomain import trainer_name
 
 CONDA_ENVIRONMENT = Path(workflow.basedir) / "envs" / "ddcnn.yaml"
 
@@ -46,11 +47,12 @@ config |= EXPERIMENT.settings
 if EXPERIMENT.settings["log"] == "tensorboard":
     os.environ[events.VARIABLE] = str(events.FOLDER)
 
-LOCAL_CODE, COHERENT_CODE = code_digest("local.stage"), code_digest("coarse.joint")
-# One digest a net: an edit of another net re-runs nothing.
-NET_CODE = {
-    name: nets.code_of(name)
-    for name in dict.fromkeys(run.architecture for run in EXPERIMENT.trained)
+COHERENT_CODE = code_digest("coarse.joint")
+# One digest a net, and one of what trains it: an edit of another net re-runs nothing.
+ARCHITECTURES = dict.fromkeys(run.architecture for run in EXPERIMENT.trained)
+NET_CODE = {name: nets.code_of(name) for name in ARCHITECTURES}
+LOCAL_CODE = {
+    name: f"{code_digest(trainer_name(name))} {NET_CODE[name]}" for name in ARCHITECTURES
 }
 LOCAL_RULES = local_rules(
     [run.tiling for run in EXPERIMENT.trained], EXPERIMENT.settings["tiles_per_job"]
@@ -95,12 +97,12 @@ def of_job(function):
 
 def local_code(wildcards):
     """Changes when the code of a local net's job does, that of its architecture included."""
-    return f"{LOCAL_CODE} {NET_CODE[EXPERIMENT.net_run_of(wildcards).architecture]}"
+    return LOCAL_CODE[EXPERIMENT.net_run_of(wildcards).architecture]
 
 
 def local_code_of_run(wildcards):
     """Changes when the code of a run's local nets does."""
-    return f"{LOCAL_CODE} {NET_CODE[EXPERIMENT.run_of(wildcards).architecture]}"
+    return LOCAL_CODE[EXPERIMENT.run_of(wildcards).architecture]
 
 
 def joint_code(wildcards):

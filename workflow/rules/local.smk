@@ -26,7 +26,7 @@ for NAME, LOCAL in LOCAL_RULES.items():
             **LOCAL_RESOURCES,
         params:
             net=of_job(parameters.net),
-            settings=parameters.local_settings(EXPERIMENT),
+            settings=of_job(parameters.local_settings),
             code=local_code,
         message:
             f"Training {{wildcards.model}} on {{wildcards.dataset}}, {{wildcards.tiling}}, tile {LOCAL.words}, seed {{wildcards.seed}}"
@@ -73,7 +73,7 @@ rule train_fold:
         gpu=gpus_of(EXPERIMENT, "train_fold"),
     params:
         net=of_job(parameters.net),
-        settings=parameters.local_settings(EXPERIMENT),
+        settings=of_job(parameters.local_settings),
         num_folds=EXPERIMENT.settings["coarse"]["folds"],
         coarse_input=EXPERIMENT.settings["coarse"]["input"],
         code=local_code,

@@ -5,7 +5,8 @@ from ddcnn.base.logs import importing, job
 with job(snakemake.log[0]):
     with importing():
         from ddcnn.experiment.paths import TILES
-        from ddcnn.local.stage import Subdomain, write_features
+        from ddcnn.local.stage import write_features
+        from ddcnn.local.subdomain import Subdomain
 
     write_features(
         Subdomain(tile=snakemake.wildcards.tile, **snakemake.params.net),

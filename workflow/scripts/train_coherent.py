@@ -9,7 +9,7 @@ with job(snakemake.log[0]):
         from ddcnn.base.splits import FITTING, SPLITS
         from ddcnn.coarse.joint import train_coherent
         from ddcnn.coarse.settings import CoarseSettings
-        from ddcnn.local.stage import Subdomain
+        from ddcnn.local.subdomain import Subdomain
         from ddcnn.tiles.geometry import Tiling
         from ddcnn.training.loop import Settings
 

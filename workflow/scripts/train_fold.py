@@ -1,4 +1,4 @@
-"""Rule train_fold: see ddcnn.local.stage.train_fold."""
+"""Rule train_fold: see ddcnn.local.stage, and for lda ddcnn.local.closed_form."""
 
 from pathlib import Path
 
@@ -8,18 +8,19 @@ with job(snakemake.log[0]):
     with importing():
         from ddcnn.base.splits import FITTING
         from ddcnn.experiment.paths import TILES
-        from ddcnn.local.stage import Subdomain, train_fold
-        from ddcnn.training.loop import Settings
+        from ddcnn.local.subdomain import Subdomain, trainer_of
+
+        trainer = trainer_of(snakemake.params.net["architecture"])
 
     subdomain = Subdomain(tile=snakemake.wildcards.tile, **snakemake.params.net)
-    train_fold(
+    trainer.train_fold(
         subdomain,
         fold=int(snakemake.wildcards.fold),
         num_folds=snakemake.params.num_folds,
         shards=subdomain.shards(TILES),
         labels=dict(zip(FITTING, snakemake.input.labels, strict=True)),
         card=snakemake.input.card,
-        settings=Settings(**snakemake.params.settings),
+        settings=trainer.SETTINGS(**snakemake.params.settings),
         coarse_input=snakemake.params.coarse_input,
         out=Path(snakemake.output.held_out).parent,
         gpus=snakemake.resources.gpu,

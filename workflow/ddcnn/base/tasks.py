@@ -69,9 +69,20 @@ class Classification:
         """The accuracy: the mean merit itself."""
         return mean_merit
 
+    def loss_and_score(self, logits: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
+        """Mean cross-entropy, by the weights of the classes, and accuracy of logits ``N, K``."""
+        true = log_softmax(logits)[np.arange(len(targets)), targets]
+        weights = np.array(self.class_weights or np.ones(logits.shape[1]))[targets]
+        right = logits.argmax(axis=1) == targets
+        return -float(np.average(true, weights=weights)), float(right.mean())
+
     def predictions(self, outputs: "torch.Tensor") -> np.ndarray:
         """What is stored: probabilities, float32 ``N, K``."""
         return outputs.softmax(dim=1).cpu().numpy()
+
+    def predictions_of(self, logits: np.ndarray) -> np.ndarray:
+        """:meth:`predictions` of an array."""
+        return np.exp(log_softmax(logits))
 
 
 @dataclass(frozen=True)
@@ -120,9 +131,18 @@ class Regression:
             variance = targets.double().var(dim=0, correction=0).mean().item()
         return 1 + mean_merit / variance
 
+    def loss_and_score(self, outputs: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
+        """Mean squared error and R² of standardised targets ``N, M``."""
+        loss = float(((outputs - targets) ** 2).mean(dtype=np.float64))
+        return loss, self.score_of(-loss, targets)
+
     def predictions(self, outputs: "torch.Tensor") -> np.ndarray:
         """What is stored: predicted targets in their own units, float32 ``N, M``."""
         return self.in_units(outputs.double().cpu().numpy())
+
+    def predictions_of(self, outputs: np.ndarray) -> np.ndarray:
+        """:meth:`predictions` of an array."""
+        return self.in_units(outputs.astype(np.float64))
 
     def in_units(self, standardised: np.ndarray) -> np.ndarray:
         """Targets in their own units, float32 ``N, M``, from float64 standardised ones."""
@@ -131,6 +151,12 @@ class Regression:
 
 
 Task = Classification | Regression
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Logarithm of the softmax along the last axis."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
 @cache

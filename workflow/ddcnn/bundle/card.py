@@ -133,10 +133,7 @@ def _cost(description: Description) -> dict[str, str]:
     threads = f"{trained['threads']} thread{'s' if trained['threads'] > 1 else ''}"
     settings = description["settings"]
     return {
-        "a net": f"{settings['epochs']} epochs, {settings['batch_size']} samples a step, "
-        f"{settings['optimizer']} at {settings['learning_rate']:g}, label smoothing "
-        f"{settings['label_smoothing']:g}, augmentation {'on' if settings['augment'] else 'off'}, "
-        f"class weights {settings.get('class_weights', 'none')}",
+        "a net": _training(settings),
         "one device a net": duration(cost["parallel_seconds"]),
         "one after the other": duration(cost["serial_seconds"]),
         "against the global net": f"{cost['speedup']:.1f} times as fast with one device a net"
@@ -145,6 +142,19 @@ def _cost(description: Description) -> dict[str, str]:
         "on": f"{trained['device_name']}, {threads} a training",
         "parameters": f"{cost['parameters_total']:,}",
     }
+
+
+def _training(settings: Mapping[str, Any]) -> str:
+    """How a local net was trained."""
+    weights = f"class weights {settings.get('class_weights', 'none')}"
+    if "shrinkage" in settings:
+        return f"in closed form, shrinkage {settings['shrinkage']:.3g}, {weights}"
+    return (
+        f"{settings['epochs']} epochs, {settings['batch_size']} samples a step, "
+        f"{settings['optimizer']} at {settings['learning_rate']:g}, label smoothing "
+        f"{settings['label_smoothing']:g}, augmentation {'on' if settings['augment'] else 'off'}, "
+        f"{weights}"
+    )
 
 
 def _input(description: Description) -> dict[str, str]:

@@ -5,15 +5,14 @@ tile and what its net computes from it; for the coarse view one slice.
 """
 
 import math
-import resource
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.process import memory_left
 from ddcnn.base.text import size
 from ddcnn.bundle.expected import Expected, read_header
 from ddcnn.bundle.model import Model
@@ -75,15 +74,6 @@ def _check_memory(path: Path, needed: int) -> None:
             f"{size(needed)} of memory, {size(allowed)} are left; unpack it (gunzip), then one "
             "tile at a time is enough"
         )
-
-
-def memory_left() -> int:
-    """Bytes that this process may still take, by the machine and by its limit (``ulimit -v``)."""
-    left = psutil.virtual_memory().available
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit == resource.RLIM_INFINITY:
-        return left
-    return max(0, min(left, limit - psutil.Process().memory_info().vms))
 
 
 def _predict(model: Model, read: Read, device: torch.device) -> torch.Tensor:

@@ -21,7 +21,8 @@ from ddcnn.base.splits import SPLITS
 from ddcnn.base.tasks import Task, task_of
 from ddcnn.coarse.net import CnnDnn, CoarseNet
 from ddcnn.coarse.settings import CoarseSettings
-from ddcnn.local.stage import Subdomain, fitting_settings, load_images
+from ddcnn.local.stage import fitting_settings, load_images
+from ddcnn.local.subdomain import Subdomain
 from ddcnn.nets.features import num_features
 from ddcnn.tiles.geometry import Tiling
 from ddcnn.training.checkpoint import Checkpoint, fingerprint_of

@@ -6,20 +6,19 @@ computes is what :class:`ddcnn.coarse.net.CoarseNet` does with the weights it sa
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ddcnn.base.process import found_place, peak_memory_bytes
 from ddcnn.base.provenance import hardware
-from ddcnn.base.tasks import Task
+from ddcnn.base.tasks import Task, log_softmax
 from ddcnn.coarse.inputs import SMALLEST_PROBABILITY, SMALLEST_SPREAD
 from ddcnn.coarse.problem import Built, Candidate, Solution
 from ddcnn.coarse.settings import CoarseSettings
 from ddcnn.coarse.solvers import fit_ridge, fit_softmax
-from ddcnn.training.settings import Settings, metrics_of
+from ddcnn.training.settings import Settings, metrics_of, place_on_cpu
 from ddcnn.training.weights import save_arrays
 
 # Inverse penalties, from hardly more than the average to hardly a penalty.
@@ -139,32 +138,14 @@ class LinearSolver:
         net.weight, net.bias = candidate.weight, candidate.bias
 
     def evaluate(self, net: LinearNet, samples: Rows) -> tuple[float, float]:
-        outputs, targets = net.outputs(samples), samples.targets
-        if self.task.name == "regression":
-            loss = float(((outputs - targets) ** 2).mean(dtype=np.float64))
-            return loss, self.task.score_of(-loss, targets)
-        true = log_softmax(outputs)[np.arange(len(targets)), targets]
-        right = outputs.argmax(axis=1) == targets
-        weights = np.array(self.task.class_weights or np.ones(outputs.shape[1]))[targets]
-        return -float(np.average(true, weights=weights)), float(right.mean())
+        return self.task.loss_and_score(net.outputs(samples), samples.targets)
 
     def predict(self, net: LinearNet, samples: Rows) -> np.ndarray:
-        outputs = net.outputs(samples)
-        if self.task.name == "regression":
-            return self.task.in_units(outputs.astype(np.float64))
-        return np.exp(log_softmax(outputs))
+        return self.task.predictions_of(net.outputs(samples))
 
     def metrics(self, solution: Solution, last: dict[str, float], fitted: Rows) -> dict[str, Any]:
-        place = {
-            "peak_memory_bytes": peak_memory_bytes(),
-            "device": "cpu",
-            "device_name": self.place,
-            "device_slot": None,
-            "given": found_place(),
-            "threads": self.threads,
-            "precision": "float32",
-        }
-        net, settings = solution.net, self.settings
+        place = place_on_cpu(self.threads) | {"precision": "float32"}
+        net, settings = solution.net, asdict(self.settings)
         size = {"parameters": net.weight.size + net.bias.size, "multiply_adds": net.weight.size}
         return metrics_of(size, last, solution.seconds, 0.0, settings, len(fitted), place)
 
@@ -192,9 +173,3 @@ def rows_of(
         inputs = features_NTF
     inputs = inputs.reshape(len(inputs), -1).astype(np.float32, copy=False)
     return Rows(inputs, average_NK.astype(np.float32, copy=False), targets)
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Logarithm of the softmax along the last axis."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))

@@ -8,6 +8,7 @@ from ddcnn.base.defaults import KINDS, Facts, chosen
 from ddcnn.base.files import read_json
 from ddcnn.data.registry import Dataset
 from ddcnn.experiment.paths import RESULTS, folder_of
+from ddcnn.experiment.without_steps import is_alone
 
 
 def facts_of(dataset: Dataset, results: str | Path = RESULTS) -> Facts | None:
@@ -50,6 +51,6 @@ def automatic_keys(settings: Mapping[str, Any]) -> list[str]:
 
 def _used(settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """The parts of a configuration by which something is trained in steps."""
-    used = {"local": True, "transfer": "transfer" in settings["methods"]}
+    used = {"local": not is_alone(settings), "transfer": "transfer" in settings["methods"]}
     used["coarse"] = settings["coarse"]["solver"] == "mlp"
     return {part: settings[part] for part in used if used[part]}

@@ -11,6 +11,7 @@ from ddcnn.base import events
 from ddcnn.base.defaults import AUTO
 from ddcnn.base.errors import InputError
 from ddcnn.data.registry import Dataset
+from ddcnn.experiment import without_steps
 from ddcnn.experiment.runs import Experiment, Run, experiment_of
 from ddcnn.experiment.schema import complete
 
@@ -26,6 +27,7 @@ def load_experiment(config: dict[str, Any]) -> Experiment:
     _check_log(settings["log"])
     for dataset in datasets.values():
         _check_task(dataset, settings)
+    without_steps.check(settings, datasets)
     # Those that the user wrote down before the global nets that follow from them.
     for run in sorted(experiment.trained, key=lambda run: run.is_global):
         _check_run(run, datasets[run.dataset])

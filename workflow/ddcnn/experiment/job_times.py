@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ddcnn import nets
 from ddcnn.base.defaults import AUTO, Facts, chosen
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import read_json
@@ -106,7 +107,7 @@ def job_times(
             times[job.name] = JobTime(measured[job.name], "measured")
         elif job.kind in kinds and len(job.tiles) < 2:  # packs differ in size
             times[job.name] = JobTime(kinds[job.kind], "kind")
-        elif job.rule == "train_local" and trainings:
+        elif job.rule == "train_local" and trainings and not _is_closed_form(job, experiment):
             key = job.kind, len(job.tiles)
             if key not in cost:
                 run = experiment.net_run_of(job.wildcards)
@@ -116,6 +117,10 @@ def job_times(
         else:
             times[job.name] = JobTime(statistics.median(rules[job.rule]), "rule")
     return times
+
+
+def _is_closed_form(job: Job, experiment: Experiment) -> bool:
+    return nets.is_closed_form(experiment.net_run_of(job.wildcards).architecture)
 
 
 def how_known(times: Mapping[str, JobTime]) -> list[str]:
@@ -140,16 +145,21 @@ def _measured_work(
     measured: Mapping[str, float],
     results: str | Path,
 ) -> _Training | None:
-    """Work of a job that trains the nets of these places, or, unknown, the net of its name."""
+    """Work of a job that trains the nets of these places, or, unknown, the net of its name.
+
+    None of another job, or of nets that are not trained in steps.
+    """
     rule, place = name.split("/", 1)
     folders = [folder_of("train_local", each, results) for each in places or (place,)]
     paths = [folder / "metrics.json" for folder in folders]
     if rule != "train_local" or not all(path.is_file() for path in paths):
         return None
-    nets = [read_json(path) for path in paths]
-    work = sum(net["multiply_adds"] * net["images"] * net["epochs"] for net in nets)
-    seconds = math.fsum(net["train_seconds"] for net in nets)
-    return _Training(work, nets[0]["epochs"], seconds, max(0.0, measured[name] - seconds))
+    trained = [read_json(path) for path in paths]
+    if any(nets.is_closed_form(net["architecture"]) for net in trained):
+        return None  # without epochs, and of work that grows otherwise
+    work = sum(net["multiply_adds"] * net["images"] * net["epochs"] for net in trained)
+    seconds = math.fsum(net["train_seconds"] for net in trained)
+    return _Training(work, trained[0]["epochs"], seconds, max(0.0, measured[name] - seconds))
 
 
 def _seconds_of_work(work: float, trainings: Sequence[_Training]) -> float:
@@ -160,7 +170,6 @@ def _seconds_of_work(work: float, trainings: Sequence[_Training]) -> float:
 
 def _work(run: Run, experiment: Experiment, results: str | Path) -> float:
     """Multiply-adds of a local net's training: per image, times images and epochs."""
-    from ddcnn import nets
     from ddcnn.nets.cost import multiply_adds
 
     dataset = experiment.datasets[run.dataset]

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ddcnn import nets
+from ddcnn.experiment import without_steps
 from ddcnn.experiment.needs import Node, trained_for
 from ddcnn.experiment.paths import paths_of
 from ddcnn.experiment.runs import Experiment, Run
@@ -67,15 +69,22 @@ def _net(experiment: Experiment, run: Run, seed: int) -> dict[str, Any]:
         "model": run.model,
         "architecture": run.architecture,
         "width": run.local_width,
-        "dropout": experiment.settings["local"]["dropout"],
+        "dropout": 0.0
+        if nets.is_closed_form(run.architecture)
+        else experiment.settings["local"]["dropout"],
         "seed": seed,
     }
 
 
-def local_settings(experiment: Experiment) -> dict[str, Any]:
-    """Training settings of local nets; dropout belongs to the net, and no result depends on how
-    often a checkpoint is written.
-    """
+def local_settings(experiment: Experiment, w: Wildcards) -> dict[str, Any]:
+    """Training settings of a local net: those that it has a use for."""
+    if nets.is_closed_form(experiment.net_run_of(w).architecture):
+        return {key: experiment.settings["local"][key] for key in without_steps.LOCAL_KEYS}
+    return _settings_of_steps(experiment)
+
+
+def _settings_of_steps(experiment: Experiment) -> dict[str, Any]:
+    """Dropout belongs to the net, and no result depends on how often a checkpoint is written."""
     others = ("dropout", "checkpoint_seconds")
     return {k: v for k, v in experiment.settings["local"].items() if k not in others}
 
@@ -100,7 +109,7 @@ def coarse_settings(experiment: Experiment) -> dict[str, Any]:
 def joint_settings(experiment: Experiment, w: Wildcards) -> dict[str, Any]:
     """Training settings of local nets and coarse net as one model."""
     changes = experiment.settings["transfer"] if w["start"] == "transfer" else {}
-    return local_settings(experiment) | changes
+    return _settings_of_steps(experiment) | changes
 
 
 def combined_names(experiment: Experiment, w: Wildcards) -> list[str]:

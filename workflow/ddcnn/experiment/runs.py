@@ -205,7 +205,9 @@ def _runs(settings: dict[str, Any], datasets: dict[str, Dataset]) -> Iterator[Ru
         for combination in itertools.product(*(settings[key] for key in keys)):
             model, width, kind, grid, overlap, view, seed = combination
             decomposition = Decomposition(Tiling.of(kind, str(grid), overlap), view)
-            run = Run(dataset, model, width, explicit, decomposition, seed)
+            local_width = None if nets.is_closed_form(model) else explicit
+            width = nets.width_of(model, width)
+            run = Run(dataset, model, width, local_width, decomposition, seed)
             if not run.is_global:
                 yield run
             # One tile is the global net, whatever else it was written with.

@@ -7,9 +7,8 @@ the tiling ``whole``. Where tiles are many and small, one job trains several, on
 
 import logging
 import time
-import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from ddcnn import nets
 from ddcnn.base.defaults import Facts, chosen
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import read_json, read_prepared, write_json, write_npz
 from ddcnn.base.process import JobClock
-from ddcnn.base.splits import FITTING, SPLITS
+from ddcnn.base.splits import FITTING
 from ddcnn.base.tasks import Task, task_of
+from ddcnn.local.subdomain import Subdomain, deal
 from ddcnn.tiles.packs import Pack
 from ddcnn.tiles.shards import read_shard
 from ddcnn.training.checkpoint import Checkpoint, fingerprint_of
@@ -33,7 +32,6 @@ from ddcnn.training.loop import (
     Progress,
     Settings,
     fit,
-    generator_of,
     num_steps_per_epoch,
     predict_features,
     predict_logits,
@@ -45,43 +43,7 @@ from ddcnn.training.weights import load_weights, save_weights
 log = logging.getLogger(__name__)
 
 FEW_STEPS = 100
-
-
-@dataclass(frozen=True)
-class Subdomain:
-    """One local net of one run: which data, which net, which seed.
-
-    Attributes:
-        dataset, tiling, tile: the shard; ``tile`` is a grid index or ``view``.
-        model: slug of the model in paths, for example ``vgg-w16``.
-        architecture: name of the net, for example ``vgg``.
-        width: channels of this net's first stage.
-        dropout: of this net's last layer.
-        seed: of the run.
-    """
-
-    dataset: str
-    tiling: str
-    tile: str
-    model: str
-    architecture: str
-    width: int
-    dropout: float
-    seed: int
-
-    @property
-    def own_seed(self) -> int:
-        """A seed of its own for every tile, or all nets would start from the same weights."""
-        return zlib.crc32(f"{self.seed} {self.tiling} {self.tile}".encode())
-
-    def shards(self, tiles: Path) -> dict[str, Path]:
-        """The files of every split below the folder ``results/tiles``."""
-        folder = tiles / self.dataset / self.tiling / self.tile
-        return {split: folder / f"x_{split}.npy" for split in SPLITS}
-
-    def build(self, shape: tuple[int, ...], classes: int) -> nn.Module:
-        torch.manual_seed(self.own_seed)
-        return nets.build(self.architecture, shape, classes, self.width, self.dropout)
+SETTINGS = Settings
 
 
 def train_local(
@@ -187,16 +149,11 @@ def train_fold(
     clock = JobClock(waited=device.waited)
     log.info("training %s, tile %s, without fold %d", subdomain.tiling, subdomain.tile, fold + 1)
     samples = _load_training_images(shards, labels, facts, settings, device)
-    if len(samples["train"]) < 2 * num_folds:
-        raise InputError(
-            f"coarse.folds: {num_folds} parts of {len(samples['train'])} training images; take at "
-            f"most {len(samples['train']) // 2}, or coarse.fit_on: train"
-        )
-    order = torch.randperm(len(samples["train"]), generator=generator_of(subdomain.seed))
-    index = order[fold::num_folds].sort().values
-    others = torch.cat([order[k::num_folds] for k in range(num_folds) if k != fold])
+    index, others = map(
+        torch.from_numpy, deal(len(samples["train"]), subdomain.seed, fold, num_folds)
+    )
     left_out = samples["train"].subset(index.to(device.torch))
-    samples["train"] = samples["train"].subset(others.sort().values.to(device.torch))
+    samples["train"] = samples["train"].subset(others.to(device.torch))
     clock.loaded()
     code = f"{code} fold {fold} of {num_folds}"
     checkpoint = _checkpoint(subdomain, settings, facts, out, code, checkpoint_seconds)

@@ -30,6 +30,8 @@ class Architecture:
         smallest_input: pixels that every axis of its input must have.
         num_axes: numbers of spatial axes it is defined for.
         options: further arguments of the factory.
+        closed_form: its weights are the solution of a linear system: it has no training steps, no
+            width and nothing random.
     """
 
     module: str
@@ -39,6 +41,7 @@ class Architecture:
     smallest_input: int
     num_axes: tuple[int, ...] = (1, 2, 3)
     options: Mapping[str, Any] = field(default_factory=dict)
+    closed_form: bool = False
 
 
 def _resnet(depth: int, projection: bool) -> Architecture:
@@ -76,6 +79,21 @@ ARCHITECTURES = {
     "ct3d-same": _ct3d(padding=1, smallest=16),
     "vit": _vit(None),
     **{f"vit-patch{patch}": _vit(patch) for patch in (4, 8, 16)},
+    "gru": Architecture(
+        "gru",
+        "Gru",
+        "2 bidirectional layers of GRUs along time (8 samples a step), rows or slices",
+        standard_width=32,
+        smallest_input=2,
+    ),
+    "lda": Architecture(
+        "lda",
+        "Lda",
+        "linear discriminant analysis, solved in closed form: no training steps, no width",
+        standard_width=1,
+        smallest_input=1,
+        closed_form=True,
+    ),
 }
 
 
@@ -134,6 +152,16 @@ def check_input(name: str, shape: Sequence[int]) -> None:
             f"model: {name} needs at least {architecture.smallest_input} pixels on every axis, "
             f"a tile has {pixels}; take fewer tiles (grid) or a larger overlap"
         )
+
+
+def is_closed_form(name: str) -> bool:
+    """Whether a net's weights are computed without training steps."""
+    return name in ARCHITECTURES and ARCHITECTURES[name].closed_form
+
+
+def width_of(name: str, width: int) -> int:
+    """The width of a net for which ``width`` is configured: 1 for those that have none."""
+    return ARCHITECTURES[name].standard_width if is_closed_form(name) else width
 
 
 def local_width(width: int, num_tiles: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-COUNTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.MultiheadAttention)
+COUNTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.MultiheadAttention, nn.RNNBase)
 ELEMENT_WISE = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
 # Classes with calculations of their own that are made of layers of torch.nn.
 MADE_OF_LAYERS = ("ddcnn.", "torchvision.models.vision_transformer")
@@ -18,10 +18,9 @@ def num_parameters(net: nn.Module) -> int:
 
 
 def multiply_adds(net: nn.Module, shape: Sequence[int]) -> int:
-    """Multiply-adds of convolutions, linear layers and attention for one image, forward.
+    """Multiply-adds of convolutions, linear and recurrent layers and attention, forward.
 
-    The ratio global/local is the ideal parallel speed-up; element-wise work is not counted, and
-    neither are recurrent layers.
+    The ratio global/local is the ideal parallel speed-up; element-wise work is not counted.
 
     Args:
         net: takes ``N, C, *spatial``; it is not changed.
@@ -58,6 +57,8 @@ def _by_layers(net: nn.Module, image: torch.Tensor) -> int:
         nonlocal counted
         if isinstance(layer, nn.MultiheadAttention):
             counted += _of_attention(layer, *inputs[:3])
+        elif isinstance(layer, nn.RNNBase):
+            counted += _of_recurrent(layer, inputs[0])
         else:
             # Every output value is a sum over the weights of its channel.
             counted += output.numel() * layer.weight[0].numel()
@@ -79,6 +80,12 @@ def _of_attention(
     width = layer.embed_dim
     projections = 2 * queries * width + keys * (key.shape[-1] + value.shape[-1])
     return projections * width + 2 * queries * keys * width
+
+
+def _of_recurrent(layer: nn.RNNBase, x: torch.Tensor) -> int:
+    """In every step one product with every matrix; ``data`` is that of packed sequences, too."""
+    weights = sum(w.numel() for name, w in layer.named_parameters() if name.startswith("weight"))
+    return math.prod(x.data.shape[:-1]) * weights
 
 
 def _by_torch(net: nn.Module, image: torch.Tensor) -> int:

@@ -34,6 +34,7 @@ CODE = (  # of the stages
     "data.preparation",
     "tiles.shards",
     "local.stage",
+    "local.closed_form",
     "coarse.stage",
     "evaluation.stage",
     "report",

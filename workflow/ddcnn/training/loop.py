@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any, NoReturn, Protocol
 
@@ -454,7 +454,7 @@ def training_metrics(
         progress.history[-1],
         progress.seconds - progress.setup_seconds,
         progress.setup_seconds,
-        settings,
+        asdict(settings),
         num_images,
         place,
         progress.resumed,

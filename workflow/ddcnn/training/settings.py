@@ -2,11 +2,12 @@
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ddcnn.base.files import write_aside
+from ddcnn.base.process import found_place, peak_memory_bytes
 from ddcnn.base.provenance import hardware, versions
 
 
@@ -30,6 +31,13 @@ class Settings:
     precision: str = "float32"  # or bfloat16, or auto; see ddcnn.training.steps
 
 
+@dataclass(frozen=True)
+class ClosedFormSettings:
+    """What the keys of ``local`` mean to a net that is solved in closed form."""
+
+    class_weights: str = "none"  # or balanced: the classes are equally frequent a priori
+
+
 def write_history(history: list[dict[str, float]], path: str | Path) -> None:
     """One row per epoch."""
     with write_aside(path) as aside, aside.open("w", newline="") as file:
@@ -43,7 +51,7 @@ def metrics_of(
     last: Mapping[str, float],
     seconds: float,
     setup_seconds: float,
-    settings: Settings,
+    settings: Mapping[str, Any],
     num_images: int,
     place: Mapping[str, Any],
     resumed: Sequence[Mapping[str, int]] = (),
@@ -62,16 +70,28 @@ def metrics_of(
     """
     return {
         **net,
-        "settings": asdict(settings),
+        "settings": dict(settings),
         "epochs": last["epoch"],
         "steps": last["step"],
         "images": num_images,
         **{key: last[key] for key in last if key.endswith(("_train", "_val"))},  # loss and score
         "train_seconds": round(seconds, 4),
         "setup_seconds": round(setup_seconds, 4),
-        "images_per_second": round(num_images * settings.epochs / seconds, 2),
+        "images_per_second": round(num_images * last["epoch"] / seconds, 2),
         **place,
         "resumed": list(resumed),
         "versions": versions(),
         "hardware": hardware(),
+    }
+
+
+def place_on_cpu(threads: int) -> dict[str, Any]:
+    """Where a job computes that does without torch."""
+    return {
+        "peak_memory_bytes": peak_memory_bytes(),
+        "device": "cpu",
+        "device_name": str(hardware()["processor"]),
+        "device_slot": None,
+        "given": found_place(),
+        "threads": threads,
     }
