@@ -30,7 +30,8 @@ from ddcnn.coarse.settings import CoarseSettings
 from ddcnn.coarse.stage import train_coarse
 from ddcnn.data.preparation import SPLITS, download, prepare
 from ddcnn.data.registry import EMBEDDED
-from ddcnn.local.stage import Subdomain, train_local
+from ddcnn.local.stage import train_local
+from ddcnn.local.subdomain import Subdomain
 from ddcnn.nets import local_width
 from ddcnn.tiles.geometry import Tiling
 from ddcnn.tiles.shards import write_shards

@@ -47,16 +47,18 @@ def make(kind: str, folder: Path) -> StageRun:
         "view": Tiling.of("blocks", "2x2", 4),
         "interleaved": Tiling.of("interleaved", "1x2"),
         "whole": Tiling.whole(2),
+        "lda": Tiling.of("blocks", "1x2"),
+        "recurrent": Tiling.of("blocks", "1x2"),
         "transformer": Tiling.of("blocks", "1x2"),
     }[kind]
     seen = {"interleaved": "features", "transformer": "probabilities"}.get(
         kind, "log-probabilities"
     )
-    net = "vit-patch4" if kind == "transformer" else "vgg"
+    net = {"transformer": "vit-patch4", "recurrent": "gru", "lda": "lda"}.get(kind, "vgg")
     return StageRun(results, entry, tiling, kind == "view", seen, net)
 
 
-KINDS = ["view", "interleaved", "volumes", "signals", "whole", "transformer"]
+KINDS = ["view", "interleaved", "volumes", "signals", "whole", "lda", "recurrent", "transformer"]
 
 
 @pytest.fixture(scope="module")

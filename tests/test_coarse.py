@@ -20,7 +20,8 @@ from ddcnn.coarse.problem import Problem, Solution
 from ddcnn.coarse.settings import CoarseSettings
 from ddcnn.coarse.stage import join_folds, read_outputs, train_coarse
 from ddcnn.evaluation import methods, scores
-from ddcnn.local.stage import Subdomain, train_fold, train_local, write_features
+from ddcnn.local.stage import train_fold, train_local, write_features
+from ddcnn.local.subdomain import Subdomain
 from ddcnn.nets.cost import multiply_adds, num_parameters
 from ddcnn.tiles.geometry import Decomposition, Tiling
 from ddcnn.tiles.shards import write_shards, write_view

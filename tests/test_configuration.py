@@ -15,6 +15,7 @@ from ddcnn.__main__ import main
 from ddcnn.base.errors import InputError
 from ddcnn.base.tasks import METHODS
 from ddcnn.experiment import parameters
+from ddcnn.experiment.chosen import automatic_keys
 from ddcnn.experiment.configuration import load_experiment
 from ddcnn.experiment.runs import Experiment
 from ddcnn.experiment.schema import complete, documentation, schema
@@ -49,7 +50,8 @@ def test_every_delivered_configuration_is_accepted(path):
 
 def test_every_training_of_a_run_weighs_the_classes_in_the_same_way():
     experiment = load(local={"class_weights": "balanced"}, methods=["coherent", "transfer"])
-    settings = [parameters.local_settings(experiment), parameters.coarse_settings(experiment)]
+    tile = {**experiment.runs[-1].wildcards, "tile": "0-0"}
+    settings = [parameters.local_settings(experiment, tile), parameters.coarse_settings(experiment)]
     for start in ("coherent", "transfer"):
         settings.append(parameters.joint_settings(experiment, {"start": start}))
     assert [Settings(**each).class_weights for each in settings] == ["balanced"] * 4
@@ -497,3 +499,68 @@ def test_regression_leaves_out_methods_that_need_classes(tmp_path):
     experiment = load_experiment(config)
     by_run = [experiment.methods_of(run) for run in experiment.runs if not run.is_global]
     assert by_run == [["mean", "transfer"]]
+
+
+# Nets in closed form
+
+
+def test_a_net_without_a_width_runs_once_for_all_widths():
+    assert folders(model=["lda", "vgg"], width=[8, 16], local_width=4) == [
+        "lda-w1/whole/seed0",
+        "vgg-w8/whole/seed0",
+        "vgg-w16/whole/seed0",
+        "lda-w1/blocks-2x2-overlap0/seed0",
+        "vgg-w8-local4/blocks-2x2-overlap0/seed0",
+        "vgg-w16-local4/blocks-2x2-overlap0/seed0",
+    ]
+    assert {run.local_width for run in load(model="lda", grid="4x4").runs} == {1}
+
+
+def test_a_net_in_closed_form_is_told_what_it_has_a_use_for_and_nothing_else():
+    """So that other epochs solve nothing again."""
+    local = {"class_weights": "balanced", "epochs": 3, "dropout": 0.5}
+    experiment = load(model=["lda", "vgg"], local=local)
+    told = {}
+    for run in experiment.runs:
+        tile = {**run.wildcards, "tile": run.decomposition.subdomains[0]}
+        told[run.architecture] = parameters.local_settings(experiment, tile)
+        dropout = parameters.net(experiment, tile)["dropout"]
+        assert dropout == (0.0 if run.architecture == "lda" else 0.5)
+    assert told["lda"] == {"class_weights": "balanced"}
+    assert told["vgg"]["epochs"] == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"local": {"epochs": 8}}, ["local.epochs: 8", "closed form"]),
+        ({"local": {"batch_size": 32}}, ["local.batch_size: 32"]),
+        ({"local": {"optimizer": "sgd"}}, ["local.optimizer: sgd"]),
+        ({"local": {"augment": True}}, ["local.augment: True"]),
+        ({"local": {"dropout": 0.5}}, ["local.dropout: 0.5"]),
+        ({"width": [8, 16]}, ["width: [8, 16]", "no width"]),
+        ({"local_width": 8}, ["local_width: 8"]),
+        ({"methods": ["mean", "coherent"]}, ["methods: coherent", "ddcnn compare"]),
+        ({"methods": ["transfer"]}, ["methods: transfer", "steps"]),
+        ({"methods": ["small"]}, ["methods: small", "width"]),
+        ({"methods": ["ensemble"]}, ["methods: ensemble", "seed"]),
+        ({"coarse": {"input": "features"}}, ["coarse.input: features", "log-probabilities"]),
+        ({"dataset": "tecator", "grid": 2}, ["model: lda", "tecator", "regression"]),
+    ],
+)
+def test_what_a_net_in_closed_form_cannot_do_is_one_error(changes, words):
+    with pytest.raises(InputError) as caught:
+        load(**({"model": "lda"} | changes))
+    assert all(word in str(caught.value) for word in words), caught.value
+    assert "\n" not in str(caught.value)
+
+
+def test_settings_of_steps_are_accepted_where_another_net_has_a_use_for_them():
+    assert load(model=["lda", "vgg"], width=8, local={"epochs": 8, "augment": True}).runs
+    assert load(model="lda", local={"epochs": "auto", "class_weights": "balanced"}).runs
+
+
+def test_where_nothing_is_trained_in_steps_nothing_is_chosen_for_steps():
+    keys = automatic_keys(load(model="lda").settings)
+    assert keys == []
+    assert "local.epochs" in automatic_keys(load(model=["lda", "vgg"]).settings)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ddcnn import nets
 from ddcnn.base.errors import InputError
-from ddcnn.local.stage import Subdomain
+from ddcnn.local.subdomain import Subdomain
 from ddcnn.nets.cost import multiply_adds, num_parameters
 
 SHAPES = [

@@ -13,7 +13,8 @@ from torch import nn
 from ddcnn.base.files import read_json, read_npz, write_json
 from ddcnn.base.tasks import Classification, Regression, task_of
 from ddcnn.evaluation import scores
-from ddcnn.local.stage import Subdomain, train_local
+from ddcnn.local.stage import train_local
+from ddcnn.local.subdomain import Subdomain
 from ddcnn.tiles.geometry import Tiling, resample
 from ddcnn.tiles.shards import read_shard, write_shards, write_view
 from ddcnn.training.device import choose_device

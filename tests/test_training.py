@@ -24,7 +24,8 @@ from ddcnn import nets
 from ddcnn.base.errors import InputError
 from ddcnn.base.process import JobClock
 from ddcnn.base.tasks import Classification
-from ddcnn.local.stage import Subdomain, train_local
+from ddcnn.local.stage import train_local
+from ddcnn.local.subdomain import Subdomain
 from ddcnn.nets.layers import Layers
 from ddcnn.training.checkpoint import Checkpoint
 from ddcnn.training.device import Device, choose_device
@@ -429,9 +430,9 @@ def test_without_augmentation_training_inputs_are_the_inputs():
 class Job:
     """The files of one tile, and what its job makes of them."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, net: str = "vgg"):
         self.folder = folder
-        self.subdomain = Subdomain("d", "blocks-2x2-overlap0", "0-0", "vgg-w8", "vgg", 4, 0.2, 0)
+        self.subdomain = Subdomain("d", "blocks-2x2-overlap0", "0-0", f"{net}-w8", net, 4, 0.2, 0)
         samples = {"train": make_images(), "val": make_images(12, seed=1), "test": make_images(9)}
         for tile in ("0-0", "0-1"):
             shards = replace(self.subdomain, tile=tile).shards(folder / "tiles")
@@ -514,8 +515,9 @@ def test_a_local_job_writes_weights_history_and_metrics(tmp_path):
     assert load_file(out / "model.safetensors")["classifier.weight"].shape == (3, 16)
 
 
-def test_a_killed_local_job_goes_on_and_writes_the_same_weights(tmp_path):
-    job = Job(tmp_path)
+@pytest.mark.parametrize("net", ["vgg", "gru"])
+def test_a_killed_local_job_goes_on_and_writes_the_same_weights(tmp_path, net):
+    job = Job(tmp_path, net)
     weights = (job.train("undisturbed") / "model.safetensors").read_bytes()
     kill_after_first_epoch(job, "killed")
     out = job.train("killed")
