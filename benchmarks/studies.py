@@ -22,17 +22,26 @@ from scipy import stats
 
 from ddcnn.base.files import read_json, write_aside, write_json
 from ddcnn.base.provenance import git_commit, hardware, versions
+from ddcnn.base.text import counted
+from ddcnn.report import comparison
 from ddcnn.report.comparison import NO_DIFFERENCE
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "studies.md"
-STUDIES = ("study-overlap", "study-grid", "study-controls")
+CLAIMS = ("study-overlap", "study-grid", "study-controls")  # of what the paper claims
+NETS = ("study-lda", "study-gru")  # of other nets; their times are of a core with other work
+STUDIES = (*CLAIMS, *NETS)
+FASHION = "Fashion-MNIST, 7,000 training, 1,000 validation and 2,000 test images"
+SUBJECTS = dict.fromkeys(CLAIMS, f"{FASHION}; global width 16, 8 epochs") | {
+    "study-lda": f"{FASHION}; linear discriminant analysis, in which nothing is random",
+    "study-gru": "OSU Leaf, 160 training, 40 validation and 242 test leaves; global width 16",
+}
 MAIN = ("study-controls", "blocks-2x2-overlap4")  # the decomposition of the page's table
 BEGIN, END = "<!-- studies: made by benchmarks/studies.py -->", "<!-- end of studies -->"
 FIGURES = ("differences", "overlap", "times")
-# Of the intervals in the published tables; those of a study that is run again are narrower, and
-# then this is ddcnn.report.comparison.TEST.
-TEST = (
+# Of the intervals in the tables of CLAIMS; those of a study that is run again are narrower, and
+# then it is ddcnn.report.comparison.TEST, as for the others.
+WIDER_TEST = (
     "Difference: mean over the seeds, on the same images. Interval, 95 %: Student's, paired over "
     "the seeds, widened by the chance of which images are in the test split (the two are added as "
     "squares). The part of seed by image is in both: these intervals are wider than 95 % needs."
@@ -58,13 +67,14 @@ def publish(study: str, seconds: float, remarks: str) -> None:
     target.mkdir(exist_ok=True)
     for name in ("summary.csv", "comparison.csv"):
         shutil.copy(source / name, target / name)
-    for name in FIGURES:
+    for name in figures_of(study):
         if (source / "figures" / f"{name}.svg").is_file():
             shutil.copy(source / "figures" / f"{name}.svg", target / f"{name}.svg")
+    cores = 1 if study in NETS else 2
     about = {
         "study": study,
         "date": datetime.now(UTC).date().isoformat(),
-        "command": f"snakemake --cores 2 --configfile config/{study}.yaml",
+        "command": f"snakemake --cores {cores} --configfile config/{study}.yaml",
         "wall_seconds": round(seconds),
         "remarks": remarks,
         "commit": git_commit(),
@@ -84,9 +94,21 @@ def write_page(study: str) -> None:
 def page(study: str) -> str:
     """What the study was, what it says of the paper's claims, its table and figures."""
     folder = ROOT / "benchmarks" / study
-    figures = [f"![{name}]({name}.svg)" for name in FIGURES if (folder / f"{name}.svg").is_file()]
-    parts = [f"# {study}", what(study), *claims(study), "\n".join(table(study)), TEST, *figures]
+    names = [name for name in figures_of(study) if (folder / f"{name}.svg").is_file()]
+    figures = [f"![{name}]({name}.svg)" for name in names]
+    rows = "\n".join(table(study))
+    parts = [f"# {study}", what(study), *claims(study), rows, test_of(study), *figures]
     return "\n\n".join(parts) + "\n"
+
+
+def figures_of(study: str) -> list[str]:
+    """Names of the figures that are published."""
+    return [name for name in FIGURES if name != "times" or study in CLAIMS]
+
+
+def test_of(study: str) -> str:
+    """What the intervals of a study are."""
+    return WIDER_TEST if study in CLAIMS else comparison.TEST
 
 
 def what(study: str) -> str:
@@ -96,10 +118,9 @@ def what(study: str) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     minutes = f"{about['wall_seconds'] / 60:.0f} min"
     return (
-        f"Fashion-MNIST, 7,000 training, 1,000 validation and 2,000 test images; global width 16, "
-        f"8 epochs; {len(seeds(study))} seeds. `{about['command']}`, {about['date']}, {minutes} "
-        f"on {machine['processor']}, {machine['cores']} cores, one thread a job; {packages}. "
-        f"{about['remarks']}"
+        f"{SUBJECTS[study]}; {len(seeds(study))} seeds. `{about['command']}`, {about['date']}, "
+        f"{minutes} on {machine['processor']}, {counted(machine['cores'], 'core')}, one thread a "
+        f"job; {packages}. {about['remarks']}"
     )
 
 
@@ -116,25 +137,38 @@ def table(study: str, decomposition: str | None = None) -> list[str]:
     rows = read(study, "comparison")
     if decomposition:
         rows = rows[rows["decomposition"].isin(["whole", decomposition])]
-    first = "method" if decomposition else "decomposition | method"
-    lines = [
-        f"| {first} | test accuracy | against the global net | against the mean | parallel time | "
-        "serial time | speed-up | ideal |",
-        "| --- |" + " --- |" * (first.count("|") + 7),
+    lines = [_cells(row, study, alone=bool(decomposition)) for row in rows.itertuples()]
+    header = list(lines[0])
+    return [
+        f"| {' | '.join(header)} |",
+        "| --- |" + " --- |" * (len(header) - 1),
+        *(f"| {' | '.join(cells.values())} |" for cells in lines),
     ]
-    for row in rows.itertuples():
-        names = [WORDS[row.method]] if decomposition else [row.label, row.method]
-        cells = [
-            *names,
-            f"{row.accuracy_test:.4f} ± {row.accuracy_test_spread:.4f}",
-            *(_difference(row, reference) for reference in ("global", "mean")),
-            f"{row.parallel_seconds:.1f} s",
-            f"{row.serial_seconds:.1f} s",
-            f"{row.speedup:.1f}",
-            f"{row.flop_ratio:.1f}",
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
+
+
+def _cells(row: tuple, study: str, alone: bool) -> dict[str, str]:
+    """A row of the table by the names of its columns."""
+    names = {"method": WORDS[row.method]}
+    if not alone:
+        names = {"decomposition": row.label, "method": row.method}
+    if study in NETS:
+        names = {"net": row.model} | names
+    cells = names | {
+        "test accuracy": f"{row.accuracy_test:.4f} ± {row.accuracy_test_spread:.4f}",
+        "against the global net": _difference(row, "global"),
+        "against the mean": _difference(row, "mean"),
+    }
+    if study in NETS:
+        return cells | {
+            "parameters of the largest net": f"{row.parameters_largest:,}",
+            "ratio of the work": f"{row.flop_ratio:.1f}",
+        }
+    return cells | {
+        "parallel time": f"{row.parallel_seconds:.1f} s",
+        "serial time": f"{row.serial_seconds:.1f} s",
+        "speed-up": f"{row.speedup:.1f}",
+        "ideal": f"{row.flop_ratio:.1f}",
+    }
 
 
 def _difference(row: tuple, reference: str) -> str:
@@ -153,10 +187,21 @@ def claims(study: str) -> Iterator[str]:
     rows = read(study, "comparison")
     rows = rows[rows["decomposition"] != "whole"]
     coarse = rows[rows["method"] == "cnn-dnn"]
+    if study in NETS:
+        yield from (_global_claim(net, of_net) for net, of_net in coarse.groupby("model"))
     if study == "study-overlap":
         yield _overlap_claim()
     yield _averaging_claim(coarse)
-    yield _time_claim(coarse)
+    if study in CLAIMS:
+        yield _time_claim(coarse)
+
+
+def _global_claim(net: str, coarse: pd.DataFrame) -> str:
+    each = "; ".join(
+        f"{row.label}: {row.accuracy_test:.4f}, {_difference(row, 'global')}"
+        for row in coarse.itertuples()
+    )
+    return f"**Tiles and coarse net against the global net, {net}.** In points: {each}."
 
 
 def _averaging_claim(coarse: pd.DataFrame) -> str:
@@ -220,7 +265,7 @@ def summary_of_all() -> str:
     """What docs/studies.md says of the studies."""
     study, decomposition = MAIN
     label = read(study, "comparison").set_index("decomposition").loc[decomposition, "label"].iloc[0]
-    places = ", ".join(f"`benchmarks/{name}/README.md`" for name in STUDIES)
+    places = ", ".join(f"`benchmarks/{name}/README.md`" for name in CLAIMS)
     overlap, _, _ = claims("study-overlap")
     averaging = _averaging_claim(_all_coarse())
     _, time = claims("study-grid")
@@ -231,12 +276,23 @@ def summary_of_all() -> str:
         ),
         "\n".join(table(study, decomposition)),
         _wrapped(what(study)),
-        _wrapped(TEST),
+        _wrapped(test_of(study)),
         "What the paper claims, and what three studies on these images say of it:",
         "\n".join(_wrapped(f"- {claim}", indent="  ") for claim in (overlap, averaging, time)),
         _wrapped(f"Tables and figures: {places}."),
+        "Other nets, in studies of their own:",
+        "\n".join(_wrapped(f"- {_of_nets(name)}", indent="  ") for name in NETS),
     ]
     return "\n\n".join(parts)
+
+
+def _of_nets(study: str) -> str:
+    """Subject, the global nets' accuracies, and what the study says."""
+    rows = read(study, "comparison")
+    whole = rows[rows["decomposition"] == "whole"]
+    nets = ", ".join(f"{row.model} {row.accuracy_test:.4f}" for row in whole.itertuples())
+    said = " ".join(claims(study))
+    return f"{SUBJECTS[study]} (`benchmarks/{study}/README.md`). Global nets: {nets}. {said}"
 
 
 def _wrapped(text: str, indent: str = "") -> str:
@@ -244,8 +300,8 @@ def _wrapped(text: str, indent: str = "") -> str:
 
 
 def _all_coarse() -> pd.DataFrame:
-    """The cnn-dnn rows of all studies, each decomposition once."""
-    rows = pd.concat([read(study, "comparison") for study in STUDIES])
+    """The cnn-dnn rows of the studies of the paper's claims, each decomposition once."""
+    rows = pd.concat([read(study, "comparison") for study in CLAIMS])
     rows = rows[(rows["method"] == "cnn-dnn") & (rows["decomposition"] != "whole")]
     return rows.drop_duplicates("decomposition")
 

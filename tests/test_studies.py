@@ -21,7 +21,9 @@ def studies():
     return module
 
 
-NAMES = ("study-overlap", "study-grid", "study-controls")
+CLAIMS = ("study-overlap", "study-grid", "study-controls")
+NAMES = (*CLAIMS, "study-lda", "study-gru")
+KEYS = ["model", "decomposition", "method"]
 
 
 def test_the_page_of_all_studies_says_what_the_tables_say(studies):
@@ -39,9 +41,9 @@ def test_a_page_says_what_its_tables_say(studies, study):
 def test_means_and_spreads_are_those_of_five_seeds(studies, study):
     summary, comparison = studies.read(study, "summary"), studies.read(study, "comparison")
     assert sorted(summary["seed"].unique()) == [0, 1, 2, 3, 4]
-    groups = summary.groupby(["decomposition", "method"])["accuracy_test"]
+    groups = summary.groupby(KEYS)["accuracy_test"]
     assert (groups.size() == 5).all()
-    rows = comparison.set_index(["decomposition", "method"])
+    rows = comparison.set_index(KEYS)
     assert set(rows.index) == set(groups.groups)
     np.testing.assert_allclose(rows["accuracy_test"], groups.mean()[rows.index], atol=1e-6)
     np.testing.assert_allclose(rows["accuracy_test_spread"], groups.std()[rows.index], atol=1e-6)
@@ -52,16 +54,16 @@ def test_differences_are_paired_over_the_seeds_and_named_only_outside_their_inte
     studies, study
 ):
     summary, comparison = studies.read(study, "summary"), studies.read(study, "comparison")
-    accuracy = summary.set_index(["decomposition", "method", "seed"])["accuracy_test"]
+    accuracy = summary.set_index([*KEYS, "seed"])["accuracy_test"]
     for row in comparison[comparison["decomposition"] != "whole"].itertuples():
-        reference = accuracy["whole", "global"]
-        mean = (accuracy[row.decomposition, row.method] - reference).mean()
+        reference = accuracy[row.model, "whole", "global"]
+        mean = (accuracy[row.model, row.decomposition, row.method] - reference).mean()
         assert row.difference_to_global == pytest.approx(mean, abs=1e-6)
         inside = row.low_to_global <= 0 <= row.high_to_global
         assert (row.verdict_to_global == NO_DIFFERENCE) == inside
 
 
-@pytest.mark.parametrize("study", NAMES)
+@pytest.mark.parametrize("study", CLAIMS)
 def test_the_coarse_net_is_nowhere_worse_than_the_mean(studies, study):
     rows = studies.read(study, "comparison")
     rows = rows[(rows["method"] == "cnn-dnn") & (rows["decomposition"] != "whole")]
@@ -70,7 +72,7 @@ def test_the_coarse_net_is_nowhere_worse_than_the_mean(studies, study):
 
 
 def test_the_coarse_net_costs_at_most_a_twentieth_of_a_local_net(studies):
-    rows = pd.concat([studies.read(study, "summary") for study in NAMES])
+    rows = pd.concat([studies.read(study, "summary") for study in CLAIMS])
     seconds = rows.pivot_table(
         index=["decomposition", "seed"], columns="method", values="parallel_seconds"
     ).dropna(subset=["cnn-dnn", "mean"])
