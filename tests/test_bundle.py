@@ -79,7 +79,9 @@ def pixels(run: StageRun, split: str = "test") -> torch.Tensor:
 # --- the same decisions ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS[:-1])  # the transformer has learned nothing yet
+# The transformer has learned nothing yet; the pipeline computes lda in double precision, and
+# test_discriminant.py compares it.
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("lda", "transformer")])
 def test_the_model_says_what_the_pipeline_said(runs, kind):
     model = ddcnn.load(runs[kind].model)
     for split in ("val", "test"):

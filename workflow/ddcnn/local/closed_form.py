@@ -82,13 +82,10 @@ class AffineNet:
         return cls(solved.weight.astype(np.float32), solved.bias.astype(np.float32))
 
     def logits(self, samples: TileImages) -> np.ndarray:
-        """Float32 ``N, K``."""
-        values = samples.values
-        parts = [
-            values.normalised(rows).astype(np.float32) @ self.weight.T + self.bias
-            for rows in values.row_blocks()
-        ]
-        return np.concatenate(parts)
+        """Float32 ``N, K``, of sums in double precision."""
+        values, weight_DK = samples.values, self.weight.T.astype(np.float64)
+        parts = [values.normalised(rows) @ weight_DK + self.bias for rows in values.row_blocks()]
+        return np.concatenate(parts).astype(np.float32)
 
     def save(self, path: Path, shape: tuple[int, ...]) -> None:
         """Write the weights; a net sees the channels of ``shape``, the last number, first."""
