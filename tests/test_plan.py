@@ -39,6 +39,8 @@ def measure(folder: Path, jobs: list[Job]) -> None:
             metrics = folder / "results/local" / job.place / "metrics.json"
             metrics.parent.mkdir(parents=True, exist_ok=True)
             facts = {"multiply_adds": 1000, "images": 7000, "epochs": 8, "train_seconds": 15.0}
+            net = job.wildcards["model"].partition("-w")[0]
+            facts |= {"architecture": net} | ({"epochs": 1} if net == "lda" else {})
             metrics.write_text(json.dumps(facts))
 
 
@@ -129,6 +131,21 @@ def test_a_measured_pack_is_scaled_with_its_epochs(project):
     path.write_text("s\th:m:s\n65.0\t0:01:05\n")  # four times 15 s, and 5 s once
     found = times(project, tiles_per_job=4, local={"epochs": 80})
     assert found[pack.name].seconds == pytest.approx(600 + 5)
+
+
+def test_nets_in_closed_form_have_no_epochs_to_scale_with(tmp_path):
+    """Neither their own, nor do they say how fast other nets are trained."""
+    measure(tmp_path, list(jobs_of(model=["lda"], local={}, width=16).values()))
+    tile = TILE.replace("vgg-w8", "lda-w1")
+    found = times(tmp_path, model=["lda"], local={}, width=16)
+    assert (found[tile].seconds, found[tile].how) == (20, "measured")
+    found = times(tmp_path, model=["lda", "vgg"], local={"epochs": 80})
+    assert (found[tile].seconds, found[tile].how) == (20, "measured")
+    assert (found[TILE].seconds, found[TILE].how) == (20, "rule")
+    measure(tmp_path, list(jobs_of().values()))
+    found = times(tmp_path, model=["lda", "vgg"], grid="1x2")
+    assert found[TILE.replace("2x2", "1x2")].how == "work"
+    assert found[tile.replace("2x2", "1x2")].how == "rule"
 
 
 def test_without_measured_times_there_is_no_plan(tmp_path):
