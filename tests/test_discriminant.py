@@ -229,7 +229,23 @@ def test_each_net_has_its_trainer():
     assert trainer_of("my_nets:small") is stage
 
 
-def test_the_job_does_without_torch():
-    code = "import sys; from ddcnn.local.subdomain import trainer_of; trainer_of('lda'); "
-    code += "sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+JOB = """
+import sys
+from pathlib import Path
+from ddcnn.local.subdomain import Subdomain, trainer_of
+results, tiling, out = map(Path, sys.argv[1:])
+data, trainer = results / "data/fashion", trainer_of("lda")
+labels = {split: data / f"y_{split}.npy" for split in ("train", "val")}
+tile = Subdomain("fashion", tiling.name, "0-0", "lda-w1", "lda", 1, 0.0, 0)
+where = results / "tiles", labels, data / "card.json"
+trainer.train_local([tile], *where, trainer.SETTINGS("balanced"), [out])
+sys.exit("torch" in sys.modules)
+"""
+
+
+def test_the_job_does_without_torch(run, tmp_path):
+    arguments = [str(run.results), run.tiling.slug, str(tmp_path)]
+    subprocess.run([sys.executable, "-c", JOB, *arguments], check=True, timeout=120)
+    assert read_json(tmp_path / "metrics.json")["settings"]["class_weights"] == "balanced"
+    files = {"model.safetensors", "history.csv", "metrics.json", "probabilities.npz"}
+    assert {file.name for file in tmp_path.iterdir()} == files

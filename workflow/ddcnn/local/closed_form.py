@@ -101,13 +101,15 @@ def train_local(
     card: str | Path,
     settings: ClosedFormSettings,
     out: Sequence[str | Path],
+    gpus: int = 0,
     threads: int = 1,
-    **_of_steps: Any,
+    code: str = "",
+    checkpoint_seconds: float = 0.0,
 ) -> None:
     """Solve local nets and write what they say of all images.
 
-    The arguments and files are those of :func:`ddcnn.local.stage.train_local`; its ``gpus``,
-    ``code`` and ``checkpoint_seconds`` are for trainings in steps.
+    Arguments and files are those of :func:`ddcnn.local.stage.train_local`; ``gpus``, ``code`` and
+    ``checkpoint_seconds`` have a use for trainings in steps alone.
 
     Raises:
         InputError: the system needs more memory than there is.
@@ -137,12 +139,14 @@ def train_fold(
     settings: ClosedFormSettings,
     coarse_input: str,
     out: str | Path,
+    gpus: int = 0,
     threads: int = 1,
-    **_of_steps: Any,
+    code: str = "",
+    checkpoint_seconds: float = 0.0,
 ) -> None:
     """Solve a local net without a part of the training split, and let it judge that part.
 
-    See :func:`ddcnn.local.stage.train_fold`.
+    Arguments and files are those of :func:`ddcnn.local.stage.train_fold`.
     """
     out, facts, clock = Path(out), read_json(card), JobClock()
     task = task_of(facts, settings.class_weights)
