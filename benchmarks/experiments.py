@@ -20,6 +20,7 @@ from ddcnn.base.defaults import chosen
 from ddcnn.experiment.chosen import facts_of
 from ddcnn.experiment.configuration import load_experiment
 from ddcnn.experiment.runs import Experiment
+from ddcnn.experiment.without_steps import is_alone
 
 CONFIG = Path(__file__).parents[1] / "config"
 
@@ -57,7 +58,8 @@ def measure(experiment: Experiment, seconds: float) -> dict[str, object]:
         facts = facts_of(dataset, CONFIG.parent / "results")
         settings = settings | chosen(settings, facts)
         shape = (*run.tiling.tile_shape(dataset.shape), dataset.image_shape[-1])
-        images, net = facts.num_images, (run.is_global, shape, run.local_width)
+        images = facts.num_images
+        net = (run.is_global, run.architecture, shape, run.local_width)
         nets |= {run.local_folder(tile): net for tile in run.decomposition.subdomains}
         if net not in minutes:
             job = {
@@ -94,8 +96,9 @@ def main() -> None:
     rows = []
     for path in sorted(CONFIG.glob("*.yaml")):
         experiment = load_experiment(yaml.safe_load(path.read_text()))
-        rows.append(measure(experiment, options.seconds))
-        print(rows[-1], flush=True)
+        if not is_alone(experiment.settings):  # nets in closed form have no steps to measure
+            rows.append(measure(experiment, options.seconds))
+            print(rows[-1], flush=True)
     write_theme("experiments", rows, str(__doc__))
 
 

@@ -51,9 +51,7 @@ COHERENT_CODE = code_digest("coarse.joint")
 # One digest a net, and one of what trains it: an edit of another net re-runs nothing.
 ARCHITECTURES = dict.fromkeys(run.architecture for run in EXPERIMENT.trained)
 NET_CODE = {name: nets.code_of(name) for name in ARCHITECTURES}
-LOCAL_CODE = {
-    name: f"{code_digest(trainer_name(name))} {NET_CODE[name]}" for name in ARCHITECTURES
-}
+LOCAL_CODE = {name: f"{code_digest(trainer_name(name))} {NET_CODE[name]}" for name in ARCHITECTURES}
 LOCAL_RULES = local_rules(
     [run.tiling for run in EXPERIMENT.trained], EXPERIMENT.settings["tiles_per_job"]
 )
