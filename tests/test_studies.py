@@ -12,8 +12,7 @@ from ddcnn.report.comparison import NO_DIFFERENCE
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="module")
-def studies():
+def load():
     """The script benchmarks/studies.py as a module."""
     spec = importlib.util.spec_from_file_location("studies", ROOT / "benchmarks/studies.py")
     module = importlib.util.module_from_spec(spec)
@@ -21,24 +20,24 @@ def studies():
     return module
 
 
-CLAIMS = ("study-overlap", "study-grid", "study-controls")
-NAMES = (*CLAIMS, "study-lda", "study-gru")
+studies = load()
+CLAIMS, NAMES = studies.CLAIMS, studies.STUDIES
 KEYS = ["model", "decomposition", "method"]
 
 
-def test_the_page_of_all_studies_says_what_the_tables_say(studies):
+def test_the_page_of_all_studies_says_what_the_tables_say():
     text = studies.PAGE.read_text(encoding="utf-8")
     assert studies.with_studies(text) == text, "run: python benchmarks/studies.py docs"
 
 
 @pytest.mark.parametrize("study", NAMES)
-def test_a_page_says_what_its_tables_say(studies, study):
+def test_a_page_says_what_its_tables_say(study):
     published = (ROOT / "benchmarks" / study / "README.md").read_text(encoding="utf-8")
     assert studies.page(study) == published, "run: python benchmarks/studies.py docs"
 
 
 @pytest.mark.parametrize("study", NAMES)
-def test_means_and_spreads_are_those_of_five_seeds(studies, study):
+def test_means_and_spreads_are_those_of_five_seeds(study):
     summary, comparison = studies.read(study, "summary"), studies.read(study, "comparison")
     assert sorted(summary["seed"].unique()) == [0, 1, 2, 3, 4]
     groups = summary.groupby(KEYS)["accuracy_test"]
@@ -50,11 +49,9 @@ def test_means_and_spreads_are_those_of_five_seeds(studies, study):
 
 
 @pytest.mark.parametrize("study", NAMES)
-def test_differences_are_paired_over_the_seeds_and_named_only_outside_their_interval(
-    studies, study
-):
+def test_differences_are_paired_over_the_seeds_and_named_only_outside_their_interval(study):
     summary, comparison = studies.read(study, "summary"), studies.read(study, "comparison")
-    accuracy = summary.set_index([*KEYS, "seed"])["accuracy_test"]
+    accuracy = summary.set_index([*KEYS, "seed"])["accuracy_test"].sort_index()
     for row in comparison[comparison["decomposition"] != "whole"].itertuples():
         reference = accuracy[row.model, "whole", "global"]
         mean = (accuracy[row.model, row.decomposition, row.method] - reference).mean()
@@ -64,14 +61,14 @@ def test_differences_are_paired_over_the_seeds_and_named_only_outside_their_inte
 
 
 @pytest.mark.parametrize("study", CLAIMS)
-def test_the_coarse_net_is_nowhere_worse_than_the_mean(studies, study):
+def test_the_coarse_net_is_nowhere_worse_than_the_mean(study):
     rows = studies.read(study, "comparison")
     rows = rows[(rows["method"] == "cnn-dnn") & (rows["decomposition"] != "whole")]
     assert len(rows)
     assert not (rows["verdict_to_mean"] == "worse").any()
 
 
-def test_the_coarse_net_costs_at_most_a_twentieth_of_a_local_net(studies):
+def test_the_coarse_net_costs_at_most_a_twentieth_of_a_local_net():
     rows = pd.concat([studies.read(study, "summary") for study in CLAIMS])
     seconds = rows.pivot_table(
         index=["decomposition", "seed"], columns="method", values="parallel_seconds"
