@@ -36,6 +36,7 @@ CARRIERS = frozenset(
         "base.errors",
         "base.events",
         "base.logs",
+        "base.memory",
         "base.process",
         "base.provenance",
         "base.recovery",

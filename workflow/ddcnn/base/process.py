@@ -8,8 +8,6 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psutil
-
 
 def found_place() -> dict[str, str | None]:
     """Node, SLURM job and ``CUDA_VISIBLE_DEVICES`` of this process; None for what is not set."""
@@ -24,15 +22,6 @@ def peak_memory_bytes() -> int:
     """Largest memory of this process so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def memory_left() -> int:
-    """Bytes that this process may still take, by the machine and by its limit (``ulimit -v``)."""
-    left = psutil.virtual_memory().available
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit == resource.RLIM_INFINITY:
-        return left
-    return max(0, min(left, limit - psutil.Process().memory_info().vms))
 
 
 class JobClock:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ddcnn.base.errors import InputError
-from ddcnn.base.process import memory_left
+from ddcnn.base.memory import memory_left
 from ddcnn.base.text import size
 from ddcnn.bundle.expected import Expected, read_header
 from ddcnn.bundle.model import Model

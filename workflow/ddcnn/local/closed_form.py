@@ -18,7 +18,8 @@ from threadpoolctl import threadpool_limits
 
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import read_json, read_prepared, write_json, write_npz
-from ddcnn.base.process import JobClock, memory_left
+from ddcnn.base.memory import memory_left
+from ddcnn.base.process import JobClock
 from ddcnn.base.splits import FITTING
 from ddcnn.base.tasks import Task, task_of
 from ddcnn.base.text import size
