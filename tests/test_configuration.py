@@ -17,6 +17,7 @@ from ddcnn.base.tasks import METHODS
 from ddcnn.experiment import parameters
 from ddcnn.experiment.chosen import automatic_keys
 from ddcnn.experiment.configuration import load_experiment
+from ddcnn.experiment.jobs import gpus_of
 from ddcnn.experiment.runs import Experiment
 from ddcnn.experiment.schema import complete, documentation, schema
 from ddcnn.training.settings import Settings
@@ -558,6 +559,12 @@ def test_what_a_net_in_closed_form_cannot_do_is_one_error(changes, words):
 def test_settings_of_steps_are_accepted_where_another_net_has_a_use_for_them():
     assert load(model=["lda", "vgg"], width=8, local={"epochs": 8, "augment": True}).runs
     assert load(model="lda", local={"epochs": "auto", "class_weights": "balanced"}).runs
+
+
+@pytest.mark.parametrize(("model", "gpus"), [("lda", 0), (["lda", "vgg"], 1)])
+def test_jobs_of_nets_in_closed_form_ask_for_no_gpu(model, gpus):
+    experiment = load(model=model)
+    assert [gpus_of(experiment, rule) for rule in ("train_local", "train_fold")] == [gpus, gpus]
 
 
 def test_where_nothing_is_trained_in_steps_nothing_is_chosen_for_steps():

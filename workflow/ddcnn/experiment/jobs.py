@@ -12,6 +12,7 @@ from pathlib import Path
 from ddcnn.experiment.needs import NeededFiles, Node, needs_of
 from ddcnn.experiment.paths import BENCHMARKS, LOGS, place_of
 from ddcnn.experiment.runs import Experiment, Run
+from ddcnn.experiment.without_steps import is_alone
 
 TRAININGS = ("train_local", "train_fold", "train_coarse", "train_coherent")
 
@@ -78,10 +79,14 @@ class Job:
 
 
 def gpus_of(experiment: Experiment, rule: str) -> int:
-    """GPUs that a job of a rule asks for: one for a net, none for one that is solved by numpy."""
-    is_linear = experiment.settings["coarse"]["solver"] == "linear"
-    computing = {*TRAININGS, "local_features"} - ({"train_coarse"} if is_linear else set())
-    return int(rule in computing)
+    """GPUs that a job of a rule asks for: one for a net, none for one that is solved by numpy.
+
+    Where some local nets are trained in steps, all jobs of their rule ask for one.
+    """
+    solved = {"train_coarse"} if experiment.settings["coarse"]["solver"] == "linear" else set()
+    if is_alone(experiment.settings):
+        solved |= {"train_local", "train_fold"}
+    return int(rule in {*TRAININGS, "local_features"} - solved)
 
 
 def kind_of(name: str) -> str:

@@ -199,6 +199,7 @@ def _solve(
         work,
         {"epoch": 1, "step": 1} | measured,
         seconds,
+        0.0,
         asdict(settings) | {"shrinkage": solved.shrinkage},
         len(train),
         place_on_cpu(threads) | {"precision": "float64", "kernels": "scipy"},
