@@ -11,14 +11,14 @@ with job(snakemake.log[0]):
         from ddcnn.local.stage import Subdomain, train_fold
         from ddcnn.training.loop import Settings
 
-    subdomain = Subdomain(tile=snakemake.wildcards.tile, **snakemake.params.net)
     train_fold(
-        subdomain,
+        Subdomain(tile=snakemake.wildcards.tile, **snakemake.params.net),
         fold=int(snakemake.wildcards.fold),
         num_folds=snakemake.params.num_folds,
-        shards=subdomain.shards(TILES),
+        tiles=TILES,
         labels=dict(zip(FITTING, snakemake.input.labels, strict=True)),
         card=snakemake.input.card,
+        listing=snakemake.input.samples,
         settings=Settings(**snakemake.params.settings),
         coarse_input=snakemake.params.coarse_input,
         out=Path(snakemake.output.held_out).parent,

@@ -8,7 +8,7 @@ the tiling ``whole``. Where tiles are many and small, one job trains several, on
 import logging
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,12 @@ from torch import nn
 
 from ddcnn import nets
 from ddcnn.base.defaults import Facts, chosen
+from ddcnn.base.division import deal
 from ddcnn.base.errors import InputError
-from ddcnn.base.files import read_json, read_prepared, write_json, write_npz
+from ddcnn.base.files import read_joined, read_json, read_prepared, write_json, write_npz
+from ddcnn.base.listing import read_groups
 from ddcnn.base.process import JobClock
-from ddcnn.base.splits import FITTING, SPLITS
+from ddcnn.base.splits import FITTING, SPLITS, parts_of
 from ddcnn.base.tasks import Task, task_of
 from ddcnn.tiles.packs import Pack
 from ddcnn.tiles.shards import read_shard
@@ -33,7 +35,6 @@ from ddcnn.training.loop import (
     Progress,
     Settings,
     fit,
-    generator_of,
     num_steps_per_epoch,
     predict_features,
     predict_logits,
@@ -74,10 +75,12 @@ class Subdomain:
         """A seed of its own for every tile, or all nets would start from the same weights."""
         return zlib.crc32(f"{self.seed} {self.tiling} {self.tile}".encode())
 
-    def shards(self, tiles: Path) -> dict[str, Path]:
-        """The files of every split below the folder ``results/tiles``."""
+    def shards(self, tiles: Path, card: Mapping[str, Any]) -> dict[str, list[Path]]:
+        """The files that every split consists of, below the folder ``results/tiles``."""
         folder = tiles / self.dataset / self.tiling / self.tile
-        return {split: folder / f"x_{split}.npy" for split in SPLITS}
+        return {
+            split: [folder / f"x_{part}.npy" for part in parts_of(card, split)] for split in SPLITS
+        }
 
     def build(self, shape: tuple[int, ...], classes: int) -> nn.Module:
         torch.manual_seed(self.own_seed)
@@ -122,7 +125,7 @@ def train_local(
     clock, failed, done = JobClock(waited=device.waited), [], []
     for subdomain, folder in zip(subdomains, map(Path, out), strict=True):
         log.info("training %s, tile %s, on %s", subdomain.tiling, subdomain.tile, device.name)
-        shards = subdomain.shards(Path(tiles))
+        shards = subdomain.shards(Path(tiles), facts)
         samples = _load_training_images(shards, labels, facts, settings, device)
         clock.loaded()
         _warn_of_few_steps(len(samples["train"]), settings)
@@ -154,9 +157,10 @@ def train_fold(
     subdomain: Subdomain,
     fold: int,
     num_folds: int,
-    shards: dict[str, Path],
+    tiles: str | Path,
     labels: dict[str, Path],
     card: str | Path,
+    listing: str | Path,
     settings: Settings,
     coarse_input: str,
     out: str | Path,
@@ -176,27 +180,29 @@ def train_fold(
     Args:
         subdomain: what to train.
         fold: from 0: the part to leave out.
-        num_folds: into how many parts the images are dealt, at random but alike for all tiles.
+        num_folds: into how many parts the images are dealt, at random but alike for all tiles;
+            those of one group (a patient) stay together.
+        listing: the data set's ``samples.csv``, which knows the groups.
         coarse_input: what the coarse net sees of a tile.
-        shards, labels, card, settings, out, gpus, threads, code, checkpoint_seconds: as for
+        tiles, labels, card, settings, out, gpus, threads, code, checkpoint_seconds: as for
             :func:`train_local`, of one subdomain.
+
+    Raises:
+        InputError: too few images or groups for so many parts; the training diverged.
     """
     out, facts = Path(out), read_json(card)
     settings = fitting_settings(settings, facts)
     device = choose_device(gpus, threads)
     clock = JobClock(waited=device.waited)
     log.info("training %s, tile %s, without fold %d", subdomain.tiling, subdomain.tile, fold + 1)
+    shards = subdomain.shards(Path(tiles), facts)
     samples = _load_training_images(shards, labels, facts, settings, device)
-    if len(samples["train"]) < 2 * num_folds:
-        raise InputError(
-            f"coarse.folds: {num_folds} parts of {len(samples['train'])} training images; take at "
-            f"most {len(samples['train']) // 2}, or coarse.fit_on: train"
-        )
-    order = torch.randperm(len(samples["train"]), generator=generator_of(subdomain.seed))
-    index = order[fold::num_folds].sort().values
-    others = torch.cat([order[k::num_folds] for k in range(num_folds) if k != fold])
+    groups = read_groups(Path(listing), ["train"]) if facts.get("group") else None
+    dealt = _deal_training(read_prepared(labels["train"]), num_folds, subdomain.seed, groups)
+    index, others = (torch.from_numpy(np.flatnonzero(chosen)) for chosen in
+                     (dealt == fold, dealt != fold))  # fmt: skip
     left_out = samples["train"].subset(index.to(device.torch))
-    samples["train"] = samples["train"].subset(others.sort().values.to(device.torch))
+    samples["train"] = samples["train"].subset(others.to(device.torch))
     clock.loaded()
     code = f"{code} fold {fold} of {num_folds}"
     checkpoint = _checkpoint(subdomain, settings, facts, out, code, checkpoint_seconds)
@@ -210,6 +216,23 @@ def train_fold(
         | clock.metrics(),
     )
     checkpoint.remove()
+
+
+def _deal_training(
+    labels: np.ndarray, num_folds: int, seed: int, groups: np.ndarray | None
+) -> np.ndarray:
+    """The part of every training image, int64 ``N``."""
+    if len(labels) < 2 * num_folds:
+        raise InputError(
+            f"coarse.folds: {num_folds} parts of {len(labels)} training images; take at "
+            f"most {len(labels) // 2}, or coarse.fit_on: train"
+        )
+    if groups is not None and len(np.unique(groups)) < num_folds:
+        raise InputError(
+            f"coarse.folds: {num_folds} parts of {len(np.unique(groups))} groups of training "
+            "images; take no more parts than groups, or coarse.fit_on: train"
+        )
+    return deal(labels, num_folds, seed, groups)
 
 
 def _checkpoint(
@@ -287,7 +310,7 @@ def fitting_settings(settings: Settings, card: dict[str, Any], part: str = "loca
 
 
 def _load_training_images(
-    shards: dict[str, Path],
+    shards: dict[str, list[Path]],
     labels: dict[str, Path],
     card: dict[str, Any],
     settings: Settings,
@@ -313,22 +336,25 @@ def _warn_of_few_steps(num_images: int, settings: Settings) -> None:
 
 
 def load_images(
-    shard: str | Path,
+    files: Sequence[str | Path],
     labels: str | Path | None,
     card: dict[str, Any],
     device: Device,
     augment: bool = False,
     normalise: bool = True,
-    read: Callable[[Path], np.ndarray] = read_shard,
+    read: Callable[[str | Path], np.ndarray] = read_shard,
 ) -> Images:
-    """A split of one tile on the device; ``augment`` as far as the card allows it."""
+    """A split of one tile on the device, from the files of its parts.
+
+    ``augment`` as far as the card allows it.
+    """
     axes, allowed = card["axes"], card["augment"] if augment else {"flip": [], "shift": 0}
     targets = None
     if labels is not None:
         loaded = task_of(card).load_targets(read_prepared(labels))
         targets = torch.from_numpy(loaded).to(device.torch)
     return Images(
-        pixels=torch.from_numpy(read(Path(shard))).to(device.torch),
+        pixels=torch.from_numpy(read_joined(files, read)).to(device.torch),
         labels=targets,
         mean=card["mean"],
         std=card["std"],
@@ -341,7 +367,7 @@ def load_images(
 def write_probabilities(
     net: nn.Module,
     samples: dict[str, Images],
-    test: Path,
+    test: Sequence[Path],
     card: dict[str, Any],
     out: Path,
     device: Device,
@@ -379,8 +405,8 @@ def write_features(
     """
     facts, device = read_json(card), choose_device(gpus, threads)
     samples = {
-        split: load_images(shard, None, facts, device)
-        for split, shard in subdomain.shards(Path(tiles)).items()
+        split: load_images(files, None, facts, device)
+        for split, files in subdomain.shards(Path(tiles), facts).items()
     }
     shape = tuple(samples["train"].pixels.shape[1:])
     net = subdomain.build(shape, task_of(facts).num_outputs)
