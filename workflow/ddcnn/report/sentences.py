@@ -31,8 +31,9 @@ def diagnosis_of(study: Study) -> dict[str, list[str]]:
     found["Augmentation"] = [
         *filter(None, [diagnosis.idle_augmentation(study.settings, study.card)])
     ]
+    card, *_ = study.training_cards.values()  # of folds the first
     for runs in study.decomposed.values():
-        known = diagnosis.Known.of(runs[0].evaluation, study.settings, study.card)
+        known = diagnosis.Known.of(runs[0].evaluation, study.settings, card)
         found[runs[0].label] = list(diagnosis.sentences(_mean_figures(runs), known))
     return {label: texts for label, texts in found.items() if texts}
 
