@@ -26,7 +26,7 @@ from ddcnn.training.loop import Settings, fit  # noqa: E402
 clock.append(time.time())
 folder, device = Path(sys.argv[1]), choose_device(0, 1)
 card = json.loads((folder / "card.json").read_text())
-train = load_images(folder / "0-0" / "x_train.npy", folder / "y_train.npy", card, device)
+train = load_images([folder / "0-0" / "x_train.npy"], folder / "y_train.npy", card, device)
 clock.append(time.time())
 net = nets.build("vgg", train.pixels.shape[1:], 10, 8)
 clock.append(time.time())

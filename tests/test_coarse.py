@@ -4,6 +4,7 @@ import copy
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.files import write_json
 from ddcnn.base.tasks import Classification, Regression
 from ddcnn.coarse.joint import build_cnn_dnn, load_parts, train_coherent
 from ddcnn.coarse.linear import LinearSolver
@@ -361,7 +363,8 @@ def test_the_subdomains_of_the_model_are_the_shards(tmp_path):
     for subdomain, found in zip(
         trained.subdomains, trained.model().subdomains(images), strict=True
     ):
-        shard = np.load(subdomain.shards(tmp_path / "tiles")["val"])
+        (file,) = subdomain.shards(tmp_path / "tiles", {})["val"]
+        shard = np.load(file)
         expected = (np.moveaxis(shard, -1, 1) / 255 - 0.4) / 0.2
         np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
 
@@ -402,15 +405,44 @@ def test_all_nets_of_a_coherent_model_learn(tmp_path):
     assert {"0", "1", "2"} <= moved  # every local net
 
 
+def write_listing(folder: Path, groups: Sequence[object] = ("",) * 60) -> Path:
+    """``samples.csv`` of the training split."""
+    rows = [f"train,{index},{index}.png,a,{group}" for index, group in enumerate(groups)]
+    path = folder / "samples.csv"
+    path.write_text("\n".join(["split,index,file,label,group", *rows]) + "\n")
+    return path
+
+
+def test_parts_of_the_training_images_keep_groups_together(tmp_path):
+    trained = Trained(tmp_path)
+    write_json(trained.card, json.loads(trained.card.read_text()) | {"group": "patient"})
+    groups = np.random.default_rng(1).permutation(np.arange(60) % 12)
+    listing, left_out = write_listing(tmp_path, groups), []
+    for fold in range(3):
+        out = tmp_path / f"fold{fold}"
+        train_fold(
+            *(trained.subdomains[0], fold, 3, tmp_path / "tiles", trained.labels, trained.card),
+            *(listing, SETTINGS, "log-probabilities", out),
+        )
+        left_out.append(np.load(out / "held_out.npz")["index"])
+    assert sorted(np.concatenate(left_out)) == list(range(60))
+    assert sorted(group for index in left_out for group in set(groups[index])) == list(range(12))
+    with pytest.raises(InputError, match=r"coarse\.folds: 13 parts of 12 groups"):
+        train_fold(
+            *(trained.subdomains[0], 0, 13, tmp_path / "tiles", trained.labels, trained.card),
+            *(listing, SETTINGS, "log-probabilities", tmp_path / "fold"),
+        )
+
+
 def test_every_image_is_judged_by_a_net_that_has_not_seen_it(tmp_path):
     trained = Trained(tmp_path)
     subdomain = trained.subdomains[0]
-    shards = subdomain.shards(tmp_path / "tiles")
+    listing = write_listing(tmp_path)
     folder = tmp_path / subdomain.tile
     for fold in range(3):
         train_fold(
-            *(subdomain, fold, 3, shards, trained.labels, trained.card, SETTINGS),
-            *("logits", folder / f"fold{fold}"),
+            *(subdomain, fold, 3, tmp_path / "tiles", trained.labels, trained.card, listing),
+            *(SETTINGS, "logits", folder / f"fold{fold}"),
         )
     parts = [np.load(folder / f"fold{fold}/held_out.npz") for fold in range(3)]
     seen = np.concatenate([part["index"] for part in parts])
@@ -427,11 +459,11 @@ def test_every_image_is_judged_by_a_net_that_has_not_seen_it(tmp_path):
 
 def test_more_folds_than_images_are_refused(tmp_path):
     trained = Trained(tmp_path)
-    shards = trained.subdomains[0].shards(tmp_path / "tiles")
+    subdomain, tiles = trained.subdomains[0], tmp_path / "tiles"
     with pytest.raises(InputError, match=r"coarse\.folds: 31 parts of 60 .* at most 30"):
         train_fold(
-            *(trained.subdomains[0], 0, 31, shards, trained.labels, trained.card, SETTINGS),
-            *("log-probabilities", tmp_path / "fold0"),
+            *(subdomain, 0, 31, tiles, trained.labels, trained.card, write_listing(tmp_path)),
+            *(SETTINGS, "log-probabilities", tmp_path / "fold0"),
         )
 
 

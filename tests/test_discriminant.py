@@ -16,7 +16,7 @@ from ddcnn.base.tasks import task_of
 from ddcnn.bundle.model import load_model
 from ddcnn.coarse.stage import join_folds
 from ddcnn.local import closed_form, stage
-from ddcnn.local.subdomain import Subdomain, deal, trainer_of
+from ddcnn.local.subdomain import Subdomain, deal_training, trainer_of
 from ddcnn.tiles.geometry import Tiling
 from ddcnn.training import discriminant as module
 from ddcnn.training.discriminant import Values, discriminant
@@ -181,16 +181,17 @@ def test_folds_are_judged_by_nets_that_have_not_seen_them(run, tmp_path):
     card, slug = run.data / "card.json", run.tiling.slug
     labels = {s: run.data / f"y_{s}.npy" for s in ("train", "val")}
     subdomain = Subdomain("fashion", slug, "0-0", "lda-w1", "lda", 1, 0.0, seed=3)
-    shards = subdomain.shards(run.results / "tiles")
+    tiles, listing = run.results / "tiles", run.data / "samples.csv"
+    (shard,) = subdomain.shards(tiles, {})["train"]
     for k in range(3):
         out = tmp_path / f"fold{k}"
-        closed_form.train_fold(subdomain, k, 3, shards, labels, card, PLAIN, "logits", out)
+        closed_form.train_fold(subdomain, k, 3, tiles, labels, card, listing, PLAIN, "logits", out)
     joined = join_folds(tmp_path, 3)
-    y, stored = read_prepared(labels["train"]), np.load(shards["train"])
+    y, stored = read_prepared(labels["train"]), np.load(shard)
     facts = read_json(card)
     everything = closed_form.TileImages(stored, facts["mean"], facts["std"], y)
     for k in range(3):
-        index, others = deal(len(y), 3, k, 3)
+        index, others = deal_training(y, 3, 3, k, None)
         part = everything.subset(others)
         solved = discriminant(part.values, part.labels, 10)
         expected = probabilities(solved, everything.subset(index).values.normalised(slice(None)))

@@ -10,17 +10,18 @@ import pytest
 from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold
 from sklearn.neighbors import KNeighborsClassifier
 
+from ddcnn.base.division import divide
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import read_json, write_json
+from ddcnn.base.listing import read_groups
 from ddcnn.base.splits import SPLITS
 from ddcnn.bundle.expected import Expected
 from ddcnn.bundle.inputs import Inputs
 from ddcnn.data.likely import FurtherColumns
-from ddcnn.data.listing import read_groups
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.preparation import prepare
 from ddcnn.data.registry import dataset_of
-from ddcnn.data.splitting import choose_splits, divide
+from ddcnn.data.splitting import choose_splits
 from own_data import class_folders, decoded, pixels, read, save
 
 PATIENTS = 40
@@ -176,7 +177,7 @@ def test_a_patient_of_a_table_is_in_one_split(tmp_path):
         y = np.load(tmp_path / f"out/y_{split}.npy")
         assert [int(row["index"]) for row in of_split] == list(range(len(y)))
         assert [row["label"] for row in of_split] == [str(label) for label in y]
-        ids = read_groups(tmp_path / "out/samples.csv", split)
+        ids = read_groups(tmp_path / "out/samples.csv", [split])
         names = [row["group"] for row in of_split]
         assert all((ids == ids[i]).sum() == names.count(names[i]) for i in range(len(ids)))
 
@@ -250,7 +251,7 @@ def test_groups_of_arrays(tmp_path):
 def test_without_groups_every_image_stands_for_itself(tmp_path):
     prepared(class_folders(tmp_path / "data", count=10), tmp_path / "out")
     assert {row["group"] for row in listed(tmp_path / "out")} == {""}
-    assert read_groups(tmp_path / "out/samples.csv", "train").tolist() == list(range(14))
+    assert read_groups(tmp_path / "out/samples.csv", ["train"]).tolist() == list(range(14))
 
 
 def refused(path: Path, *words: str, **options) -> None:

@@ -435,8 +435,8 @@ class Job:
         self.subdomain = Subdomain("d", "blocks-2x2-overlap0", "0-0", f"{net}-w8", net, 4, 0.2, 0)
         samples = {"train": make_images(), "val": make_images(12, seed=1), "test": make_images(9)}
         for tile in ("0-0", "0-1"):
-            shards = replace(self.subdomain, tile=tile).shards(folder / "tiles")
-            for split, shard in shards.items():
+            shards = replace(self.subdomain, tile=tile).shards(folder / "tiles", {})
+            for split, (shard,) in shards.items():
                 shard.parent.mkdir(parents=True, exist_ok=True)
                 np.save(shard, samples[split].pixels.numpy() + (tile == "0-1"))
                 np.save(folder / f"y_{split}.npy", samples[split].labels.numpy())
@@ -842,7 +842,7 @@ def test_a_tile_that_fails_is_named_and_the_rest_of_its_pack_is_trained(tmp_path
     job = Job(tmp_path)
     card = json.loads((tmp_path / "card.json").read_text())
     tiles = [replace(job.subdomain, tile=tile) for tile in ("0-0", "0-1")]
-    shard = tiles[0].shards(tmp_path / "tiles")["train"]
+    (shard,) = tiles[0].shards(tmp_path / "tiles", {})["train"]
     np.save(shard, np.full((30, 6, 6, 1), np.nan, np.float32))
     (tmp_path / "card.json").write_text(json.dumps(card))
     out = [tmp_path / "out" / tile.tile for tile in tiles]

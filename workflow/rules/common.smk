@@ -24,9 +24,9 @@ from ddcnn.experiment.paths import (
     BENCHMARKS,
     LOGS,
     LOGS_FOLDER,
-    OUTPUTS,
     RESULTS,
     WILDCARDS,
+    outputs_of,
     paths_of,
 )
 from ddcnn.experiment.written import check_numbers
@@ -40,6 +40,7 @@ try:
     EXPERIMENT = load_experiment(config)
 except InputError as error:
     sys.exit(f"Error in the configuration: {error}\nEvery key is described in config/README.md.")
+OUTPUTS = outputs_of(EXPERIMENT.folds)
 # With all defaults: jobs read from it what changes no result, and so is no parameter of a rule.
 config |= EXPERIMENT.settings
 

@@ -34,6 +34,7 @@ rule prepare:
         CONDA_ENVIRONMENT
     params:
         dataset=of_job(parameters.dataset_entry),
+        folds=EXPERIMENT.folds,
         code=code_digest("data.preparation"),
     message:
         "Preparing {wildcards.dataset}: images, labels and data card"

@@ -12,6 +12,7 @@ with job(snakemake.log[0]):
         plan=snakemake.input.plan,
         card=snakemake.input.card,
         run=Path(snakemake.input.evaluation).parent,
+        pooled=snakemake.input.pooled,
         reading=snakemake.params.reading,
         code=snakemake.params.trained_by,
         out=snakemake.output.model,

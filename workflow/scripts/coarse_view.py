@@ -3,10 +3,10 @@
 from ddcnn.base.logs import job
 
 with job(snakemake.log[0]):
-    from ddcnn.base.splits import SPLITS
+    from ddcnn.base.splits import by_part
     from ddcnn.tiles.shards import write_view
 
     write_view(
-        images=dict(zip(SPLITS, snakemake.input.images, strict=True)),
+        images=by_part(snakemake.input.images),
         plan=snakemake.input.plan,
     )

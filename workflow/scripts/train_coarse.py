@@ -9,6 +9,7 @@ with job(snakemake.log[0]):
         from ddcnn.base.splits import FITTING
         from ddcnn.coarse.settings import CoarseSettings
         from ddcnn.coarse.stage import train_coarse
+        from ddcnn.experiment.paths import seed_of
         from ddcnn.training.settings import Settings
 
     train_coarse(
@@ -18,7 +19,7 @@ with job(snakemake.log[0]):
         coarse=CoarseSettings(**snakemake.params.coarse),
         settings=Settings(**snakemake.params.settings),
         num_folds=snakemake.params.num_folds,
-        seed=int(snakemake.wildcards.seed),
+        seed=seed_of(snakemake.wildcards),
         out=Path(snakemake.output.model).parent,
         gpus=snakemake.resources.gpu,
         threads=snakemake.threads,

@@ -6,7 +6,7 @@ from ddcnn.base.logs import importing, job
 
 with job(snakemake.log[0]):
     with importing():
-        from ddcnn.base.splits import FITTING, SPLITS
+        from ddcnn.base.splits import FITTING, by_part
         from ddcnn.coarse.joint import train_coherent
         from ddcnn.coarse.settings import CoarseSettings
         from ddcnn.local.subdomain import Subdomain
@@ -16,7 +16,7 @@ with job(snakemake.log[0]):
     train_coherent(
         subdomains=[Subdomain(**subdomain) for subdomain in snakemake.params.subdomains],
         tiling=Tiling(**snakemake.params.tiling),
-        images=dict(zip(SPLITS, snakemake.input.images, strict=True)),
+        images=by_part(snakemake.input.images),
         labels=dict(zip(FITTING, snakemake.input.labels, strict=True)),
         card=snakemake.input.card,
         coarse=CoarseSettings(**snakemake.params.coarse),

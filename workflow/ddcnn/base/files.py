@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,14 @@ def write_npy(path: str | Path, array: np.ndarray) -> None:
         header = np.lib.format.header_data_from_array_1_0(array)
         np.lib.format.write_array_header_1_0(file, header)
         file.write(np.ascontiguousarray(array).data)
+
+
+def read_joined(
+    paths: Sequence[str | Path], read: Callable[[str | Path], np.ndarray]
+) -> np.ndarray:
+    """The arrays of several files, one after the other along the first axis."""
+    arrays = [read(path) for path in paths]
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def read_prepared(path: str | Path) -> np.ndarray:

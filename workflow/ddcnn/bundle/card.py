@@ -37,7 +37,8 @@ def card_text(description: Description) -> str:
 
 def _title(description: Description) -> str:
     run = description["run"]
-    return f"{run['model']} on {run['dataset']}, {run['decomposition']}, seed {run['seed']}"
+    fold = f", fold {run['fold']}" if "fold" in run else ""
+    return f"{run['model']} on {run['dataset']}, {run['decomposition']}, seed {run['seed']}{fold}"
 
 
 def _summary(description: Description) -> str:
@@ -109,7 +110,21 @@ def _scores(description: Description) -> str:
         f"95 % interval of the test {main}: {interval['low']:.4f} to {interval['high']:.4f} "
         f"({interval['kind']}, n = {interval['samples']:,}). It is of this one run: what another "
         "seed would change is not in it, the report of the experiment shows that."
-        f"{_baseline(description)}"
+        f"{_baseline(description)}{_pooled(description, main)}"
+    )
+
+
+def _pooled(description: Description, main: str) -> str:
+    """What the other models of a cross-validation say of this one."""
+    if "pooled" not in description:
+        return ""
+    folds, fold = description["data"]["folds"], description["run"]["fold"]
+    return (
+        f"\n\nThis is one of {folds} models of a cross-validation: it was tested on fold {fold} "
+        f"(the first is 0), chosen by the next one and trained on the others. The decisions of all "
+        f"{folds} models, each on its own fold, have a test {main} of "
+        f"{_score(description['pooled'][f'{main}_test'])}: that is the estimate for a model that "
+        "is made in this way."
     )
 
 

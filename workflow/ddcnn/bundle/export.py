@@ -9,10 +9,11 @@ import torch
 
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import write_aside
+from ddcnn.base.splits import parts_of
 from ddcnn.bundle.expected import Expected
 from ddcnn.bundle.inputs import Inputs
 from ddcnn.bundle.model import Model
-from ddcnn.experiment.paths import paths_of
+from ddcnn.experiment.paths import folder_of
 
 TOLERANCE = 1e-5
 NUM_CHECKED = 8  # images; other numbers than that of the tracing, so that the batch axis is tried
@@ -30,8 +31,9 @@ def real_images(model: Model, paths: Sequence[Path]) -> np.ndarray:
     Raises:
         InputError: there are none.
     """
-    *_, test = paths_of("prepare", "images", model.description["run"])
-    prepared = Path(test)
+    (part,) = parts_of(model.description["data"], "test")
+    folder = folder_of("prepare", model.description["run"]["dataset"])
+    prepared = folder / f"x_{part}.npy"
     if not paths and not prepared.is_file():
         raise InputError(
             f"the export is compared with the model on real images, and {prepared} is not here; "

@@ -1,7 +1,7 @@
 """The stage bundle: everything that a prediction needs of one run in one file, and its card."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from ddcnn.bundle.card import card_text
 from ddcnn.bundle.file import Bundle, Tensors, read_weights, write_bundle
 from ddcnn.coarse.inputs import SMALLEST_PROBABILITY
 from ddcnn.evaluation.intervals import wilson
+from ddcnn.evaluation.pooling import joined, scores_of
 from ddcnn.evaluation.scores import r2
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ def bundle_run(
     reading: Mapping[str, Any],
     code: str,
     out: str | Path,
+    pooled: Sequence[str | Path] = (),
 ) -> None:
     """Write the model of a run to ``out`` and its card, a ``.md`` of the same name, beside it.
 
@@ -51,6 +53,8 @@ def bundle_run(
             what was chosen by the values of the training split is in the card.
         code: digest of the code that trained the nets.
         out: the file.
+        pooled: ``predictions.npz`` of all folds of a cross-validation, whose scores together stand
+            on the card beside those of this model; none without one.
 
     Raises:
         DamagedResult: a file of the run is not as it was written.
@@ -81,6 +85,9 @@ def bundle_run(
         "settings": metrics[0]["settings"],
         "trained": {key: metrics[0][key] for key in TRAINED_KEYS},
     }
+    if pooled:
+        description["run"] |= {"fold": evaluation["fold"]}
+        description["pooled"] = scores_of(joined(map(read_npz, pooled)), method, task.name)
     write_bundle(out, Bundle(description, _tensors(folders, coarse, solved, task)))
     with write_aside(out.with_suffix(".md")) as aside:
         aside.write_text(card_text(description), encoding="utf-8")

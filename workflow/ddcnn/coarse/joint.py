@@ -17,7 +17,7 @@ import torch
 
 from ddcnn.base.files import read_json, read_prepared, write_json, write_npz
 from ddcnn.base.process import JobClock
-from ddcnn.base.splits import SPLITS
+from ddcnn.base.splits import SPLITS, parts_of
 from ddcnn.base.tasks import Task, task_of
 from ddcnn.coarse.net import CnnDnn, CoarseNet
 from ddcnn.coarse.settings import CoarseSettings
@@ -102,7 +102,7 @@ def train_coherent(
     Args:
         subdomains: the local nets, in the order of the decomposition.
         tiling: how the images are cut.
-        images: ``x_{split}.npy`` of the data set, every split.
+        images: ``x_{part}.npy`` of the data set by part, see :func:`ddcnn.base.splits.parts_of`.
         labels: ``y_{split}.npy`` of ``train`` and ``val``.
         card: the data set's ``card.json``.
         coarse: which coarse net.
@@ -120,7 +120,7 @@ def train_coherent(
     settings = fitting_settings(settings, facts, "transfer" if trained else "local")
     samples = {
         split: load_images(
-            images[split],
+            [images[part] for part in parts_of(facts, split)],
             labels.get(split),
             facts,
             device,

@@ -3,9 +3,12 @@
 import argparse
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
+from ddcnn.base.files import read_json
 from ddcnn.commands.arguments import add_command, add_configuration, asked_experiment
 from ddcnn.experiment.chosen import automatic_keys, chosen_settings, facts_of
+from ddcnn.experiment.paths import paths_of
 from ddcnn.experiment.runs import Experiment
 
 
@@ -25,7 +28,7 @@ def run(options: argparse.Namespace) -> None:
             f"{run.folder}: {len(run.decomposition.subdomains)} nets of width {run.local_width} "
             f"on {tile} pixels"
         )
-    for line in _automatic(experiment):
+    for line in (*_automatic(experiment), *_folds(experiment)):
         print(line)
     nets = Counter(
         run.local_folder(tile) for run in experiment.runs for tile in run.decomposition.subdomains
@@ -33,11 +36,23 @@ def run(options: argparse.Namespace) -> None:
     print(f"{experiment.name}: {len(experiment.runs)} runs, {len(nets)} trainings of local nets")
 
 
+def _folds(experiment: Experiment) -> Iterator[str]:
+    """Lines for each data set: samples per class in every fold."""
+    for name in experiment.datasets if experiment.folds else ():
+        card = Path(paths_of("prepare", "card", {"dataset": name}))
+        facts = read_json(card) if card.is_file() else {}
+        if facts.get("folds") != experiment.folds:
+            yield f"{name}: {experiment.folds} folds, dealt when the data are prepared"
+            continue
+        for fold, counts in facts["counts"].items():
+            yield f"{name}, {fold}: " + ", ".join(f"{n:,} {label}" for label, n in counts.items())
+
+
 def _automatic(experiment: Experiment) -> Iterator[str]:
     """A line for each data set: what ``auto`` becomes."""
     keys = automatic_keys(experiment.settings)
     for name, dataset in experiment.datasets.items() if keys else ():
-        facts = facts_of(dataset)
+        facts = facts_of(dataset, folds=experiment.folds)
         if facts is None:
             yield f"{name}: decided when the data are prepared (auto): {', '.join(keys)}"
             continue

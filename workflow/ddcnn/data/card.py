@@ -26,6 +26,10 @@ class PixelStatistics:
             for channel in range(channels):
                 self.counts[channel] += np.bincount(block[:, channel], minlength=256)
 
+    def join(self, other: "PixelStatistics") -> None:
+        """Take in what another one counted."""
+        self.counts = self.counts + other.counts if len(self.counts) else other.counts
+
     def mean_and_std(self) -> tuple[list[float], list[float]]:
         """Mean and standard deviation per channel of pixels / 255, exact."""
         values = np.arange(256) / 255
@@ -51,14 +55,15 @@ class ValueStatistics:
     def add(self, signals: np.ndarray) -> None:
         """Take in float signals ``n, *spatial, C``."""
         values = signals.reshape(-1, signals.shape[-1]).astype(np.float64)
-        total, mean = self.count + len(values), values.mean(axis=0)
-        step = mean - self.mean
-        self.squares = (
-            self.squares
-            + ((values - mean) ** 2).sum(axis=0)
-            + step**2 * self.count * len(values) / total
-        )
-        self.mean, self.count = self.mean + step * len(values) / total, total
+        mean = values.mean(axis=0)
+        self.join(ValueStatistics(len(values), mean, ((values - mean) ** 2).sum(axis=0)))
+
+    def join(self, other: "ValueStatistics") -> None:
+        """Take in what another one collected."""
+        total, step = self.count + other.count, other.mean - self.mean
+        between = step**2 * self.count * other.count / total
+        self.squares = self.squares + other.squares + between
+        self.mean, self.count = self.mean + step * other.count / total, total
 
     def mean_and_std(self) -> tuple[list[float], list[float]]:
         """Mean and standard deviation per channel of the values as they are."""

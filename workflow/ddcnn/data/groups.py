@@ -131,7 +131,11 @@ def crossings(groups: Groups) -> list[tuple[int, str, str]]:
 
 
 def check_enough(
-    groups: Groups, labels: Mapping[str, np.ndarray], classes: list[str], source: object
+    groups: Groups,
+    labels: Mapping[str, np.ndarray],
+    classes: list[str],
+    source: object,
+    folds: int = 0,
 ) -> None:
     """Refuse a class in fewer groups than a random split has parts.
 
@@ -140,12 +144,13 @@ def check_enough(
         labels: classes int64 ``N`` of every split (of a regression: targets, one class for all).
         classes: their names; none for regression.
         source: file or folder, for messages.
+        folds: of cross-validation; 0: none.
     """
     parts = {("all",): "train, val and test", ("test", "train"): "train and val"}
-    words = parts.get(tuple(sorted(labels)))
+    words = f"{folds} folds" if folds else parts.get(tuple(sorted(labels)))
     if words is None:
         return
-    split, fewest = ("all", 3) if "all" in labels else ("train", 2)
+    split, fewest = ("all", folds or 3) if "all" in labels else ("train", 2)
     ids, y = groups.ids[split], labels[split]
     y = y if classes else np.zeros(len(y), np.int64)
     pairs = np.unique(np.stack([y, ids]), axis=1)

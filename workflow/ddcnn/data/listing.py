@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ddcnn.base.files import check_prepared, write_aside
+from ddcnn.base.files import write_aside
 from ddcnn.data.samples import Collection, LabelledImages
 
 
@@ -56,29 +56,3 @@ def _rows(parts: Sequence[Part], collection: Collection) -> Iterator[list[object
 def _shown(name: str) -> str:
     """A name without the folders of this machine, which mean nothing elsewhere."""
     return Path(name).name if Path(name).is_absolute() else name
-
-
-def read_files(path: Path) -> dict[str, list[str]]:
-    """The file of every image, in the order of the arrays, by split.
-
-    Raises:
-        DamagedResult: this is not what the stage prepare wrote.
-    """
-    check_prepared(path)
-    files: dict[str, list[str]] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            files.setdefault(row["split"], []).append(row["file"])
-    return files
-
-
-def read_groups(path: Path, split: str) -> np.ndarray:
-    """The group of every image of a split, int64 ``N``, counted from 0 as they come.
-
-    An image without a group is a group of its own.
-    """
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == split]
-    numbers: dict[str | int, int] = {}
-    keys = (row["group"] or index for index, row in enumerate(rows))
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)

@@ -8,38 +8,30 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from hashlib import blake2b
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ddcnn.base.disk import disk_errors
+from ddcnn.base.division import deal
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import read_json, write_json, write_npy
 from ddcnn.base.logs import NOTICE
-from ddcnn.base.splits import SPLITS
-from ddcnn.data.card import (
-    MOST_NAMES,
-    Looks,
-    PixelStatistics,
-    ValueStatistics,
-    count_classes,
-    duplicates_across,
-    statistics_of,
-)
+from ddcnn.base.splits import SPLITS, parts_of_fold, stored_parts
+from ddcnn.data.card import MOST_NAMES, count_classes, duplicates_across
 from ddcnn.data.download import fetch_all, file_sha256
 from ddcnn.data.groups import check_enough
 from ddcnn.data.labels import check_targets
 from ddcnn.data.listing import Part, write_samples
 from ddcnn.data.notices import Notices
-from ddcnn.data.options import ReadOptions
 from ddcnn.data.registry import AXES, Dataset, dataset_of
 from ddcnn.data.samples import MOST_UNREADABLE, Chunk, Collection, LabelledImages, Unreadable
 from ddcnn.data.splitting import choose_splits
+from ddcnn.data.writer import PartWriter
 
 log = logging.getLogger(__name__)
 
@@ -59,11 +51,22 @@ def download(entry: str | dict[str, Any], manifest: str | Path) -> None:
     write_json(manifest, {"dataset": dataset.name, "source": dataset.source, "files": files})
 
 
-def prepare(entry: str | dict[str, Any], manifest: str | Path, card: str | Path) -> None:
+def prepare(
+    entry: str | dict[str, Any], manifest: str | Path, card: str | Path, folds: int = 0
+) -> None:
     """Write ``x_{split}.npy``, ``y_{split}.npy``, ``samples.csv`` and ``card.json``.
 
     Images are uint8 ``N, *spatial, C`` (signals: float32), labels int64 ``N``, or for regression
     targets float32 ``N, M``.
+
+    With folds there is one ``x_fold{k}.npy`` for each, and a folder ``fold{k}`` with what belongs
+    to the run that is tested on it: labels, samples and card of the splits which that run makes.
+
+    Args:
+        entry: what the configuration says of the data set.
+        manifest: of the files, see :func:`download`.
+        card: path of ``card.json``.
+        folds: of cross-validation; 0: none.
 
     Raises:
         InputError: files that do not hold what the data set promises; nothing is written then.
@@ -72,42 +75,92 @@ def prepare(entry: str | dict[str, Any], manifest: str | Path, card: str | Path)
     raw = [Path(manifest).parent / file["path"] for file in read_json(manifest)["files"]]
     with _scratch_folder(folder) as scratch:
         collection = dataset.read(raw, scratch)
+        if folds:
+            _check_dealing(dataset.name, collection, folds)
         if collection.groups:
             labels = {split: samples.labels for split, samples in collection.splits.items()}
-            check_enough(collection.groups, labels, collection.classes, dataset.source)
-        choices = _choices(collection, dataset.options)
-        is_train = {source: choice == SPLITS.index("train") for source, choice in choices.items()}
-        settled = collection.settled(is_train)
+            check_enough(collection.groups, labels, collection.classes, dataset.source, folds)
+        parts, choices = stored_parts(folds), _choices(collection, dataset, folds)
+        # The rule of intensity looks at no label, so that all folds may have a say in it.
+        is_train = {
+            source: choice >= 0 if folds else choice == parts.index("train")
+            for source, choice in choices.items()
+        }
+        settled = _settled(collection, is_train, folds)
         chosen = [] if settled is collection else [settled.facts["intensity"]["why"]]
         collection = settled
         for note in collection.notes + chosen:
             log.log(NOTICE, "note: %s", note)
         notices = Notices()
-        written = _write_splits(collection, choices, dataset.unreadable, scratch, notices)
+        written = _write_parts(collection, choices, is_train, parts, dataset, scratch, notices)
         collection.warnings.extend(notices.warnings())
-        _check_splits(dataset.name, written)
-        if collection.task == "classification":
-            _check_classes(dataset.name, collection.classes, written)
-        else:
-            _check_targets(dataset.name, collection.targets, written)
-        content = _card(dataset, collection, written)
-        if notices.trained:
-            content["values"] = notices.trained
+        _check_parts(dataset.name, written)
+        views = [_of_fold(written, fold, folds) for fold in range(folds)] or [written]
+        for view in views:
+            _check_labels(dataset.name, collection, view)
+        facts = collection.facts | ({"values": notices.trained} if notices.trained else {})
+        collection = replace(collection, facts=facts)
+        content = _card(dataset, collection, written, folds)
         for warning in content["warnings"]:
             log.warning("warning: %s", warning)
-        for split, arrays in written.items():
-            os.replace(arrays.path, folder / f"x_{split}.npy")
-            write_npy(folder / f"y_{split}.npy", arrays.labels())
-    write_samples(
-        folder / "samples.csv",
-        {split: arrays.parts for split, arrays in written.items()},
-        collection,
+        _remove_earlier(folder, folds)
+        for part, arrays in written.items():
+            os.replace(arrays.path, folder / f"x_{part}.npy")
+    images = _checksums(folder, [f"x_{part}.npy" for part in parts])
+    for fold, view in enumerate(views if folds else ()):
+        own = {"fold": fold, "parts": parts_of_fold(fold, folds)}
+        of_fold = _card(dataset, collection, view, folds) | own
+        _write_view(folder / f"fold{fold}", view, collection, of_fold, images)
+    _write_view(folder, written, collection, content, images, has_labels=not folds)
+
+
+def _write_view(
+    folder: Path,
+    view: Mapping[str, PartWriter],
+    collection: Collection,
+    card: dict[str, Any],
+    images: Mapping[str, str],
+    has_labels: bool = True,
+) -> None:
+    """Everything of a data set beside its images: labels, samples and, last, the card."""
+    labels = {f"y_{split}.npy": arrays.labels() for split, arrays in view.items()}
+    for name, values in labels.items() if has_labels else ():
+        write_npy(folder / name, values)
+    listed = {split: arrays.parts for split, arrays in view.items()}
+    write_samples(folder / "samples.csv", listed, collection)
+    own = _checksums(folder, [*(labels if has_labels else ()), "samples.csv"])
+    write_json(folder / "card.json", card | {"checksums": {**images, **own}})
+
+
+def _checksums(folder: Path, names: Sequence[str]) -> dict[str, str]:
+    return {name: f"sha256:{file_sha256(folder / name)}" for name in names}
+
+
+def _remove_earlier(folder: Path, folds: int) -> None:
+    """Remove what an earlier division into other parts left: nobody must read it as this one."""
+    kept = {f"x_{part}.npy" for part in stored_parts(folds)}
+    kept |= set() if folds else {f"y_{split}.npy" for split in SPLITS}
+    for path in folder.glob("[xy]_*.npy"):
+        if path.name not in kept:
+            path.unlink()
+    for path in folder.glob("fold*/"):
+        if path.name not in stored_parts(folds):
+            shutil.rmtree(path)
+
+
+def _settled(collection: Collection, chosen: dict[str, np.ndarray], folds: int) -> Collection:
+    """With the rule of intensity that the chosen images ask for."""
+    if not folds or collection.settle is None:
+        return collection.settled(chosen)
+    note = (
+        "what becomes black and white was chosen once for all folds, from all samples without "
+        "their labels"
     )
-    content["checksums"] = {
-        name: f"sha256:{file_sha256(folder / name)}"
-        for name in (*(f"{x}_{split}.npy" for split in SPLITS for x in "xy"), "samples.csv")
-    }
-    write_json(card, content)
+    settled = collection.settled(chosen)
+    rule = settled.facts["intensity"]
+    rule |= {"why": rule["why"].replace("the training split", "all samples")}
+    facts = settled.facts | {"intensity": rule}
+    return replace(settled, notes=[*settled.notes, note], facts=facts)
 
 
 @contextmanager
@@ -124,80 +177,20 @@ def _scratch_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-@dataclass
-class SplitWriter:
-    """One split's images, written as they come; what is known of them besides."""
-
-    path: Path
-    parts: list[Part] = field(default_factory=list)
-    hash_parts: list[np.ndarray] = field(default_factory=list)
-    statistics: PixelStatistics | ValueStatistics | None = None
-    looks: Looks = field(default_factory=Looks)
-    shape: tuple[int, ...] = ()
-    dtype: np.dtype = np.dtype(np.uint8)  # noqa: RUF009, a type cannot be changed
-
-    def append(self, images: np.ndarray, part: Part) -> None:
-        """Add images ``n, *spatial, C``, uint8 or float32, and say where they are from."""
-        if not self.shape:
-            self.shape, self.dtype = images.shape[1:], images.dtype
-            self.statistics = statistics_of(images.dtype)
-            self.path.write_bytes(b"")
-            self._write_header(0)
-        if images.shape[1:] != self.shape:
-            raise InputError(
-                f"{part.samples.name(int(part.index[0]))} has the shape {images.shape[1:]}, the "
-                f"images before it {self.shape}; give the data set a shape"
-            )
-        images = np.ascontiguousarray(images)
-        with disk_errors(self.path), self.path.open("ab") as file:
-            file.write(images.data)
-        self.parts.append(part)
-        self.hash_parts.append(np.array([_hash(image) for image in images], np.uint64))
-        self.statistics.add(images)
-        self.looks.add(images)
-
-    def finish(self) -> None:
-        """Put the final number of images into the header."""
-        if self.shape:
-            self._write_header(len(self.labels()))
-
-    def labels(self) -> np.ndarray:
-        """int64 ``N``, or targets float32 ``N, M``."""
-        parts = [part.samples.labels[part.index] for part in self.parts]
-        return np.concatenate(parts) if parts else np.empty(0, np.int64)
-
-    def hashes(self) -> np.ndarray:
-        """uint64 ``N``, of every image's pixels."""
-        return np.concatenate([np.empty(0, np.uint64), *self.hash_parts])
-
-    def name(self, position: int) -> str:
-        """What messages call the image at ``position`` of this split."""
-        for part in self.parts:
-            if position < len(part.index):
-                return part.samples.name(int(part.index[position]))
-            position -= len(part.index)
-        raise IndexError(position)
-
-    def _write_header(self, num_images: int) -> None:
-        # numpy pads the header so that the first axis can grow in place.
-        with self.path.open("r+b") as file:
-            np.lib.format.write_array_header_1_0(
-                file,
-                {
-                    "descr": np.lib.format.dtype_to_descr(self.dtype),
-                    "fortran_order": False,
-                    "shape": (num_images, *self.shape),
-                },
-            )
+def _of_fold(written: dict[str, PartWriter], fold: int, folds: int) -> dict[str, PartWriter]:
+    """The splits of a fold's run."""
+    splits = parts_of_fold(fold, folds)
+    return {s: PartWriter.joined([written[part] for part in splits[s]]) for s in SPLITS}
 
 
-def _hash(image: np.ndarray) -> int:
-    return int.from_bytes(blake2b(image, digest_size=8).digest(), "little")
-
-
-def _choices(collection: Collection, options: ReadOptions) -> dict[str, np.ndarray]:
-    """For every split of a source the index in :data:`SPLITS` where each of its images goes."""
-    has_val, groups = "val" in collection.splits, collection.groups
+def _choices(collection: Collection, dataset: Dataset, folds: int) -> dict[str, np.ndarray]:
+    """For every split of a source the index of the stored part where each of its images goes."""
+    options, groups = dataset.options, collection.groups
+    if folds:
+        labels = collection.splits["all"].labels
+        ids = groups.ids["all"] if groups else None
+        return {"all": deal(labels, folds, options.split_seed, ids)}
+    has_val = "val" in collection.splits
     return {
         source: choose_splits(
             source, samples.labels, has_val, options, groups.ids[source] if groups else None
@@ -206,25 +199,45 @@ def _choices(collection: Collection, options: ReadOptions) -> dict[str, np.ndarr
     }
 
 
-def _write_splits(
+def _check_dealing(name: str, collection: Collection, folds: int) -> None:
+    """Refuse data that cannot be dealt into folds."""
+    if set(collection.splits) != {"all"}:
+        raise InputError(
+            f"folds: {folds}, but the data set {name} has splits of its own "
+            f"({', '.join(collection.splits)}); remove folds, or give all samples without splits"
+        )
+    if not collection.classes:
+        return
+    counts = np.bincount(collection.splits["all"].labels, minlength=len(collection.classes))
+    if counts.min() < folds:
+        few = collection.classes[int(counts.argmin())]
+        raise InputError(
+            f"folds: {folds}, but class {few!r} of {name} has {counts.min()} samples, and every "
+            "fold needs one; take fewer folds, add images or remove the class"
+        )
+
+
+def _write_parts(
     collection: Collection,
     choices: dict[str, np.ndarray],
-    unreadable: str,
+    is_train: dict[str, np.ndarray],
+    parts: Sequence[str],
+    dataset: Dataset,
     scratch: Path,
     notices: Notices,
-) -> dict[str, SplitWriter]:
-    """Stream every image into the file of its split, below ``scratch``."""
-    writers = {split: SplitWriter(scratch / f"x_{split}.npy") for split in SPLITS}
+) -> dict[str, PartWriter]:
+    """Stream every image into the file of its part, below ``scratch``."""
+    writers = {part: PartWriter(scratch / f"x_{part}.npy") for part in parts}
     left_out: list[Unreadable] = []
     for source, samples in collection.splits.items():
         choice = choices[source]
         for chunk in samples.chunks():
             left_out += chunk.unreadable
-            if unreadable == "error" and left_out:
+            if dataset.unreadable == "error" and left_out:
                 raise InputError(f"{left_out[0].reason} (unreadable: skip leaves such files out)")
-            notices.add(samples, chunk, choice[chunk.index] == SPLITS.index("train"))
-            for split, writer in writers.items():
-                _append(writer, source, samples, chunk, choice[chunk.index] == SPLITS.index(split))
+            notices.add(samples, chunk, is_train[source][chunk.index])
+            for number, writer in enumerate(writers.values()):
+                _append(writer, source, samples, chunk, choice[chunk.index] == number)
     for writer in writers.values():
         writer.finish()
     _report_left_out(left_out, collection)
@@ -236,7 +249,7 @@ def _write_splits(
 
 
 def _append(
-    writer: SplitWriter,
+    writer: PartWriter,
     source: str,
     samples: LabelledImages,
     chunk: Chunk,
@@ -263,18 +276,27 @@ def _report_left_out(left_out: list[Unreadable], collection: Collection) -> None
     collection.warnings.append(f"{len(left_out)} of {total} images are unreadable and left out")
 
 
-def _check_splits(name: str, written: dict[str, SplitWriter]) -> None:
-    for split, writer in written.items():
+def _check_parts(name: str, written: dict[str, PartWriter]) -> None:
+    first = next(iter(written))
+    for part, writer in written.items():
         if not writer.shape:
-            raise InputError(f"dataset {name}: no image for the split {split}; add images")
-        if writer.shape != written["train"].shape:
+            what = f"split {part}" if part in SPLITS else f"{part}; take fewer folds or"
+            raise InputError(f"dataset {name}: no image for the {what}; add images")
+        if writer.shape != written[first].shape:
             raise InputError(
-                f"dataset {name}: images of {split} have the shape {writer.shape}, those of train "
-                f"{written['train'].shape}; give the data set a shape"
+                f"dataset {name}: images of {part} have the shape {writer.shape}, those of {first} "
+                f"{written[first].shape}; give the data set a shape"
             )
 
 
-def _check_classes(name: str, classes: list[str], written: dict[str, SplitWriter]) -> None:
+def _check_labels(name: str, collection: Collection, view: dict[str, PartWriter]) -> None:
+    if collection.task == "classification":
+        _check_classes(name, collection.classes, view)
+    else:
+        _check_targets(name, collection.targets, view)
+
+
+def _check_classes(name: str, classes: list[str], written: dict[str, PartWriter]) -> None:
     if len(classes) < 2:
         raise InputError(
             f"dataset {name}: one class only ({classes[0]!r}); at least two are needed"
@@ -288,18 +310,22 @@ def _check_classes(name: str, classes: list[str], written: dict[str, SplitWriter
         )
 
 
-def _check_targets(name: str, targets: list[str], written: dict[str, SplitWriter]) -> None:
+def _check_targets(name: str, targets: list[str], written: dict[str, PartWriter]) -> None:
     """Again after the random split, and after unreadable files were left out."""
     labels = {split: writer.labels() for split, writer in written.items()}
     check_targets(labels, targets, f"dataset {name}")
 
 
 def _card(
-    dataset: Dataset, collection: Collection, written: dict[str, SplitWriter]
+    dataset: Dataset, collection: Collection, written: dict[str, PartWriter], folds: int
 ) -> dict[str, Any]:
-    """The content of ``card.json``, without the checksums; mean and std are of the train split."""
-    shape = written["train"].shape
-    mean, std = written["train"].statistics.mean_and_std()
+    """The content of ``card.json``, without the checksums.
+
+    Mean and standard deviation are of the train split; of all samples where ``written`` are folds.
+    """
+    trained = written.get("train") or PartWriter.joined(list(written.values()))
+    shape = trained.shape
+    mean, std = trained.statistics.mean_and_std()
     duplicates = duplicates_across(
         {split: writer.hashes() for split, writer in written.items()},
         {split: writer.name for split, writer in written.items()},
@@ -319,11 +345,11 @@ def _card(
         "synthetic": dataset.synthetic,
         "task": collection.task,
         "classes": collection.classes,
-        **_facts_of_targets(collection.targets, written["train"].labels()),
+        **_facts_of_targets(collection.targets, trained.labels()),
         "shape": list(shape[:-1]),
         "channels": shape[-1],
         "axes": AXES[len(shape) - 1],
-        "dtype": str(written["train"].dtype),
+        "dtype": str(trained.dtype),
         "counts": {
             split: count_classes(labels, collection.classes)
             if collection.task == "classification"
@@ -340,6 +366,17 @@ def _card(
         "warnings": warnings,
         "duplicates_across_splits": duplicates,
         **collection.facts,
+        **(_facts_of_folds(folds, collection) if folds else {}),
+    }
+
+
+def _facts_of_folds(folds: int, collection: Collection) -> dict[str, Any]:
+    kept = " in whole groups" if collection.groups else ""
+    what = "samples" if collection.targets else "samples of every class"
+    return {
+        "folds": folds,
+        "split_rule": f"{folds} folds: the {what} are dealt{kept} at random with the seed below; "
+        "each run is tested on one fold, chooses by the next one and learns from the others",
     }
 
 

@@ -128,3 +128,20 @@ MEASURES = {
     },
     "regression": {"r2": r2, "rmse": rmse, "mae": mae},
 }
+
+
+def all_scores(
+    predictions: Mapping[str, np.ndarray], y: Mapping[str, np.ndarray], task: str
+) -> dict[str, float | None]:
+    """Every score of a method on the validation and the test split, by ``{score}_{split}``.
+
+    Args:
+        predictions: probabilities ``N, K`` or targets ``N, M`` by split.
+        y: labels int64 ``N`` or targets by split.
+        task: ``classification`` or ``regression``.
+    """
+    return {
+        f"{name}_{split}": measure(predictions[split], y[split])
+        for name, measure in MEASURES[task].items()
+        for split in JUDGED
+    }

@@ -16,7 +16,7 @@ from ddcnn.base.tasks import Task, methods_of, task_of
 from ddcnn.coarse.stage import join_folds  # with scipy: no clock of a method runs meanwhile
 from ddcnn.evaluation import diagnosis
 from ddcnn.evaluation.methods import COMBINATIONS, LocalDecisions, in_order
-from ddcnn.evaluation.scores import MEASURES, majority_baseline
+from ddcnn.evaluation.scores import MEASURES, all_scores, majority_baseline
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ def evaluate_run(
     decisions = decide(local, nets, trained, y, methods, facts)
     reference = _metrics(trained.global_net) if trained.global_net else None
     results = {
-        name: _scores(decision.predictions, y, task)
+        name: all_scores(decision.predictions, y, task.name)
         | costs(decision.steps, decision.kept, reference)
         | decision.facts
         for name, decision in in_order(decisions)
@@ -282,15 +282,6 @@ def _all_metrics(folders: Iterable[Path]) -> list[Metrics]:
 def _probabilities(folder: Path) -> dict[str, np.ndarray]:
     arrays = read_npz(folder / "probabilities.npz")
     return {split: arrays[split] for split in JUDGED}
-
-
-def _scores(
-    p: dict[str, np.ndarray], y: dict[str, np.ndarray], task: Task
-) -> dict[str, float | None]:
-    measures = MEASURES[task.name]
-    return {
-        f"{name}_{s}": measure(p[s], y[s]) for name, measure in measures.items() for s in JUDGED
-    }
 
 
 def _local_table(

@@ -11,17 +11,26 @@ from ddcnn.experiment.paths import RESULTS, folder_of
 from ddcnn.experiment.without_steps import is_alone
 
 
-def facts_of(dataset: Dataset, results: str | Path = RESULTS) -> Facts | None:
-    """Of the card below ``results``, or about, as the registry has it; None of unread own data."""
-    card = folder_of("prepare", dataset.name, results) / "card.json"
-    if card.is_file():
-        return Facts.of_card(read_json(card))
+def facts_of(dataset: Dataset, results: str | Path = RESULTS, folds: int = 0) -> Facts | None:
+    """Of the card below ``results``, or about, as the registry has it; None of unread own data.
+
+    Args:
+        dataset: of the experiment.
+        results: the folder of all results.
+        folds: of cross-validation; its first run stands for all, 0: none.
+    """
+    folder = folder_of("prepare", dataset.name, results)
+    card = folder / "fold0" / "card.json" if folds else folder / "card.json"
+    facts = read_json(card) if card.is_file() else {}
+    if facts.get("folds", 0) == folds and facts:
+        return Facts.of_card(facts)
     counts = {s: n if isinstance(n, int) else sum(n) for s, n in dataset.counts.items()}
     if dataset.phantoms is not None:
         counts = {"all": dataset.phantoms.count}
     if not counts:
         return None
     share = 1 if "val" in counts else dataset.options.split_shares[0]
+    share = (folds - 2) / folds if folds else share
     num_images = round(share * counts.get("train", counts.get("all", 0)))
     return Facts(num_images, KINDS[len(dataset.shape)], dataset.task)
 

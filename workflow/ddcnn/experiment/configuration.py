@@ -27,6 +27,7 @@ def load_experiment(config: dict[str, Any]) -> Experiment:
     _check_log(settings["log"])
     for dataset in datasets.values():
         _check_task(dataset, settings)
+        _check_splits(dataset, experiment.folds)
     without_steps.check(settings, datasets)
     # Those that the user wrote down before the global nets that follow from them.
     for run in sorted(experiment.trained, key=lambda run: run.is_global):
@@ -55,6 +56,15 @@ def _check_task(dataset: Dataset, settings: dict[str, Any]) -> None:
         raise InputError(
             f"local.class_weights: {settings['local']['class_weights']} weighs classes, and "
             f"{dataset.name} has none (regression); remove it or set none"
+        )
+
+
+def _check_splits(dataset: Dataset, folds: int) -> None:
+    """Folds need data without splits; of a user's own data, the preparation finds out."""
+    if folds and not {*dataset.counts} <= {"all"}:
+        raise InputError(
+            f"folds: {folds}, but {dataset.name} has splits of its own "
+            f"({', '.join(dataset.counts)}), which all results on it share; remove folds"
         )
 
 

@@ -94,7 +94,7 @@ def job_times(
     cost: dict[tuple[str, int], JobTime] = {}
     times = {}
     epochs = {
-        name: _epochs(experiment, facts_of(dataset, results))
+        name: _epochs(experiment, facts_of(dataset, results, experiment.folds))
         for name, dataset in experiment.datasets.items()
     }
     for job in jobs:
@@ -173,7 +173,7 @@ def _work(run: Run, experiment: Experiment, results: str | Path) -> float:
     from ddcnn.nets.cost import multiply_adds
 
     dataset = experiment.datasets[run.dataset]
-    facts = facts_of(dataset, results)
+    facts = facts_of(dataset, results, experiment.folds)
     if facts is None:
         raise InputError(
             f"dataset {dataset.name}: the number of its images is not known before it is prepared; "

@@ -41,6 +41,7 @@ class Job:
     wildcards: Mapping[str, str]
     needs: tuple[str, ...] = ()
     tiles: tuple[str, ...] = ()
+    folds: int = 0  # see Node
 
     @cached_property
     def place(self) -> str:
@@ -70,7 +71,7 @@ class Job:
     def nodes(self) -> list[Node]:
         """What it makes: itself, or every net of a job that trains several."""
         if not self.tiles:
-            return [Node(self.rule, self.wildcards)]
+            return [Node(self.rule, self.wildcards, self.folds)]
         return [Node(self.rule, {**self.wildcards, "tile": tile}) for tile in self.tiles]
 
     @property
@@ -161,7 +162,7 @@ class _Walk:
 
     def _job_of(self, node: Node) -> Job:
         if node.rule != "train_local":
-            return Job(node.rule, node.wildcards)
+            return Job(node.rule, node.wildcards, folds=node.folds)
         pack = self.experiment.pack_of(node.wildcards)
         return Job(node.rule, {**node.wildcards, "tile": pack.name}, tiles=pack.tiles)
 

@@ -5,11 +5,11 @@ gives its inputs. Snakemake's ``input:`` and the job graph of ``plan``, ``status
 are both made from it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ddcnn.base.splits import FITTING
-from ddcnn.experiment.paths import OUTPUTS, folder_of, paths_of, place_of
+from ddcnn.base.splits import FITTING, SPLITS
+from ddcnn.experiment.paths import fold_of, folder_of, outputs_of, paths_of, place_of
 from ddcnn.experiment.runs import Experiment, Run
 from ddcnn.tiles.geometry import VIEW
 
@@ -22,6 +22,7 @@ class Node(NamedTuple):
 
     rule: str
     wildcards: Wildcards
+    folds: int = 0  # of the data's cross-validation, where its files depend on them
 
     @property
     def place(self) -> str:
@@ -33,12 +34,13 @@ class Node(NamedTuple):
 
     def files(self, name: str) -> "NeededFiles":
         """Its files of this name."""
-        return NeededFiles(self, paths_of(self.rule, name, self.wildcards))
+        return NeededFiles(self, paths_of(self.rule, name, self.wildcards, self.folds))
 
     @property
     def outputs(self) -> list[str]:
         """All its files."""
-        return [path for name in OUTPUTS[self.rule] for path in self.files(name).listed]
+        names = outputs_of(self.folds)[self.rule]
+        return [path for name in names for path in self.files(name).listed]
 
 
 class NeededFiles(NamedTuple):
@@ -81,39 +83,62 @@ def _prepare(_experiment: Experiment, w: Wildcards) -> Needs:
     return {"manifest": Node("download", w).files("manifest")}
 
 
-def _tile(_experiment: Experiment, w: Wildcards) -> Needs:
-    return {"images": Node("prepare", w).files("images")}
+def _tile(experiment: Experiment, w: Wildcards) -> Needs:
+    return {"images": _prepared(experiment, w).files("images")}
 
 
-def _coarse_view(_experiment: Experiment, w: Wildcards) -> Needs:
-    return {"images": Node("prepare", w).files("images"), "plan": Node("tile", w).files("plan")}
+def _coarse_view(experiment: Experiment, w: Wildcards) -> Needs:
+    images = _prepared(experiment, w).files("images")
+    return {"images": images, "plan": Node("tile", w).files("plan")}
 
 
-def _train_local(_experiment: Experiment, w: Wildcards) -> Needs:
-    return {"shards": _shards(w), "labels": _labels(w), "card": _card(w)}
+def _train_local(experiment: Experiment, w: Wildcards) -> Needs:
+    labels = _labels(experiment, w, FITTING)
+    return {"shards": _shards(experiment, w), "labels": labels, "card": _card(experiment, w)}
 
 
-def _local_features(_experiment: Experiment, w: Wildcards) -> Needs:
+def _train_fold(experiment: Experiment, w: Wildcards) -> Needs:
+    return {**_train_local(experiment, w), "samples": _samples(experiment, w)}
+
+
+def _local_features(experiment: Experiment, w: Wildcards) -> Needs:
     model = Node("train_local", w).files("model")
-    return {"shards": _shards(w), "model": model, "card": _card(w)}
+    return {"shards": _shards(experiment, w), "model": model, "card": _card(experiment, w)}
 
 
-def _shards(w: Wildcards) -> list[NeededFiles]:
+def _shards(experiment: Experiment, w: Wildcards) -> list[NeededFiles]:
     """What stands for a tile's shards: the view's own files, or the plan, written last."""
     if w.get("tile") == VIEW:
-        view = Node("coarse_view", w)
+        view = Node("coarse_view", w, experiment.folds)
         return [view.files("shards"), view.files("checksums")]
     return [Node("tile", w).files("plan")]
 
 
-def _labels(w: Wildcards) -> NeededFiles:
-    """Labels of the splits that a training knows."""
-    labels = Node("prepare", w).files("labels")
-    return labels._replace(paths=labels.listed[: len(FITTING)])
+def _prepared(experiment: Experiment, w: Wildcards) -> Node:
+    return Node("prepare", w, experiment.folds)
 
 
-def _card(w: Wildcards) -> NeededFiles:
-    return Node("prepare", w).files("card")
+def _labels(experiment: Experiment, w: Wildcards, splits: Sequence[str] = SPLITS) -> NeededFiles:
+    """Labels of some of the first splits, as a run makes them."""
+    labels, first = _prepared(experiment, w).files("labels"), (fold_of(w) or 0) * len(SPLITS)
+    return labels._replace(paths=labels.listed[first : first + len(splits)])
+
+
+def _card(experiment: Experiment, w: Wildcards) -> NeededFiles:
+    return _of_run(experiment, w, "card", "cards")
+
+
+def _samples(experiment: Experiment, w: Wildcards) -> NeededFiles:
+    return _of_run(experiment, w, "samples", "listings")
+
+
+def _of_run(experiment: Experiment, w: Wildcards, name: str, of_folds: str) -> NeededFiles:
+    """A file of the data as a run sees them: the fold's, if there are folds."""
+    prepared, fold = _prepared(experiment, w), fold_of(w)
+    if fold is None:
+        return prepared.files(name)
+    files = prepared.files(of_folds)
+    return files._replace(paths=files.listed[fold])
 
 
 # From the local nets to the coarse net, and all nets as one
@@ -147,8 +172,8 @@ def _train_coarse(experiment: Experiment, w: Wildcards) -> Needs:
         "probabilities": [net.files("probabilities") for net in nets],
         "features": _features(nets) if experiment.sees_features else [],
         "held_out": held_out,
-        "labels": _labels(w),
-        "card": _card(w),
+        "labels": _labels(experiment, w, FITTING),
+        "card": _card(experiment, w),
     }
 
 
@@ -158,12 +183,12 @@ def _features(nets: list[Node]) -> list[NeededFiles]:
 
 def _train_coherent(experiment: Experiment, w: Wildcards) -> Needs:
     """``transfer`` starts from the local nets, and from the coarse net as the last one."""
-    run, prepared = experiment.run_of(w), Node("prepare", w)
+    run = experiment.run_of(w)
     trained = [*local_nets(run), _coarse(run, "coarse")] if w["start"] == "transfer" else []
     return {
-        "images": prepared.files("images"),
-        "labels": _labels(w),
-        "card": _card(w),
+        "images": _prepared(experiment, w).files("images"),
+        "labels": _labels(experiment, w, FITTING),
+        "card": _card(experiment, w),
         "trained": [node.files("model") for node in trained],
     }
 
@@ -206,8 +231,8 @@ def _evaluate(experiment: Experiment, w: Wildcards) -> Needs:
     compared = [whole] if whole and whole not in own else []
     return {
         "plan": Node("tile", run.wildcards).files("plan"),
-        "labels": Node("prepare", w).files("labels"),
-        "card": _card(w),
+        "labels": _labels(experiment, w),
+        "card": _card(experiment, w),
         "probabilities": [node.files("probabilities") for node in judging],
         "held_out": [fold.files("held_out") for fold in trained["folds"]],
         "metrics": [node.files("metrics") for node in own],
@@ -224,9 +249,13 @@ def _bundle(experiment: Experiment, w: Wildcards) -> Needs:
         "probabilities": [net.files("probabilities") for net in nets],
         "features": _features(nets) if coarse and experiment.sees_features else [],
         "plan": Node("tile", run.wildcards).files("plan"),
-        "card": _card(w),
+        "card": _card(experiment, w),
         "evaluation": evaluation.files("evaluation"),
         "predictions": evaluation.files("predictions"),
+        "pooled": [
+            Node("evaluate", each.wildcards).files("predictions")
+            for each in run.fold_runs(experiment.folds)
+        ],
     }
 
 
@@ -235,20 +264,24 @@ def _report(experiment: Experiment, _w: Wildcards) -> Needs:
     evaluations = [Node("evaluate", run.wildcards) for run in runs]
     trained = [net for run in runs for net in local_nets(run)]
     trained += [_coarse(run, "coarse") for run in runs if not run.is_global]
+    data = [_prepared(experiment, run.wildcards) for run in runs]
     return {
         "evaluations": [each.files("evaluation") for each in evaluations],
         "predictions": [each.files("predictions") for each in evaluations],
         "histories": [node.files("history") for node in trained],
         "plans": [Node("tile", run.wildcards).files("plan") for run in runs],
-        "cards": [_card(run.wildcards) for run in runs],
-        "samples": [Node("prepare", run.wildcards).files("samples") for run in runs],
-        "images": [_shown_images(run.wildcards) for run in runs],
+        "cards": [prepared.files("card") for prepared in data],
+        "samples": [prepared.files("samples") for prepared in data],
+        "fold_cards": [_card(experiment, run.wildcards) for run in runs if experiment.folds],
+        "images": [_shown_images(prepared) for prepared in data],
     }
 
 
-def _shown_images(w: Wildcards) -> NeededFiles:
-    """Images of the splits that the report shows, ``train`` and ``test``."""
-    images = Node("prepare", w).files("images")
+def _shown_images(prepared: Node) -> NeededFiles:
+    """Images that the report shows: of the splits ``train`` and ``test``, or of all folds."""
+    images = prepared.files("images")
+    if prepared.folds:
+        return images
     return images._replace(paths=[images.listed[0], images.listed[-1]])
 
 
@@ -259,7 +292,7 @@ _NEEDS: dict[str, Callable[[Experiment, Wildcards], Needs]] = {
     "coarse_view": _coarse_view,
     "train_local": _train_local,
     "local_features": _local_features,
-    "train_fold": _train_local,
+    "train_fold": _train_fold,
     "train_coarse": _train_coarse,
     "train_coherent": _train_coherent,
     "evaluate": _evaluate,

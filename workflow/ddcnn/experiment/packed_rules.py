@@ -7,7 +7,7 @@ that every pack is a rule of its own.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ddcnn.experiment.paths import BENCHMARKS, LOGS, OUTPUTS, WILDCARDS
+from ddcnn.experiment.paths import BENCHMARKS, LOGS, WILDCARDS, outputs_of
 from ddcnn.tiles.geometry import VIEW, Tiling
 from ddcnn.tiles.packs import Pack, packs_of
 
@@ -43,7 +43,7 @@ class LocalRule:
         """The files of all its nets, by name."""
         return {
             name: [str(file).replace("{tile}", tile) for tile in self.pack.tiles]
-            for name, file in OUTPUTS[RULE].items()
+            for name, file in outputs_of(0)[RULE].items()
         }
 
     @property

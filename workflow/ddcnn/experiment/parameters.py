@@ -11,7 +11,7 @@ from typing import Any
 from ddcnn import nets
 from ddcnn.experiment import without_steps
 from ddcnn.experiment.needs import Node, trained_for
-from ddcnn.experiment.paths import paths_of
+from ddcnn.experiment.paths import paths_of, seed_of
 from ddcnn.experiment.runs import Experiment, Run
 
 Wildcards = Mapping[str, str]
@@ -52,7 +52,7 @@ def net(experiment: Experiment, w: Wildcards) -> dict[str, Any]:
 
     Equal for all tiles, so that packing them differently repeats no training.
     """
-    return _net(experiment, experiment.net_run_of(w), int(w["seed"]))
+    return _net(experiment, experiment.net_run_of(w), seed_of(w))
 
 
 def subdomains(experiment: Experiment, w: Wildcards) -> list[dict[str, Any]]:
@@ -129,6 +129,7 @@ def evaluated_run(experiment: Experiment, w: Wildcards) -> dict[str, Any]:
         "decomposition": run.decomposition.slug,
         "coarse_view": run.decomposition.coarse_view,
         "seed": run.seed,
+        **({} if run.fold is None else {"fold": run.fold}),
     }
 
 

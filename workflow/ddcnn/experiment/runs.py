@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -10,7 +10,7 @@ from ddcnn import nets
 from ddcnn.base.errors import InputError
 from ddcnn.base.tasks import methods_of
 from ddcnn.data.registry import Dataset, dataset_of
-from ddcnn.experiment.paths import RUN, place_of
+from ddcnn.experiment.paths import RUN, place_of, seed_text
 from ddcnn.tiles.geometry import VIEW, Decomposition, Tiling
 from ddcnn.tiles.packs import Pack, packs_of
 
@@ -20,7 +20,9 @@ ENSEMBLE_SEED_STEP = 1_000_000
 
 @dataclass(frozen=True)
 class Run:
-    """data set x model x decomposition x seed; its folders are properties of the same names."""
+    """data set x model x decomposition x seed, and with cross-validation the fold on which it is
+    tested; its folders are properties of the same names.
+    """
 
     dataset: str
     architecture: str
@@ -28,6 +30,7 @@ class Run:
     explicit_local_width: int | None
     decomposition: Decomposition
     seed: int
+    fold: int | None = None
 
     @property
     def tiling(self) -> Tiling:
@@ -57,7 +60,7 @@ class Run:
             "model": self.model,
             "tiling": self.tiling.slug,
             "decomposition": self.decomposition.slug,
-            "seed": str(self.seed),
+            "seed": seed_text(self.seed, self.fold),
         }
 
     @property
@@ -88,7 +91,11 @@ class Run:
 
     def _on_whole_images(self, width: int, seed: int) -> "Run":
         whole = Decomposition(Tiling.whole(len(self.tiling.grid)))
-        return Run(self.dataset, self.architecture, width, None, whole, seed)
+        return Run(self.dataset, self.architecture, width, None, whole, seed, self.fold)
+
+    def fold_runs(self, folds: int) -> list["Run"]:
+        """The runs that are tested on the other folds, and this one; none without folds."""
+        return [replace(self, fold=fold) for fold in range(folds)]
 
 
 @dataclass(frozen=True)
@@ -119,6 +126,11 @@ class Experiment:
     def sees_features(self) -> bool:
         """Whether coarse nets see what the last layers of local nets do."""
         return self.settings["coarse"]["input"] == "features"
+
+    @property
+    def folds(self) -> int:
+        """Folds of the cross-validation, 0 without one."""
+        return _folds(self.settings)
 
     @property
     def num_folds(self) -> int:
@@ -187,6 +199,10 @@ def experiment_of(settings: dict[str, Any]) -> Experiment:
     return Experiment(settings["experiment"], settings, datasets, entries, runs, controls)
 
 
+def _folds(settings: Mapping[str, Any]) -> int:
+    return 0 if settings["folds"] == "none" else settings["folds"]
+
+
 def _controls(settings: dict[str, Any], runs: list[Run]) -> Iterator[Run]:
     for run in runs:
         if run.is_global:
@@ -199,7 +215,7 @@ def _controls(settings: dict[str, Any], runs: list[Run]) -> Iterator[Run]:
 
 def _runs(settings: dict[str, Any], datasets: dict[str, Dataset]) -> Iterator[Run]:
     explicit = settings["local_width"]
-    explicit = None if explicit == "proportional" else explicit
+    explicit, folds = None if explicit == "proportional" else explicit, _folds(settings)
     keys = ("model", "width", "kind", "grid", "overlap", "coarse_view", "seed")
     for dataset in datasets:
         for combination in itertools.product(*(settings[key] for key in keys)):
@@ -208,8 +224,9 @@ def _runs(settings: dict[str, Any], datasets: dict[str, Dataset]) -> Iterator[Ru
             local_width = None if nets.is_closed_form(model) else explicit
             width = nets.width_of(model, width)
             run = Run(dataset, model, width, local_width, decomposition, seed)
-            if not run.is_global:
-                yield run
-            # One tile is the global net, whatever else it was written with.
-            if run.is_global or settings["global_net"]:
-                yield run.global_run()
+            for each in run.fold_runs(folds) or [run]:
+                if not each.is_global:
+                    yield each
+                # One tile is the global net, whatever else it was written with.
+                if each.is_global or settings["global_net"]:
+                    yield each.global_run()

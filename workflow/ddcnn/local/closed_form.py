@@ -17,13 +17,14 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ddcnn.base.errors import InputError
-from ddcnn.base.files import read_json, read_prepared, write_json, write_npz
+from ddcnn.base.files import read_joined, read_json, read_prepared, write_json, write_npz
+from ddcnn.base.listing import read_groups
 from ddcnn.base.memory import memory_left
 from ddcnn.base.process import JobClock
 from ddcnn.base.splits import FITTING
 from ddcnn.base.tasks import Task, task_of
 from ddcnn.base.text import size
-from ddcnn.local.subdomain import Subdomain, deal
+from ddcnn.local.subdomain import Subdomain, deal_training
 from ddcnn.tiles.packs import Pack
 from ddcnn.tiles.shards import read_shard
 from ddcnn.training.discriminant import Discriminant, Values, discriminant, matrix_bytes
@@ -119,7 +120,7 @@ def train_local(
     task, job = task_of(facts, settings.class_weights), [each.tile for each in subdomains]
     for subdomain, folder in zip(subdomains, map(Path, out), strict=True):
         log.info("training %s, tile %s, in closed form", subdomain.tiling, subdomain.tile)
-        shards = subdomain.shards(Path(tiles))
+        shards = subdomain.shards(Path(tiles), facts)
         samples = {s: _load(shards[s], facts, labels[s]) for s in FITTING}
         clock.loaded()
         net, metrics = _solve(subdomain, samples, task, settings, threads, clock, folder)
@@ -134,9 +135,10 @@ def train_fold(
     subdomain: Subdomain,
     fold: int,
     num_folds: int,
-    shards: dict[str, Path],
+    tiles: str | Path,
     labels: dict[str, Path],
     card: str | Path,
+    listing: str | Path,
     settings: ClosedFormSettings,
     coarse_input: str,
     out: str | Path,
@@ -152,8 +154,10 @@ def train_fold(
     out, facts, clock = Path(out), read_json(card), JobClock()
     task = task_of(facts, settings.class_weights)
     log.info("training %s, tile %s, without fold %d", subdomain.tiling, subdomain.tile, fold + 1)
+    shards = subdomain.shards(Path(tiles), facts)
     samples = {s: _load(shards[s], facts, labels[s]) for s in FITTING}
-    index, others = deal(len(samples["train"]), subdomain.seed, fold, num_folds)
+    groups = read_groups(Path(listing), ["train"]) if facts.get("group") else None
+    index, others = deal_training(samples["train"].labels, num_folds, subdomain.seed, fold, groups)
     left_out = samples["train"].subset(index)
     samples["train"] = samples["train"].subset(others)
     clock.loaded()
@@ -164,9 +168,9 @@ def train_fold(
     write_json(out / "metrics.json", metrics | clock.metrics())
 
 
-def _load(shard: Path, card: Mapping[str, Any], labels: Path | None = None) -> TileImages:
+def _load(files: Sequence[Path], card: Mapping[str, Any], labels: Path | None = None) -> TileImages:
     targets = None if labels is None else read_prepared(labels)
-    return TileImages(read_shard(shard), card["mean"], card["std"], targets)
+    return TileImages(read_joined(files, read_shard), card["mean"], card["std"], targets)
 
 
 def _solve(

@@ -18,11 +18,12 @@ from torch import nn
 
 from ddcnn.base.defaults import Facts, chosen
 from ddcnn.base.errors import InputError
-from ddcnn.base.files import read_json, read_prepared, write_json, write_npz
+from ddcnn.base.files import read_joined, read_json, read_prepared, write_json, write_npz
+from ddcnn.base.listing import read_groups
 from ddcnn.base.process import JobClock
 from ddcnn.base.splits import FITTING
 from ddcnn.base.tasks import Task, task_of
-from ddcnn.local.subdomain import Subdomain, deal
+from ddcnn.local.subdomain import Subdomain, deal_training
 from ddcnn.tiles.packs import Pack
 from ddcnn.tiles.shards import read_shard
 from ddcnn.training.checkpoint import Checkpoint, fingerprint_of
@@ -84,7 +85,7 @@ def train_local(
     clock, failed, done = JobClock(waited=device.waited), [], []
     for subdomain, folder in zip(subdomains, map(Path, out), strict=True):
         log.info("training %s, tile %s, on %s", subdomain.tiling, subdomain.tile, device.name)
-        shards = subdomain.shards(Path(tiles))
+        shards = subdomain.shards(Path(tiles), facts)
         samples = _load_training_images(shards, labels, facts, settings, device)
         clock.loaded()
         _warn_of_few_steps(len(samples["train"]), settings)
@@ -116,9 +117,10 @@ def train_fold(
     subdomain: Subdomain,
     fold: int,
     num_folds: int,
-    shards: dict[str, Path],
+    tiles: str | Path,
     labels: dict[str, Path],
     card: str | Path,
+    listing: str | Path,
     settings: Settings,
     coarse_input: str,
     out: str | Path,
@@ -138,19 +140,27 @@ def train_fold(
     Args:
         subdomain: what to train.
         fold: from 0: the part to leave out.
-        num_folds: into how many parts the images are dealt, at random but alike for all tiles.
+        num_folds: into how many parts the images are dealt, at random but alike for all tiles;
+            those of one group (a patient) stay together.
+        listing: the data set's ``samples.csv``, which knows the groups.
         coarse_input: what the coarse net sees of a tile.
-        shards, labels, card, settings, out, gpus, threads, code, checkpoint_seconds: as for
+        tiles, labels, card, settings, out, gpus, threads, code, checkpoint_seconds: as for
             :func:`train_local`, of one subdomain.
+
+    Raises:
+        InputError: too few images or groups for so many parts; the training diverged.
     """
     out, facts = Path(out), read_json(card)
     settings = fitting_settings(settings, facts)
     device = choose_device(gpus, threads)
     clock = JobClock(waited=device.waited)
     log.info("training %s, tile %s, without fold %d", subdomain.tiling, subdomain.tile, fold + 1)
+    shards = subdomain.shards(Path(tiles), facts)
     samples = _load_training_images(shards, labels, facts, settings, device)
+    groups = read_groups(Path(listing), ["train"]) if facts.get("group") else None
+    targets = read_prepared(labels["train"])
     index, others = map(
-        torch.from_numpy, deal(len(samples["train"]), subdomain.seed, fold, num_folds)
+        torch.from_numpy, deal_training(targets, num_folds, subdomain.seed, fold, groups)
     )
     left_out = samples["train"].subset(index.to(device.torch))
     samples["train"] = samples["train"].subset(others.to(device.torch))
@@ -244,7 +254,7 @@ def fitting_settings(settings: Settings, card: dict[str, Any], part: str = "loca
 
 
 def _load_training_images(
-    shards: dict[str, Path],
+    shards: dict[str, list[Path]],
     labels: dict[str, Path],
     card: dict[str, Any],
     settings: Settings,
@@ -270,22 +280,25 @@ def _warn_of_few_steps(num_images: int, settings: Settings) -> None:
 
 
 def load_images(
-    shard: str | Path,
+    files: Sequence[str | Path],
     labels: str | Path | None,
     card: dict[str, Any],
     device: Device,
     augment: bool = False,
     normalise: bool = True,
-    read: Callable[[Path], np.ndarray] = read_shard,
+    read: Callable[[str | Path], np.ndarray] = read_shard,
 ) -> Images:
-    """A split of one tile on the device; ``augment`` as far as the card allows it."""
+    """A split of one tile on the device, from the files of its parts.
+
+    ``augment`` as far as the card allows it.
+    """
     axes, allowed = card["axes"], card["augment"] if augment else {"flip": [], "shift": 0}
     targets = None
     if labels is not None:
         loaded = task_of(card).load_targets(read_prepared(labels))
         targets = torch.from_numpy(loaded).to(device.torch)
     return Images(
-        pixels=torch.from_numpy(read(Path(shard))).to(device.torch),
+        pixels=torch.from_numpy(read_joined(files, read)).to(device.torch),
         labels=targets,
         mean=card["mean"],
         std=card["std"],
@@ -298,7 +311,7 @@ def load_images(
 def write_probabilities(
     net: nn.Module,
     samples: dict[str, Images],
-    test: Path,
+    test: Sequence[Path],
     card: dict[str, Any],
     out: Path,
     device: Device,
@@ -336,8 +349,8 @@ def write_features(
     """
     facts, device = read_json(card), choose_device(gpus, threads)
     samples = {
-        split: load_images(shard, None, facts, device)
-        for split, shard in subdomain.shards(Path(tiles)).items()
+        split: load_images(files, None, facts, device)
+        for split, files in subdomain.shards(Path(tiles), facts).items()
     }
     shape = tuple(samples["train"].pixels.shape[1:])
     net = subdomain.build(shape, task_of(facts).num_outputs)

@@ -2,16 +2,18 @@
 
 import importlib
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ddcnn import nets
+from ddcnn.base.division import deal
 from ddcnn.base.errors import InputError
-from ddcnn.base.splits import SPLITS
+from ddcnn.base.splits import SPLITS, parts_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,10 +46,12 @@ class Subdomain:
         """A seed of its own for every tile, or all nets would start from the same weights."""
         return zlib.crc32(f"{self.seed} {self.tiling} {self.tile}".encode())
 
-    def shards(self, tiles: Path) -> dict[str, Path]:
-        """The files of every split below the folder ``results/tiles``."""
+    def shards(self, tiles: Path, card: Mapping[str, Any]) -> dict[str, list[Path]]:
+        """The files that every split consists of, below the folder ``results/tiles``."""
         folder = tiles / self.dataset / self.tiling / self.tile
-        return {split: folder / f"x_{split}.npy" for split in SPLITS}
+        return {
+            split: [folder / f"x_{part}.npy" for part in parts_of(card, split)] for split in SPLITS
+        }
 
     def build(self, shape: tuple[int, ...], classes: int) -> "nn.Module":
         """The net with random weights."""
@@ -70,22 +74,30 @@ def trainer_of(architecture: str) -> ModuleType:
     return importlib.import_module(f"ddcnn.{trainer_name(architecture)}")
 
 
-def deal(num_images: int, seed: int, fold: int, num_folds: int) -> tuple[np.ndarray, np.ndarray]:
+def deal_training(
+    labels: np.ndarray, num_folds: int, seed: int, fold: int, groups: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Which training images a fold leaves out, and all others, each in ascending order.
 
     Args:
-        num_images: of the training split.
+        labels: int64 ``N`` or targets float ``N, M`` of the training split.
+        num_folds: into how many parts the images are dealt.
         seed: of the run: all its tiles deal alike.
-        fold, num_folds: which part of how many.
+        fold: which part is left out.
+        groups: int64 ``N`` of images that stay together, if there are any.
 
     Raises:
-        InputError: too many parts.
+        InputError: too few images or groups for so many parts.
     """
-    if num_images < 2 * num_folds:
+    if len(labels) < 2 * num_folds:
         raise InputError(
-            f"coarse.folds: {num_folds} parts of {num_images} training images; take at most "
-            f"{num_images // 2}, or coarse.fit_on: train"
+            f"coarse.folds: {num_folds} parts of {len(labels)} training images; take at most "
+            f"{len(labels) // 2}, or coarse.fit_on: train"
         )
-    order = np.random.default_rng(seed).permutation(num_images)
-    part = np.arange(num_images) % num_folds
-    return np.sort(order[part == fold]), np.sort(order[part != fold])
+    if groups is not None and len(np.unique(groups)) < num_folds:
+        raise InputError(
+            f"coarse.folds: {num_folds} parts of {len(np.unique(groups))} groups of training "
+            "images; take no more parts than groups, or coarse.fit_on: train"
+        )
+    is_left_out = deal(labels, num_folds, seed, groups) == fold
+    return np.flatnonzero(is_left_out), np.flatnonzero(~is_left_out)

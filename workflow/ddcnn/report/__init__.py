@@ -31,13 +31,13 @@ def write_report(experiment: Experiment, results: Path, out: Path, processes: in
         from ddcnn.report.page import render_page
         from ddcnn.report.predictions import write_predictions
         from ddcnn.report.snapshot import write_snapshot
-        from ddcnn.report.study import RunResult, studies_of
+        from ddcnn.report.study import RunResult, pooled_runs, studies_of
         from ddcnn.report.summary import summary_table
         from ddcnn.report.tables import write_tables
 
     if not experiment.runs:
         raise InputError(f"report of {experiment.name}: there is no run to report")
-    read = [RunResult.of(run, results) for run in experiment.runs]
+    read = pooled_runs(RunResult.of(run, results) for run in experiment.runs)
     with write_aside(out / "summary.csv") as aside:
         summary_table([run.evaluation for run in read]).to_csv(aside, index=False)
     studies = studies_of(read, experiment, results)

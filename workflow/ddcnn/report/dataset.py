@@ -5,7 +5,6 @@ from hashlib import sha256
 from typing import Any
 
 from ddcnn.base.private import without_folders
-from ddcnn.base.splits import SPLITS
 from ddcnn.base.text import counted
 
 MOST_EXAMPLES = 3
@@ -19,12 +18,17 @@ def warnings_of(card: Card) -> list[str]:
 
 
 def counts_of(card: Card) -> list[tuple[str, list[int]]]:
-    """Images of every class in the three splits; of a regression all samples."""
-    counts = card["counts"]
+    """Images of every class in the splits or folds; of a regression all samples."""
     return [
-        (name, [counts[split].get(name, 0) for split in SPLITS])
+        (name, [counts.get(name, 0) for counts in card["counts"].values()])
         for name in card["classes"] or ["samples"]
     ]
+
+
+def heads_of(card: Card) -> list[str]:
+    """Heads of the columns of :func:`counts_of`."""
+    words = {"train": "Train", "val": "Validation", "test": "Test"}
+    return [words.get(part, part.replace("fold", "Fold ")) for part in card["counts"]]
 
 
 def facts_of(card: Card) -> Facts:
@@ -86,7 +90,8 @@ def _groups(card: Card) -> list[str]:
     if "group" not in card:
         return []
     rule = card["group"]
-    return [f"{rule}; each is in one split" if rule else "none: every sample stands for itself"]
+    where = "fold" if card.get("folds") else "split"
+    return [f"{rule}; each is in one {where}" if rule else "none: every sample stands for itself"]
 
 
 def _left_out(card: Card) -> list[str]:
@@ -118,9 +123,9 @@ def _values(card: Card) -> list[str]:
     if not values:
         return []
     kind = "look like Hounsfield units (CT)" if values["hounsfield"] else "no Hounsfield units"
+    where = "all folds" if card.get("folds") else "the training split"
     return [
-        f"{', '.join(values['dtypes'])}, {values['low']:g} to {values['high']:g} in the training "
-        f"split; {kind}"
+        f"{', '.join(values['dtypes'])}, {values['low']:g} to {values['high']:g} in {where}; {kind}"
     ]
 
 
@@ -136,7 +141,8 @@ def _prepared(card: Card) -> Iterator[str]:
     scale = " of the range 0 to 1" if card.get("dtype", "uint8") == "uint8" else ""
     mean, std = (", ".join(f"{value:.4g}" for value in card[key]) for key in ("mean", "std"))
     kind = f"{card['dtype']}; " if "dtype" in card else ""
-    yield f"{kind}minus the mean {mean}, divided by the standard deviation {std}{scale}"
+    text = f"{kind}minus the mean {mean}, divided by the standard deviation {std}{scale}"
+    yield f"{text}; a run takes those of its training folds" if card.get("folds") else text
 
 
 def _augmentation(card: Card) -> list[str]:

@@ -84,10 +84,7 @@ def _time(study: Study) -> str:
 
 
 def _certainty(study: Study) -> str:
-    rest = (
-        f"all this rests on {len(study.runs[0].labels):,} test {study.noun}s and "
-        f"{counted(len(study.seeds), 'seed')}"
-    )
+    rest = f"all this rests on {study.tested} and {counted(len(study.seeds), 'seed')}"
     if len(study.seeds) == 1:
         rest += ", so chance between repeated trainings is not in the intervals"
     if not study.best or "mean" not in study.decomposed[study.best][0].evaluation["methods"]:

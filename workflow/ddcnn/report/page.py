@@ -17,7 +17,7 @@ from ddcnn.experiment.chosen import chosen_settings
 from ddcnn.report import sentences
 from ddcnn.report.citation import citations
 from ddcnn.report.classes import class_table
-from ddcnn.report.dataset import counts_of, facts_of, warnings_of
+from ddcnn.report.dataset import counts_of, facts_of, heads_of, warnings_of
 from ddcnn.report.drawing import Drawn
 from ddcnn.report.figures import THEME_COLOURS
 from ddcnn.report.opening import baseline, three_sentences
@@ -71,7 +71,7 @@ def render_page(
         noun=studies[0].noun,
         regression=any(study.is_regression for study in studies),
         sections=[_section(*pair) for pair in zip(studies, drawn, strict=True)],
-        settings=list(settings_shown(settings, {study.dataset: study.card for study in studies})),
+        settings=list(settings_shown(settings, _training_cards(studies))),
         commit=provenance.git_commit() or "not in a git checkout",
         code=code_digest(*CODE),
         versions=provenance.versions(),
@@ -98,6 +98,10 @@ def settings_shown(
         elif different and different[0] is not None:
             text = f"{AUTO}: {different[0]}"
         yield key, text
+
+
+def _training_cards(studies: Sequence[Study]) -> dict[str, Mapping[str, Any]]:
+    return {name: card for study in studies for name, card in study.training_cards.items()}
 
 
 def _digest_of_script(script: str) -> str:
@@ -145,6 +149,9 @@ def _section(study: Study, drawn: Mapping[str, Drawn]) -> dict[str, Any]:
         "facts": facts_of(study.card),
         "is_regression": study.is_regression,
         "counts": counts_of(study.card),
+        "parts": heads_of(study.card),
+        "folds": study.folds,
+        "fold_note": sentences.fold_note(study),
         "path": critical_path(study),
         "trainings": job_rows(trainings),
         "jobs": provenance_of(trainings),

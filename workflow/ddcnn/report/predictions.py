@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ddcnn.base.files import write_aside
-from ddcnn.base.splits import JUDGED
+from ddcnn.base.splits import JUDGED, stored_parts
 from ddcnn.evaluation.methods import in_order
 from ddcnn.report.study import RunResult, Study
 
@@ -21,6 +21,8 @@ PLACED = ("split", "index", "file")
 
 def write_predictions(studies: Sequence[Study], path: Path, most: int = MOST_ROWS) -> None:
     """Write the table: a row for every run and image of the validation and the test split.
+
+    With folds there is a row for every seed and image, by the fold in which it is tested.
 
     Labels and decisions are names of classes; of a regression they are numbers, and with several
     targets there is a column for each: ``label_fat``, ``cnn-dnn_fat``.
@@ -37,8 +39,9 @@ def write_predictions(studies: Sequence[Study], path: Path, most: int = MOST_ROW
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*NAMED, *PLACED, *heads])
         for study, run in runs:
-            for split in JUDGED if rows <= most else ("test",):
-                _write_run(writer, heads, study, run, split)
+            for split in JUDGED if rows <= most and not run.folds else ("test",):
+                for each in run.single:
+                    _write_run(writer, heads, study, each, split)
 
 
 def _heads(runs: Sequence[tuple[Study, RunResult]]) -> list[str]:
@@ -69,9 +72,10 @@ def _write_run(writer: Any, heads: Sequence[str], study: Study, run: RunResult, 
         decided = output if run.is_regression else output.argmax(axis=1)
         columns |= _said(study, method, decided)
     names = [repeat(run.evaluation[key]) for key in NAMED]
-    files = study.files.get(split) or repeat("")
+    part = split if run.run.fold is None else stored_parts(study.folds)[run.run.fold]
+    files = study.files.get(part) or repeat("")
     found = [columns.get(head) or repeat("") for head in heads]
-    writer.writerows(zip(*names, repeat(split), range(len(labels)), files, *found))
+    writer.writerows(zip(*names, repeat(part), range(len(labels)), files, *found))
 
 
 def _said(study: Study, name: str, values: np.ndarray) -> Mapping[str, list[str]]:

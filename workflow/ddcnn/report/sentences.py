@@ -6,7 +6,7 @@ import numpy as np
 
 from ddcnn.base.text import counted
 from ddcnn.evaluation import diagnosis
-from ddcnn.evaluation.intervals import Difference
+from ddcnn.evaluation.intervals import FOLD_INFLATION, Difference
 from ddcnn.report.comparison import compare
 from ddcnn.report.sketches.charts import standard_error
 from ddcnn.report.study import RunResult, Study
@@ -31,8 +31,9 @@ def diagnosis_of(study: Study) -> dict[str, list[str]]:
     found["Augmentation"] = [
         *filter(None, [diagnosis.idle_augmentation(study.settings, study.card)])
     ]
+    card, *_ = study.training_cards.values()  # of folds the first
     for runs in study.decomposed.values():
-        known = diagnosis.Known.of(runs[0].evaluation, study.settings, study.card)
+        known = diagnosis.Known.of(runs[0].evaluation, study.settings, card)
         found[runs[0].label] = list(diagnosis.sentences(_mean_figures(runs), known))
     return {label: texts for label, texts in found.items() if texts}
 
@@ -122,13 +123,13 @@ def _overlap(study: Study) -> str | None:
 
 
 def _certainty(study: Study) -> str:
-    num_images, num_seeds = len(study.runs[0].labels), len(study.seeds)
+    num_seeds = len(study.seeds)
     slug, method = (study.best, "cnn-dnn") if study.best else ("whole", "global")
     error = standard_error(study, slug, method)
     shown = f"{error:.3f}" if study.is_regression else f"{100 * error:.1f} points"
     shown = "unknown" if np.isnan(error) else shown
     text = (
-        f"These numbers rest on {num_images:,} test {study.noun}s (standard error of one "
+        f"These numbers rest on {study.tested} (standard error of one "
         f"{study.score_name}: {shown}) and {counted(num_seeds, 'seed')}."
     )
     if num_seeds == 1:
@@ -194,13 +195,28 @@ def seconds(value: float) -> str:
     return f"{number:.{digits}f}{NO_BREAK}{unit}"
 
 
+def fold_note(study: Study) -> str:
+    """What scores, intervals and times of a cross-validation are."""
+    return (
+        f"Cross-validation: each {study.noun} is decided on by the nets of the fold in which it is "
+        f"tested, and scores are those of the decisions of all {study.folds} folds together. "
+        f"Intervals: the wider one of chance between {study.noun}s (or groups) and between folds, "
+        f"of {FOLD_INFLATION:g} times the variance, for nets of different folds have learned from "
+        "the same samples. Parallel time: all folds at once, that of the slowest; serial time: all "
+        "folds."
+    )
+
+
 def steps(study: Study) -> Iterator[str]:
     """What was done, in the order in which it was done."""
-    counts = {split: sum(by_class.values()) for split, by_class in study.card["counts"].items()}
+    counts = {part: sum(by_class.values()) for part, by_class in study.card["counts"].items()}
     shape = " × ".join(map(str, study.card["shape"]))
+    parts = f"{sum(counts.values()):,}"
+    if not study.folds:
+        number = {split: f"{count:,}" for split, count in counts.items()}
+        parts = "{train} training, {val} validation and {test} test".format_map(number)
     yield (
-        f"{study.card['title']}: {counts['train']:,} training, {counts['val']:,} validation and "
-        f"{counts['test']:,} test {study.noun}s of {shape} "
+        f"{study.card['title']}: {parts} {study.noun}s of {shape} "
         f"{'values' if study.noun == 'signal' else 'pixels'}"
         + (
             f"; what is predicted: {', '.join(study.card['targets'])}."
@@ -208,6 +224,11 @@ def steps(study: Study) -> Iterator[str]:
             else f" in {len(study.card['classes'])} classes."
         )
     )
+    if study.folds:
+        yield (
+            f"They were dealt into {study.folds} folds, prepared and cut once. All trainings below "
+            "were done for each: tested on one, validated on the next one, trained on the others."
+        )
     if not study.decomposed:
         yield f"One CNN was trained on the whole {study.noun}s: the global net."
         return

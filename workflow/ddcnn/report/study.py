@@ -1,7 +1,7 @@
 """Results as the report reads them: runs, and studies of runs that may be compared."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ddcnn.base.files import map_prepared, read_json, read_npz
-from ddcnn.data.listing import read_files, read_groups
+from ddcnn.base.files import map_prepared, read_joined, read_json, read_npz
+from ddcnn.base.listing import read_files, read_groups
+from ddcnn.base.splits import stored_parts
+from ddcnn.evaluation.pooling import joined, pooled_evaluation
 from ddcnn.evaluation.scores import r2_merits
 from ddcnn.experiment.jobs import Job, evaluation_jobs
-from ddcnn.experiment.paths import folder_of, place_of
+from ddcnn.experiment.paths import folder_of
 from ddcnn.experiment.runs import Experiment, Run
 from ddcnn.report.summary import (
     WHOLE,
@@ -29,29 +31,63 @@ MOST_IMAGES = 2000  # of the training split that enter the mean image
 
 @dataclass(frozen=True)
 class RunResult:
-    """One folder ``results/runs/{dataset}/{model}/{decomposition}/seed{seed}``."""
+    """One folder ``results/runs/{dataset}/{model}/{decomposition}/seed{seed}``, or those of all
+    folds of a cross-validation together.
 
+    Attributes:
+        run: whose; of several folds that of the first.
+        folder: of its files.
+        evaluation: content of ``evaluation.json``, see
+            :func:`ddcnn.evaluation.pooling.pooled_evaluation`.
+        data: the folder of its prepared data.
+        folds: the results of every fold, in their order; none without cross-validation.
+    """
+
+    run: Run
     folder: Path
     evaluation: dict[str, Any]
-    data: Path  # the folder of its prepared data
+    data: Path
+    folds: tuple["RunResult", ...] = ()
 
     @classmethod
     def of(cls, run: Run, results: Path) -> "RunResult":
         folder = folder_of("evaluate", run.folder, results)
         data = folder_of("prepare", run.dataset, results)
-        return cls(folder, read_json(folder / "evaluation.json"), data)
+        return cls(run, folder, read_json(folder / "evaluation.json"), data)
+
+    @classmethod
+    def pooled(cls, folds: Sequence["RunResult"]) -> "RunResult":
+        """All folds as one: their test splits, one after the other, are all samples once."""
+        evaluation = pooled_evaluation(
+            [each.evaluation for each in folds], [each.predictions for each in folds]
+        )
+        return replace(folds[0], evaluation=evaluation, folds=tuple(folds))
+
+    @property
+    def single(self) -> tuple["RunResult", ...]:
+        """Results of single trainings: of every fold, or this one."""
+        return self.folds or (self,)
 
     @cached_property
     def groups(self) -> np.ndarray | None:
-        """:meth:`groups_of` the test split."""
-        return self.groups_of("test")
+        """What makes test images depend on each other, for :mod:`ddcnn.evaluation.intervals`.
+
+        :meth:`groups_of` the test split; with folds ``2, N``: these, and the fold of every image,
+        whose nets it shares.
+        """
+        groups = self.groups_of("test")
+        if not self.folds:
+            return groups
+        sizes = [len(fold.labels) for fold in self.folds]
+        groups = np.arange(sum(sizes)) if groups is None else groups
+        return np.stack([groups, np.repeat(np.arange(len(sizes)), sizes)])
 
     def groups_of(self, split: str) -> np.ndarray | None:
         """Group of every image of a split, int64 ``N``; None where every image is its own."""
         path = self.data / "samples.csv"
         if not (read_json(self.data / "card.json").get("group") and path.is_file()):
             return None
-        return read_groups(path, split)
+        return read_groups(path, stored_parts(len(self.folds)) if self.folds else [split])
 
     @property
     def seed(self) -> int:
@@ -87,6 +123,8 @@ class RunResult:
     @cached_property
     def predictions(self) -> dict[str, np.ndarray]:
         """Arrays of ``predictions.npz``."""
+        if self.folds:
+            return joined(fold.predictions for fold in self.folds)
         return read_npz(self.folder / "predictions.npz")
 
     def decisions(self, method: str) -> np.ndarray:
@@ -157,6 +195,19 @@ class Study:
         return "signal" if len(self.card["shape"]) == 1 else "image"
 
     @property
+    def folds(self) -> int:
+        """Folds of the cross-validation, 0 without one."""
+        return len(self.runs[0].folds)
+
+    @property
+    def tested(self) -> str:
+        """On how many samples all scores rest: ``2,000 test images``."""
+        number = f"{len(self.runs[0].labels):,}"
+        if not self.folds:
+            return f"{number} test {self.noun}s"
+        return f"{number} {self.noun}s, each tested once in {self.folds} folds,"
+
+    @property
     def seeds(self) -> list[int]:
         return sorted({run.seed for run in self.runs})
 
@@ -206,11 +257,27 @@ class Study:
     def card(self) -> dict[str, Any]:
         return read_json(self.data / "card.json")
 
+    @property
+    def training_cards(self) -> dict[str, dict[str, Any]]:
+        """The data as trainings see them, by name: one card, or one for every fold."""
+        if not self.folds:
+            return {self.dataset: self.card}
+        return {
+            f"{self.dataset}, {part}": read_json(self.data / part / "card.json")
+            for part in stored_parts(self.folds)
+        }
+
     @cached_property
     def files(self) -> dict[str, list[str]]:
-        """File of every image by split; none where an earlier version prepared the data."""
+        """File of every image by split; none where an earlier version prepared the data.
+
+        With folds the test split is all of them, one after the other.
+        """
         path = self.data / "samples.csv"
-        return read_files(path) if path.is_file() else {}
+        files = read_files(path) if path.is_file() else {}
+        if self.folds and files:
+            files["test"] = [name for part in stored_parts(self.folds) for name in files[part]]
+        return files
 
     def num_independent(self, split: str) -> int:
         """Images of a split; where they are in groups, such as patients, the number of groups."""
@@ -230,8 +297,7 @@ class Study:
         return {name: box for name, box in plan["tiles"].items() if name != VIEW}
 
     def local_folder(self, run: RunResult, tile: str) -> Path:
-        place = place_of("train_local", run.evaluation | {"tile": tile})
-        return folder_of("train_local", place, self.results)
+        return folder_of("train_local", run.run.local_folder(tile), self.results)
 
     def local_outputs(self, run: RunResult) -> dict[str, np.ndarray] | None:
         """What every local net says of the test split, by tile: ``N, K``, or ``N, M`` targets.
@@ -239,12 +305,15 @@ class Study:
         None where these intermediate files were removed to save room.
         """
         files = {
-            tile: self.local_folder(run, tile) / "probabilities.npz"
+            tile: [self.local_folder(each, tile) / "probabilities.npz" for each in run.single]
             for tile in run.evaluation["tiles"]
         }
-        if not all(file.is_file() for file in files.values()):
+        if not all(file.is_file() for of_tile in files.values() for file in of_tile):
             return None
-        return {tile: read_npz(file, "test")["test"] for tile, file in files.items()}
+        return {
+            tile: read_joined(of_tile, lambda file: read_npz(file, "test")["test"])
+            for tile, of_tile in files.items()
+        }
 
     def local_scores(self, tiling: str) -> dict[str, float]:
         """Test accuracy (or R²) of every local net of a tiling, mean over the seeds."""
@@ -256,19 +325,40 @@ class Study:
 
     def test_image(self, index: int = 0) -> np.ndarray:
         """One test image: uint8 (signals: float32) ``*shape, C``."""
-        return np.array(map_prepared(self.data / "x_test.npy")[index])
+        for images in self._images("test"):
+            if index < len(images):
+                return np.array(images[index])
+            index -= len(images)
+        raise IndexError(index)
+
+    def _images(self, split: str) -> list[np.ndarray]:
+        """Of a split, from its file; of folds those of all."""
+        parts = stored_parts(self.folds) if self.folds else [split]
+        return [map_prepared(self.data / f"x_{part}.npy") for part in parts]
 
     def mean_image(self) -> np.ndarray:
         """Mean over (a part of) the training split and the channels: ``*shape``, 0 to 1.
 
         The channels of a signal may have different units: its first one.
         """
-        images = map_prepared(self.data / "x_train.npy")
-        step = max(1, len(images) // MOST_IMAGES)
-        chosen = images[::step, :, :1] if images.ndim == 3 else images[::step]
+        parts = self._images("train")
+        step = max(1, sum(map(len, parts)) // MOST_IMAGES)
+        images = np.concatenate([part[::step] for part in parts])
+        chosen = images[:, :, :1] if images.ndim == 3 else images
         mean = np.mean(chosen, axis=(0, -1), dtype=np.float32)
         spread = float(np.ptp(mean))
         return (mean - mean.min()) / spread if spread else mean / 255
+
+
+def pooled_runs(runs: Iterable[RunResult]) -> list[RunResult]:
+    """One result for all folds of a run, in the order of the runs; others as they are."""
+    groups: dict[Run, list[RunResult]] = {}
+    for result in runs:
+        groups.setdefault(replace(result.run, fold=None), []).append(result)
+    return [
+        group[0] if group[0].run.fold is None else RunResult.pooled(group)
+        for group in groups.values()
+    ]
 
 
 def coarse_view(image: np.ndarray, box: dict[str, Any]) -> np.ndarray:
@@ -291,4 +381,4 @@ def studies_of(runs: Iterable[RunResult], experiment: Experiment, results: Path)
 
 
 def _jobs_before(runs: Iterable[RunResult], experiment: Experiment) -> list[Job]:
-    return evaluation_jobs([experiment.run_of(run.evaluation) for run in runs], experiment)
+    return evaluation_jobs([each.run for run in runs for each in run.single], experiment)

@@ -10,7 +10,7 @@ from ddcnn.report.comparison import comparison_table
 from ddcnn.report.sketches.decisions import mean_calibration_error
 from ddcnn.report.study import Study
 from ddcnn.report.summary import summary_table
-from ddcnn.report.trainings import Training
+from ddcnn.report.trainings import Training, seed_in_words
 
 MOST_TRAININGS = 400  # rows of a page
 
@@ -49,14 +49,15 @@ def _measured(study: Study, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def run_rows(study: Study) -> Iterator[dict[str, Any]]:
-    """One row per run and method, as in ``summary.csv``."""
-    table = summary_table(run.evaluation for run in study.runs)
-    for row in table.to_dict("records"):
-        yield {
-            "label": study.label_of(row["decomposition"]),
-            "score": row[f"{study.score}_test"],
-            "score_val": row[f"{study.score}_val"],
-        } | {key: None if pd.isna(value) else value for key, value in row.items()}
+    """One row per run and method, as in ``summary.csv``; with folds one for each of them."""
+    for run in (single for pooled in study.runs for single in pooled.single):
+        for row in summary_table([run.evaluation]).to_dict("records"):
+            yield {key: None if pd.isna(value) else value for key, value in row.items()} | {
+                "label": study.label_of(row["decomposition"]),
+                "seed": seed_in_words(run.run.wildcards),
+                "score": row[f"{study.score}_test"],
+                "score_val": row[f"{study.score}_val"],
+            }
 
 
 def job_rows(trainings: Sequence[Training]) -> list[dict[str, Any]]:

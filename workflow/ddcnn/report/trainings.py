@@ -12,7 +12,7 @@ from ddcnn.experiment import makespan
 from ddcnn.experiment.job_times import measured_time
 from ddcnn.experiment.jobs import TRAININGS, Job
 from ddcnn.experiment.needs import Node
-from ddcnn.experiment.paths import folder_of
+from ddcnn.experiment.paths import fold_of, folder_of, seed_of
 from ddcnn.experiment.runs import ENSEMBLE_SEED_STEP
 from ddcnn.report.study import Study
 from ddcnn.report.summary import WHOLE
@@ -28,7 +28,7 @@ class Training:
         folder: of its files.
         kind: a key of the timeline's colours.
         label, decomposition: of the net, and of its run or its tiling, for people.
-        seed: of its run.
+        seed: of its run, and the fold that this is tested on.
     """
 
     def __init__(self, study: Study, node: Node) -> None:
@@ -72,30 +72,36 @@ def _folder(study: Study, node: Node) -> Path:
     return folder_of(node.rule, node.place, study.results)
 
 
-def _words_of(study: Study, node: Node) -> tuple[str, str, str, int]:
+def seed_in_words(w: Mapping[str, str], step: int = 0) -> str:
+    """``0``, or ``0, fold 2``; of a member of an ensemble that of the run it is trained for."""
+    fold = fold_of(w)
+    return f"{seed_of(w) - step}" + ("" if fold is None else f", fold {fold}")
+
+
+def _words_of(study: Study, node: Node) -> tuple[str, str, str, str]:
     """Kind, label, decomposition and seed of a :class:`Training`."""
     w = node.wildcards
     if node.rule in ("train_coarse", "train_coherent"):
         name = w["combination"] if node.rule == "train_coarse" else w["start"]
         kind = "coarse net" if name == "coarse" else "other training"
-        return kind, name, study.label_of(w["decomposition"]), int(w["seed"])
+        return kind, name, study.label_of(w["decomposition"]), seed_in_words(w)
     kind, label, tiling, seed = _words_of_net(study, w)
     if node.rule == "train_fold":
         return "other training", f"{label} fold{w['fold']}", tiling, seed
     return kind, label, tiling, seed
 
 
-def _words_of_net(study: Study, w: Mapping[str, str]) -> tuple[str, str, str, int]:
-    seed, is_view = int(w["seed"]), w["tile"] == VIEW
+def _words_of_net(study: Study, w: Mapping[str, str]) -> tuple[str, str, str, str]:
+    seed, is_view = seed_of(w), w["tile"] == VIEW
     if w["tiling"] != WHOLE:
         kind, label = ("coarse view", "view") if is_view else ("local net", w["tile"])
-        return kind, label, study.by_tiling[w["tiling"]][0].tiling_label, seed
+        return kind, label, study.by_tiling[w["tiling"]][0].tiling_label, seed_in_words(w)
     if w["model"] == study.model and seed in [run.seed for run in study.whole]:
-        return "global net", "global", "whole image", seed
+        return "global net", "global", "whole image", seed_in_words(w)
     steps = [divmod(seed - of_run, ENSEMBLE_SEED_STEP) for of_run in study.seeds]
     member = min(number for number, rest in steps if number >= 0 and rest == 0)
     label = f"member {member}" if member else "small"
-    return "other training", label, "whole image", seed - member * ENSEMBLE_SEED_STEP
+    return "other training", label, "whole image", seed_in_words(w, member * ENSEMBLE_SEED_STEP)
 
 
 def trainings_of(study: Study) -> list[Training]:
@@ -119,7 +125,7 @@ class CriticalPath(NamedTuple):
     """Jobs of which each waits for the one before."""
 
     label: str  # of the decomposition
-    seed: int
+    seed: str  # and fold
     steps: list[PathJob]
 
     @property
@@ -153,7 +159,7 @@ def critical_path(study: Study) -> CriticalPath:
         for job in chain
     ]
     last = chain[-1].wildcards  # of an evaluation: nothing else is needed by no other job
-    return CriticalPath(study.label_of(last["decomposition"]), int(last["seed"]), steps)
+    return CriticalPath(study.label_of(last["decomposition"]), seed_in_words(last), steps)
 
 
 def _seconds_of(study: Study, job: Job) -> float | None:

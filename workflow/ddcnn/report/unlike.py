@@ -23,7 +23,12 @@ UNFITTED = ("global", "mean", "vote")
 
 
 def unlike_splits(study: Study) -> list[str]:
-    """A sentence about the scores and one about the images; none where nothing is found."""
+    """A sentence about the scores and one about the images; none where nothing is found.
+
+    With folds every sample is in the test split once and in the validation split once.
+    """
+    if study.folds:
+        return []
     return [text for text in (_scores(study), _images(study)) if text]
 
 

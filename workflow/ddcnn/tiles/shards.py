@@ -1,4 +1,7 @@
-"""The stage tile: cut prepared images into one contiguous file per tile and split."""
+"""The stage tile: cut prepared images into one contiguous file per tile and stored part.
+
+The parts are the splits, or the folds of a cross-validation: see :mod:`ddcnn.base.splits`.
+"""
 
 import logging
 import time
@@ -22,11 +25,11 @@ VIEW_RECORD = "shards.json"
 
 
 def write_shards(tiling: Tiling, images: dict[str, Path], plan: str | Path) -> None:
-    """Write ``{tile}/x_{split}.npy`` for every tile beside ``plan``, then the plan itself.
+    """Write ``{tile}/x_{part}.npy`` for every tile beside ``plan``, then the plan itself.
 
     Args:
         tiling: how to cut.
-        images: for each split a file of images ``N, *spatial, C``, whose type the shards keep.
+        images: for each part a file of images ``N, *spatial, C``, whose type the shards keep.
         plan: the path of ``plan.json``; it is written last, so that it stands for complete shards.
 
     Raises:
@@ -36,11 +39,11 @@ def write_shards(tiling: Tiling, images: dict[str, Path], plan: str | Path) -> N
     folder = Path(plan).parent
     for source in images.values():
         check_prepared(Path(source))
-    shape = np.load(images["train"], mmap_mode="r").shape[1:-1]
+    shape = np.load(next(iter(images.values())), mmap_mode="r").shape[1:-1]
     shards = {}
     for tile, box in tiling.tiles(shape).items():
-        for split, source in images.items():
-            path = folder / tile / f"x_{split}.npy"
+        for part, source in images.items():
+            path = folder / tile / f"x_{part}.npy"
             shards[f"{tile}/{path.name}"] = _write_array(
                 path, source, tiling.tile_shape(shape), lambda x, box=box: x[:, *box]
             )
@@ -49,12 +52,12 @@ def write_shards(tiling: Tiling, images: dict[str, Path], plan: str | Path) -> N
 
 
 def write_view(images: dict[str, Path], plan: str | Path) -> None:
-    """Write ``view/x_{split}.npy`` beside ``plan``: whole images resampled to the tile's shape."""
+    """Write ``view/x_{part}.npy`` beside ``plan``: whole images resampled to the tile's shape."""
     tile_shape = tuple(read_json(plan)["tile_shape"])
     folder, shards = Path(plan).parent / VIEW, {}
-    for split, source in images.items():
+    for part, source in images.items():
         check_prepared(Path(source))
-        target = folder / f"x_{split}.npy"
+        target = folder / f"x_{part}.npy"
         shards[target.name] = _write_array(
             target, source, tile_shape, lambda x: resample(x, tile_shape)
         )

@@ -142,7 +142,9 @@ def _rows_of_pair(
             continue
         one, two = ours.loc[seeds], theirs.loc[seeds]
         difference = paired_difference(
-            _merits(b, dataset, cut_b, seeds, method), _merits(a, dataset, cut_a, seeds, method)
+            _merits(b, dataset, cut_b, seeds, method),
+            _merits(a, dataset, cut_a, seeds, method),
+            a.merits.get(f"{dataset}/groups"),
         )
         yield {
             "method": method,

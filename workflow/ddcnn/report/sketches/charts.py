@@ -107,9 +107,9 @@ def standard_error(study: Study, decomposition: str, method: str) -> float:
 def _bars(study: Study) -> str:
     seeds = " and the scatter between seeds" if len(study.seeds) > 1 else ""
     return (
-        f"Bars and band: one standard error, from the {len(study.runs[0].labels):,} test "
-        f"{study.noun}s{seeds}. All methods decide on the same {study.noun}s, so a difference "
-        "between two of them is surer than the bars suggest: the summary gives its interval."
+        f"Bars and band: one standard error, from the {study.tested.rstrip(',')}{seeds}. All "
+        f"methods decide on the same {study.noun}s, so a difference between two of them is surer "
+        "than the bars suggest: the summary gives its interval."
     )
 
 
@@ -193,7 +193,8 @@ def sketch_curves(study: Study) -> Sketch | None:
     if not groups:
         return None
     caption = (
-        f"Seed {study.seeds[0]}. Left: {study.score_name} on the validation split. Right: "
+        f"Seed {study.seeds[0]}{', fold 0' if study.folds else ''}. "
+        f"Left: {study.score_name} on the validation split. Right: "
         f"{'mean squared error of standardised targets' if study.is_regression else 'loss'} on the "
         "validation split (solid) and on the training split (dashed); a dashed line that goes on "
         "falling while the solid one rises means overfitting." + left_out(tilings)

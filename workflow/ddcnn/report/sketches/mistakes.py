@@ -17,7 +17,7 @@ MOST_MISTAKES = 8
 class MistakeRow(NamedTuple):
     """One mistake as the table below the pictures tells it."""
 
-    number: int  # of the image in the test split
+    number: int  # of the image in the test split; with folds, of all in their order
     file: str  # empty where an earlier version prepared the data
     true: str
     decided: str
