@@ -13,9 +13,9 @@ from ddcnn.__main__ import main
 from ddcnn.evaluation.intervals import paired_difference
 from ddcnn.experiment.schema import complete
 from ddcnn.report.compare import compare_experiments
-from ddcnn.report.comparison import NO_DIFFERENCE
 from ddcnn.report.snapshot import write_snapshot
 from ddcnn.report.summary import summary_table
+from ddcnn.report.verdicts import NO_DIFFERENCE
 from fake_results import FakeExperiment, results_of
 from test_report_tables import latex_rows
 

@@ -18,7 +18,7 @@ from ddcnn.evaluation.intervals import Difference, mean_interval, paired_differe
 from ddcnn.report import figures
 from ddcnn.report.citation import citations
 from ddcnn.report.classes import MOST_CLASSES, class_table, shares_of
-from ddcnn.report.comparison import compare
+from ddcnn.report.comparison import compare, family_of
 from ddcnn.report.opening import baseline, three_sentences
 from ddcnn.report.sentences import in_r2
 from ddcnn.report.sketches.calibration import calibration_error, reliability_curve
@@ -35,6 +35,9 @@ SEEDS = FakeExperiment(seeds=(0, 1, 2))
 REGRESSION = FakeExperiment(
     shape=(48,), tilings=(("blocks", "4", 8, True),), targets=("fat", "water"), seeds=(0, 1)
 )
+
+
+MARGIN = 0.5
 
 
 def study_of(experiment: FakeExperiment, root) -> Study:
@@ -114,7 +117,7 @@ def test_the_interval_of_a_share_is_wilsons(right, num_images):
 
 
 def test_the_table_has_mean_spread_and_interval_of_every_method(study):
-    for row in method_rows(study):
+    for row in method_rows(study, family_of([study], MARGIN)):
         runs = study.by_decomposition[row["decomposition"]]
         scores = [run.evaluation["methods"][row["method"]]["accuracy_test"] for run in runs]
         assert row["score"] == pytest.approx(np.mean(scores))
@@ -122,8 +125,8 @@ def test_the_table_has_mean_spread_and_interval_of_every_method(study):
         right = np.stack([run.decisions(row["method"]) == run.labels for run in runs])
         assert (row["score_low"], row["score_high"]) == mean_interval(right)
         assert row["score_low"] < row["score"] < row["score_high"]
-    assert method_rows(study)[0]["method"] == "global"
-    assert len(list(run_rows(study))) == 3 * len(method_rows(study))
+    assert method_rows(study, family_of([study], MARGIN))[0]["method"] == "global"
+    assert len(list(run_rows(study))) == 3 * len(method_rows(study, family_of([study], MARGIN)))
 
 
 def test_images_of_a_patient_are_no_independent_draws(tmp_path):
@@ -138,7 +141,7 @@ def test_images_of_a_patient_are_no_independent_draws(tmp_path):
     (study,) = studies_of(again, experiment_of(SEEDS), tmp_path)
     groups = np.arange(len(study.runs[0].labels)) // 6
     np.testing.assert_array_equal(study.runs[0].groups, groups)
-    for row in method_rows(study):
+    for row in method_rows(study, family_of([study], MARGIN)):
         low, high = mean_interval(study.merits(row["decomposition"], row["method"]), groups)
         assert (row["score_low"], row["score_high"]) == (low, high)
     for runs, one in zip(study.decomposed.values(), free, strict=True):
@@ -371,7 +374,7 @@ def test_local_probabilities_that_were_removed_leave_the_page_without_votes(tmp_
 )
 def test_the_summary_is_three_sentences_of_the_data(experiment, tmp_path):
     study = study_of(experiment, tmp_path)
-    sentences = three_sentences(study)
+    sentences = three_sentences(study, family_of([study], MARGIN))
     assert len(sentences) == 3
     assert all(text.endswith(".") and text[0].isupper() for text in sentences)
     assert "nan" not in " ".join(sentences)
@@ -471,22 +474,22 @@ def test_the_opening_holds_the_accuracy_against_the_most_frequent_class(tmp_path
     study = study_of(FakeExperiment(classes=("healthy", "ill")), tmp_path)
     train, test = (np.load(study.data / f"y_{split}.npy") for split in ("train", "test"))
     majority = np.bincount(train).argmax()
-    (sentence,) = baseline(study)
+    (sentence,) = baseline(study, family_of([study], MARGIN))
     assert f"“{('healthy', 'ill')[majority]}”" in sentence
     assert f"{100 * (test == majority).mean():.1f} % of the test images" in sentence
     assert "guessing for 50.0 %" in sentence
     assert "not shown" not in sentence
-    assert three_sentences(study)[0].endswith(sentence)
+    assert three_sentences(study, family_of([study], MARGIN))[0].endswith(sentence)
     for run in study.decomposed[study.best]:
         run.predictions["test_cnn-dnn"][:] = np.eye(2)[majority]
-    (sentence,) = baseline(study)
+    (sentence,) = baseline(study, family_of([study], MARGIN))
     assert "the accuracy of the CNN-DNN is not shown to be better than that" in sentence
     balanced = study.mean_of(study.best, "cnn-dnn")["balanced_accuracy_test"]
     assert sentence.endswith(f"Its balanced accuracy is {100 * balanced:.1f} %.")
 
 
 def test_a_regression_has_no_most_frequent_class(regression):
-    assert baseline(regression) == []
+    assert baseline(regression, family_of([regression], MARGIN)) == []
     assert regression.means["majority_test"].isna().all()
 
 

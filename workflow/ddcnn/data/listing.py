@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ddcnn.base.files import check_prepared, write_aside
+from ddcnn.base.files import check_prepared, read_json, write_aside
 from ddcnn.data.samples import Collection, LabelledImages
 
 
@@ -70,6 +70,14 @@ def read_files(path: Path) -> dict[str, list[str]]:
         for row in csv.DictReader(file):
             files.setdefault(row["split"], []).append(row["file"])
     return files
+
+
+def groups_of(folder: Path, split: str) -> np.ndarray | None:
+    """Group of every image of a split of prepared data; None where every image is its own."""
+    path = folder / "samples.csv"
+    if not (read_json(folder / "card.json").get("group") and path.is_file()):
+        return None
+    return read_groups(path, split)
 
 
 def read_groups(path: Path, split: str) -> np.ndarray:

@@ -225,6 +225,7 @@ def _bundle(experiment: Experiment, w: Wildcards) -> Needs:
         "features": _features(nets) if coarse and experiment.sees_features else [],
         "plan": Node("tile", run.wildcards).files("plan"),
         "card": _card(w),
+        "samples": Node("prepare", w).files("samples"),
         "evaluation": evaluation.files("evaluation"),
         "predictions": evaluation.files("predictions"),
     }

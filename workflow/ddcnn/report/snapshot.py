@@ -28,14 +28,17 @@ def merits_of(runs: Iterable[RunResult]) -> dict[str, np.ndarray]:
 
     Returns:
         by ``{dataset}/{model}/{decomposition}/seed{seed}/{method}`` bool ``N`` (is the decision
-        right), of a regression float ``N`` (their mean is R² - 1); and by ``{dataset}`` the labels
-        or targets of the test split.
+        right), of a regression float ``N`` (their mean is R² - 1); by ``{dataset}`` the labels or
+        targets of the test split, and by ``{dataset}/groups`` the group of each of its images,
+        empty where every image is one of its own.
     """
     arrays = {}
     for run in runs:
         facts = run.evaluation
         folder = "{dataset}/{model}/{decomposition}/seed{seed}".format_map(facts)
         arrays[facts["dataset"]] = run.labels
+        groups = np.empty(0, np.int64) if run.groups is None else run.groups
+        arrays[f"{facts['dataset']}/groups"] = groups
         arrays |= {f"{folder}/{method}": run.merits(method) for method in facts["methods"]}
     return arrays
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ddcnn.base.files import map_prepared, read_json, read_npz
-from ddcnn.data.listing import read_files, read_groups
+from ddcnn.data.listing import groups_of, read_files
 from ddcnn.evaluation.scores import r2_merits
 from ddcnn.experiment.jobs import Job, evaluation_jobs
 from ddcnn.experiment.paths import folder_of, place_of
@@ -43,15 +43,8 @@ class RunResult:
 
     @cached_property
     def groups(self) -> np.ndarray | None:
-        """:meth:`groups_of` the test split."""
-        return self.groups_of("test")
-
-    def groups_of(self, split: str) -> np.ndarray | None:
-        """Group of every image of a split, int64 ``N``; None where every image is its own."""
-        path = self.data / "samples.csv"
-        if not (read_json(self.data / "card.json").get("group") and path.is_file()):
-            return None
-        return read_groups(path, split)
+        """Group of every test image, int64 ``N``; None where every image is its own."""
+        return groups_of(self.data, "test")
 
     @property
     def seed(self) -> int:
@@ -157,6 +150,14 @@ class Study:
         return "signal" if len(self.card["shape"]) == 1 else "image"
 
     @property
+    def num_images(self) -> int:
+        """Of the test split."""
+        return self.num_images_of("test")
+
+    def num_images_of(self, split: str) -> int:
+        return len(self.runs[0].predictions[f"{split}_labels"])
+
+    @property
     def seeds(self) -> list[int]:
         return sorted({run.seed for run in self.runs})
 
@@ -214,7 +215,7 @@ class Study:
 
     def num_independent(self, split: str) -> int:
         """Images of a split; where they are in groups, such as patients, the number of groups."""
-        groups = self.runs[0].groups_of(split)
+        groups = groups_of(self.data, split)
         if groups is None:
             return sum(self.card["counts"][split].values())
         return len(np.unique(groups))
@@ -222,6 +223,13 @@ class Study:
     @property
     def data(self) -> Path:
         return folder_of("prepare", self.dataset, self.results)
+
+    def num_looks(self) -> tuple[int, int]:
+        """Decisions on the test split, of every method of every run: here, and in all results."""
+        folder = folder_of("evaluate", self.dataset, self.results)
+        found = (read_json(path) for path in folder.rglob("evaluation.json"))
+        here = sum(len(run.evaluation["methods"]) for run in self.runs)
+        return here, sum(len(evaluation["methods"]) for evaluation in found)
 
     def boxes(self, tiling: str) -> dict[str, Any]:
         """Tiles of the plan, without the coarse view."""
