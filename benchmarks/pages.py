@@ -1,7 +1,7 @@
 """How often a page says "better" where no method is better than another, in simulated studies.
 
-A page compares 20 methods with one reference, all of the same true score, on the same test images;
-decisions and errors are drawn as in `coverage.py`. What is counted is in how many pages at least
+A page compares 20 methods with one reference, all of the same true accuracy, on the same test
+images; decisions are drawn as in `coverage.py`. What is counted is in how many pages at least
 one verdict is "better" or "worse", by the functions that the report uses: of the 95 % intervals as
 they are, and adjusted for their number.
 """
@@ -11,13 +11,13 @@ from collections.abc import Iterator
 import coverage
 import numpy as np
 from common import options_of, parse, write_theme
-from coverage import DOMINANT, Design, Effects, decisions, image_effects, merits
+from coverage import DOMINANT, Design, decisions, image_effects
 
 from ddcnn.evaluation.intervals import paired_difference
 from ddcnn.report.verdicts import Family
 
 COMPARISONS, SEEDS, IMAGES, GROUPS = 20, (2, 3, 5), 2_000, (1, 5)
-SCORES = {"accuracy": (decisions, 0.85), "R²": (merits, 0.9)}
+ACCURACY = 0.85  # of all methods
 MARGIN = 0.005  # of the default configuration
 ALONE, PAGE = Family(1, MARGIN), Family(COMPARISONS, MARGIN)
 TEXT = (
@@ -29,12 +29,11 @@ TEXT = (
 
 
 def methods_of_page(rng: np.random.Generator, design: Design) -> list[np.ndarray]:
-    """``S, N`` decisions or merits of the reference and of every method."""
-    draw, score = SCORES[design.score]
+    """``S, N`` decisions of the reference and of every method."""
     share = np.sqrt(np.float32(coverage.OF_METHOD))
     common = np.sqrt(np.float32(1 - coverage.OF_METHOD)) * image_effects(rng, design)
     return [
-        draw(rng, design, common + share * image_effects(rng, design), score)[0]
+        decisions(rng, design, common + share * image_effects(rng, design), ACCURACY)[0]
         for _ in range(COMPARISONS + 1)
     ]
 
@@ -56,18 +55,10 @@ def claims(design: Design, num_pages: int, seed: int = 23) -> np.ndarray:
 
 
 def row_of(design: Design, dominant: str, num_pages: int) -> dict[str, object]:
-    row = {"score": design.score, "dominant": dominant, "images": design.num_images}
-    row["group"] = design.group
+    row = {"dominant": dominant, "images": design.num_images, "group": design.group}
     for seeds, (alone, adjusted) in zip(SEEDS, claims(design, num_pages), strict=True):
         row |= {f"{seeds} seeds": float(alone), f"{seeds} seeds, adjusted": float(adjusted)}
     return row
-
-
-def designs(num_images: int) -> Iterator[tuple[Design, str]]:
-    for score in SCORES:
-        for group in GROUPS:
-            for dominant, effects in DOMINANT.items():
-                yield Design(score, Effects(*effects), num_images, group), dominant
 
 
 def main() -> None:
@@ -76,7 +67,11 @@ def main() -> None:
     parser.add_argument("--pages", type=int, default=2_000, help="in each cell (%(default)s)")
     options = parse(parser)
     number, num_images = (20, 200) if options.quick else (options.pages, IMAGES)
-    rows = [row_of(design, dominant, number) for design, dominant in designs(num_images)]
+    rows = [
+        row_of(Design("accuracy", effects, num_images, group), dominant, number)
+        for group in GROUPS
+        for dominant, effects in DOMINANT.items()
+    ]
     write_theme("pages", rows, f"{TEXT} {number:,} pages in each cell.", options.quick)
 
 

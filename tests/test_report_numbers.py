@@ -380,16 +380,22 @@ def test_the_summary_is_three_sentences_of_the_data(experiment, tmp_path):
     assert "nan" not in " ".join(sentences)
     slug, method = (study.best, "cnn-dnn") if study.best else ("whole", "global")
     score = study.mean_of(slug, method)[f"{study.score}_test"]
-    assert (f"{score:.3f}" if study.is_regression else f"{100 * score:.1f} %") in sentences[0]
+    assert (f"{score:.3f}" if study.is_regression else f"{100 * score:.0f} %") in sentences[0]
     assert "400 test" in sentences[2]
 
 
 # Classes
 
 
+def decisions_of(counts_KK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``1, N`` decisions and ``N`` labels that have this confusion matrix."""
+    labels, decided = (np.repeat(i.ravel(), counts_KK.ravel()) for i in np.indices(counts_KK.shape))
+    return decided[None], labels
+
+
 def test_shares_of_a_class_by_hand():
     """Ten healthy, of whom two are taken for ill; five ill, of whom one is taken for healthy."""
-    healthy, ill = shares_of(np.array([[[8, 2], [1, 4]]]))
+    healthy, ill = shares_of(*decisions_of(np.array([[8, 2], [1, 4]])), 2)
     sensitivity, specificity, precision = ill
     assert (sensitivity.right, sensitivity.of, sensitivity.value) == (4, 5, 0.8)
     assert (specificity.right, specificity.of, specificity.value) == (8, 10, 0.8)
@@ -401,24 +407,39 @@ def test_shares_of_a_class_by_hand():
 
 
 def test_what_there_is_no_share_of_is_none():
-    (_, _, never), (absent, specificity, precision) = shares_of(np.array([[[0, 3], [0, 0]]]))
+    decided, labels = decisions_of(np.array([[0, 3], [0, 0]]))
+    (_, _, never), (absent, specificity, precision) = shares_of(decided, labels, 2)
     assert never is None  # class 0 was never decided
     assert absent is None  # class 1 has no images
     assert (specificity.right, specificity.of) == (precision.right, precision.of) == (0, 3)
 
 
-def test_shares_of_several_seeds_count_an_image_once_and_add_the_seeds():
-    counts_SKK = np.array([[[8, 2], [1, 4]], [[7, 3], [0, 5]], [[10, 0], [2, 3]]])
-    (sensitivity, _, precision), _ = shares_of(counts_SKK)
-    assert (sensitivity.right, sensitivity.of) == (25, 30)
-    by_images = stats.binomtest(25, 30).proportion_ci(method="wilson")
-    assert sensitivity.high - sensitivity.low > by_images.high - by_images.low
-    by_seeds = stats.t.ppf(0.975, 2) * np.std([0.8, 0.7, 1.0], ddof=1) / np.sqrt(3)
-    value = 25 / 30
-    low = value - np.hypot(wilson(10 * value, 10)[0] - value, by_seeds)
-    assert (sensitivity.value, sensitivity.low) == pytest.approx((value, low), rel=1e-4)
-    assert sensitivity.high == 1
-    assert precision.value == 25 / (9 + 7 + 12)
+def test_shares_of_several_seeds_have_intervals_for_other_seeds_and_images():
+    rng = np.random.default_rng(5)
+    labels, kept = rng.integers(3, size=200), rng.random((4, 200)) < 0.8
+    decided = np.where(kept, labels, (labels + 1) % 3)
+    (sensitivity, specificity, precision), *_ = shares_of(decided, labels, 3)
+    own = labels == 0
+    assert (sensitivity.low, sensitivity.high) == mean_interval(kept[:, own])
+    assert (specificity.low, specificity.high) == mean_interval(decided[:, ~own] != 0)
+    assert precision.value == kept[:, own].sum() / (decided == 0).sum()
+    alone = stats.binomtest(precision.right, precision.of).proportion_ci(method="wilson")
+    assert precision.high - precision.low > alone.high - alone.low  # no image counts four times
+
+
+def test_shares_of_a_class_count_patients():
+    """Every image five times is as sure as once, if its copies are of one patient."""
+    rng = np.random.default_rng(6)
+    labels, decided = rng.integers(2, size=60), rng.integers(2, size=(1, 60))
+    once = shares_of(decided, labels, 2, np.arange(60))
+    often = shares_of(np.tile(decided, 5), np.tile(labels, 5), 2, np.tile(np.arange(60), 5))
+    alone = shares_of(np.tile(decided, 5), np.tile(labels, 5), 2)
+    for one, five, free in zip(once, often, alone, strict=True):
+        for share, repeated, wrong in zip(one, five, free, strict=True):
+            assert repeated.value == share.value
+            width = repeated.high - repeated.low
+            assert width == pytest.approx(share.high - share.low, rel=0.06)
+            assert wrong.high - wrong.low < 0.7 * width
 
 
 def test_the_table_of_classes_is_scikit_learns_report(tmp_path):
@@ -476,8 +497,8 @@ def test_the_opening_holds_the_accuracy_against_the_most_frequent_class(tmp_path
     majority = np.bincount(train).argmax()
     (sentence,) = baseline(study, family_of([study], MARGIN))
     assert f"“{('healthy', 'ill')[majority]}”" in sentence
-    assert f"{100 * (test == majority).mean():.1f} % of the test images" in sentence
-    assert "guessing for 50.0 %" in sentence
+    assert f"{100 * (test == majority).mean():.0f} % of the test images" in sentence
+    assert "guessing for 50 %" in sentence
     assert "not shown" not in sentence
     assert three_sentences(study, family_of([study], MARGIN))[0].endswith(sentence)
     for run in study.decomposed[study.best]:
@@ -485,7 +506,7 @@ def test_the_opening_holds_the_accuracy_against_the_most_frequent_class(tmp_path
     (sentence,) = baseline(study, family_of([study], MARGIN))
     assert "the accuracy of the CNN-DNN is not shown to be better than that" in sentence
     balanced = study.mean_of(study.best, "cnn-dnn")["balanced_accuracy_test"]
-    assert sentence.endswith(f"Its balanced accuracy is {100 * balanced:.1f} %.")
+    assert sentence.endswith(f"Its balanced accuracy is {100 * balanced:.0f} %.")
 
 
 def test_a_regression_has_no_most_frequent_class(regression):

@@ -116,8 +116,8 @@ def _scores(description: Description) -> str:
         f"| score | validation | test |\n| --- | --- | --- |\n{rows}\n\n"
         f"95 % interval of the test {main}: {ends} "
         f"({interval['kind']}, n = {interval['samples']:,}). It is of these trained nets and says "
-        "nothing of the method: what another seed would change is not in it, the report of the experiment "
-        "shows that."
+        "nothing of the method: what another seed would change is not in it, the report of the "
+        "experiment shows that."
         f"{_baseline(description)}"
     )
 

@@ -178,11 +178,11 @@ def verdict_on(
     if family.is_small(difference):
         return f"{family.adjusted()} the two are equal {family.within}{of_nets}."
     unit, factor, digits = unit_of(study)
-    smallest = f"{factor * family.smallest(difference):.{digits}f} {unit}"
-    return (
-        f"{family.adjusted()} no difference is shown{of_nets}; the smallest that could have been "
-        f"is {smallest}."
-    )
+    smallest = family.smallest(difference)
+    could = f"the smallest that could have been is {factor * smallest:.{digits}f} {unit}"
+    if smallest == difference.limit:
+        could = "with so few seeds or images none could have been"
+    return f"{family.adjusted()} no difference is shown{of_nets}; {could}."
 
 
 def looks(study: Study) -> str:
@@ -194,9 +194,9 @@ def looks(study: Study) -> str:
         else ""
     )
     text = (
-        f"{chosen}the test split of {study.dataset} was looked at {everywhere:,} times in this "
-        f"folder of results (once for each method of each run), {here:,} times on this page: what "
-        "is chosen by these looks seems better than it is."
+        f"{chosen}when this page was written, the test split of {study.dataset} had been looked at "
+        f"{everywhere:,} times in this folder of results (once for each method of each run), "
+        f"{here:,} times on this page: what is chosen by these looks seems better than it is."
     )
     return text[0].upper() + text[1:]
 

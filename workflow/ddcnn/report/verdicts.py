@@ -40,8 +40,11 @@ class Family(NamedTuple):
         return difference.at(self.level)
 
     def smallest(self, difference: Difference) -> float:
-        """The smallest difference that could have been shown: half of that interval's width."""
-        return difference.error.margin(self.level)
+        """The smallest difference that could have been shown: half of that interval's width.
+
+        At the limit of what is possible none could: there are too few seeds or images.
+        """
+        return min(difference.error.margin(self.level), difference.limit)
 
     def is_small(self, difference: Difference) -> bool:
         """It is shown to be smaller than the margin, either way."""
