@@ -47,23 +47,14 @@ LEVEL = 0.95
 
 
 class Error(NamedTuple):
-    """Error of a mean.
+    """Error of a mean; V and w are those of the module."""
 
-    Attributes:
-        variance: V of the module.
-        num_independent: decisions that would have this variance, see the module.
-        of_images: degrees of freedom of the images or groups; infinite: a normal distribution.
-        of_seeds: degrees of freedom of the seeds.
-        by_seeds: w of the module, the share of the variance that is estimated from the seeds.
-        rounding: variance of a mean of counts that may be half a decision wrong in every seed.
-    """
-
-    variance: float
-    num_independent: float
-    of_images: float
-    of_seeds: int = 0
-    by_seeds: float = 0.0
-    rounding: float = 0.0
+    variance: float  # V
+    num_independent: float  # decisions that would have this variance
+    of_images: float  # degrees of freedom of images or groups; infinite: a normal distribution
+    of_seeds: int = 0  # degrees of freedom of the seeds
+    by_seeds: float = 0.0  # w, the share of the variance that is estimated from the seeds
+    rounding: float = 0.0  # variance of a mean of counts that may be half a one wrong, by seed
 
     def factor(self) -> float:
         """Half-width of a 95 % interval in standard errors: c of the module."""
