@@ -59,14 +59,15 @@ class Error(NamedTuple):
     def factor(self) -> float:
         """Half-width of a 95 % interval in standard errors: c of the module."""
         t_b = student(self.of_images)
-        return t_b + (student(self.of_seeds) - t_b) * self.by_seeds**1.5 if self.by_seeds else t_b
+        t_a = student(self.of_seeds) if self.of_seeds else t_b
+        return t_b + (t_a - t_b) * self.by_seeds**1.5
 
     def margin(self, level: float = LEVEL) -> float:
         """Half-width of an interval."""
-        if level == LEVEL or not self.of_seeds:
-            factor = self.factor() if level == LEVEL else student(self.of_images, level)
-            return factor * float(np.sqrt(self.variance))
-        t_a, t_b = student(self.of_seeds, level), student(self.of_images, level)
+        if level == LEVEL:
+            return self.factor() * float(np.sqrt(self.variance))
+        t_a = student(self.of_seeds, level) if self.of_seeds else 0.0
+        t_b = student(self.of_images, level)
         shares = t_a**2 * self.by_seeds + t_b**2 * (1 - self.by_seeds)
         return float(np.sqrt(shares * self.variance + t_a**2 * self.rounding))
 
