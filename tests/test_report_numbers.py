@@ -14,13 +14,13 @@ from scipy import stats
 
 from ddcnn import nets
 from ddcnn.base.files import read_json, write_json
-from ddcnn.evaluation.intervals import Difference, mean_interval, paired_difference, wilson
+from ddcnn.evaluation.intervals import mean_interval, paired_difference, wilson
 from ddcnn.report import figures
 from ddcnn.report.citation import citations
 from ddcnn.report.classes import MOST_CLASSES, class_table, shares_of
 from ddcnn.report.comparison import compare, family_of
 from ddcnn.report.opening import baseline, three_sentences
-from ddcnn.report.sentences import in_r2
+from ddcnn.report.sentences import in_score
 from ddcnn.report.sketches.calibration import calibration_error, reliability_curve
 from ddcnn.report.sketches.decisions import sketch_agreement, sketch_reliability
 from ddcnn.report.sketches.mistakes import sketch_mistakes, worst_mistakes
@@ -538,8 +538,9 @@ def test_the_control_small_is_one_net_in_the_figure_of_costs(tmp_path, monkeypat
     assert (nets["cnn-dnn"], nets["mean"]) == (5, 5)
 
 
-def test_one_group_of_images_has_no_interval_of_r2():
-    difference = Difference(-0.095, -np.inf, np.inf, 1)
-    assert in_r2(difference) == (
+def test_one_group_of_images_has_no_interval_of_r2(regression):
+    merits = np.full((1, 8), -0.095)
+    difference = paired_difference(merits, np.zeros((1, 8)), np.zeros(8))
+    assert in_score(regression, difference) == (
         "\N{MINUS SIGN}0.095 in R² (no interval: all test images are of one group)"
     )
