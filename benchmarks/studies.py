@@ -24,7 +24,7 @@ from ddcnn.base.files import read_json, write_aside, write_json
 from ddcnn.base.provenance import git_commit, hardware, versions
 from ddcnn.base.text import counted
 from ddcnn.report import comparison
-from ddcnn.report.comparison import NO_DIFFERENCE
+from ddcnn.report.verdicts import NO_DIFFERENCE
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "studies.md"

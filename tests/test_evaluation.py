@@ -1,6 +1,7 @@
 """Methods and metrics, against hand-made examples, plain loops and scikit-learn."""
 
 import json
+import re
 from io import StringIO
 from pathlib import Path
 
@@ -357,3 +358,35 @@ def test_a_score_that_a_split_does_not_define_is_null_and_an_empty_cell(tmp_path
     assert set(written["auc_test"]) == {""}
     assert float(written["auc_val"][0]) == report["methods"]["cnn-dnn"]["auc_val"]
     assert mean_over_seeds(table)["auc_test"].isna().all()
+
+
+def test_permuted_test_labels_change_scores_of_the_test_split_and_nothing_else(tmp_path):
+    """Decisions, what was chosen and fitted, and costs know nothing of them."""
+    stored = Stored(tmp_path)
+    trained = Trained(stored.local, coarse=stored.coarse)
+    cheap = ["mean", "vote", "best-tile", "weighted", "logistic"]
+    first, decided = stored.evaluate(trained, cheap)
+    nets = {file: file.read_bytes() for file in tmp_path.glob("*/probabilities.npz")}
+    order = np.random.default_rng(9).permutation(20)
+    np.save(tmp_path / "y_test.npy", stored.labels["test"][order])
+    second, again = stored.evaluate(trained, cheap)
+    for name, array in decided.items():
+        expected = array[order] if name == "test_labels" else array
+        np.testing.assert_array_equal(again[name], expected)
+    assert {file: file.read_bytes() for file in nets} == nets
+    changed = differences(first, second)
+    assert any(key.endswith(".accuracy_test") for key in changed)
+    measured = {key for key in changed if not re.search("seconds|speedup|efficiency", key)}
+    assert all(re.search(r"_test$|^diagnosis\.", key) for key in measured), measured
+
+
+def differences(first: dict, second: dict, prefix: str = "") -> set[str]:
+    """Keys whose values differ."""
+    assert first.keys() == second.keys()
+    found = set()
+    for key, value in first.items():
+        if isinstance(value, dict):
+            found |= differences(value, second[key], f"{prefix}{key}.")
+        elif value != second[key]:
+            found.add(prefix + key)
+    return found

@@ -12,7 +12,7 @@ from ddcnn.evaluation.intervals import (
     mean_interval,
     paired_difference,
     standard_error,
-    student_95,
+    student,
     wilson,
 )
 
@@ -141,4 +141,4 @@ def test_groups_may_have_any_size_order_and_name():
     variance = 6 / 5 * sum(each**2 for each in sums.values()) / 25**2
     assert standard_error(merits, names) == pytest.approx(np.sqrt(variance))
     found = paired_difference(merits, np.zeros_like(merits), names)
-    assert found.high - found.value == pytest.approx(student_95(5) * np.sqrt(variance))
+    assert found.high - found.value == pytest.approx(student(5) * np.sqrt(variance))

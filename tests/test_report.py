@@ -13,13 +13,13 @@ from scipy import stats
 
 from ddcnn.base.errors import DamagedResult, InputError
 from ddcnn.base.files import read_json, write_json
-from ddcnn.evaluation.intervals import paired_difference, student_95
+from ddcnn.evaluation.intervals import paired_difference, student
 from ddcnn.report import figures, write_report
-from ddcnn.report.comparison import NO_DIFFERENCE, compare, comparison_table
+from ddcnn.report.comparison import compare, comparison_table, family_of
 from ddcnn.report.figures import style
 from ddcnn.report.figures.boxes import average_over_tiles, count_tiles, layers
 from ddcnn.report.predictions import write_predictions
-from ddcnn.report.sentences import findings, in_points, seconds
+from ddcnn.report.sentences import findings, looks, seconds
 from ddcnn.report.study import Study, studies_of
 from ddcnn.report.summary import headline, mean_over_seeds, summary_table
 from fake_results import FakeExperiment, experiment_of, results_of
@@ -241,7 +241,7 @@ def test_the_page_has_the_scores_of_every_class(quickstart):
     assert len(re.findall(r"[\d,]+ of [\d,]+", table)) == 4 * 2 * 3
     summary = pd.read_csv(quickstart / "summary.csv")
     for score in summary["balanced_accuracy_test"]:
-        assert f"{score:.4f}<" in page
+        assert f"{score:.2f}<" in page  # of 400 images
 
 
 def test_synthetic_data_is_called_synthetic(quickstart):
@@ -347,9 +347,10 @@ def test_headline_says_where_and_the_three_figures(quickstart):
     candidates = table.xs("cnn-dnn", level="method")
     best = candidates["accuracy_val"].idxmax()
     assert str(quickstart / "report.html") in text
-    assert f"{candidates.loc[best, 'accuracy_test']:.4f}" in text
-    assert f"{table.loc[('whole', 'global'), 'accuracy_test']:.4f} of the global net" in text
-    assert f"always the most frequent class: {table['majority_test'].iloc[0]:.4f}" in text
+    assert f"CNN-DNN {candidates.loc[best, 'accuracy_test']:.2f}" in text
+    assert f"{table.loc[('whole', 'global'), 'accuracy_test']:.2f} of the global net" in text
+    assert f"always the most frequent class: {table['majority_test'].iloc[0]:.2f}" in text
+    assert re.search(r"of the global net, .* after adjustment for 23 comparisons", text)
     assert f"{candidates.loc[best, 'speedup']:.1f} times as fast" in text
     assert f"ideal {candidates.loc[best, 'flop_ratio']:.1f}" in text
     assert best in text
@@ -390,7 +391,7 @@ def test_paired_difference_of_seeds_grows_with_their_scatter():
 
 def test_students_quantiles_agree_with_scipy():
     for degrees in range(1, 60):
-        assert student_95(degrees) == pytest.approx(stats.t.ppf(0.975, degrees), rel=2e-3)
+        assert student(degrees) == pytest.approx(stats.t.ppf(0.975, degrees), rel=2e-3)
 
 
 def test_few_images_on_which_two_agree_leave_a_doubt():
@@ -411,18 +412,26 @@ def test_no_difference_is_claimed_inside_its_interval(tmp_path):
     study = study_of(FakeExperiment(), tmp_path)
     runs = study.decomposed["blocks-2x2-overlap4"]
     assert compare(runs, "cnn-dnn", runs, "cnn-dnn").value == 0
-    for text in findings(study):
-        found = re.search(r"interval ([+−]\d+\.\d) to ([+−]\d+\.\d)", text)
-        if found:
-            low, high = (float(part.replace("−", "-")) for part in found.groups())
-            assert ("no difference is claimed" in text) == (low <= 0 <= high)
-            assert ("is ahead among these trained nets" in text) == (low > 0 or high < 0)
-            assert "is better" not in text  # one seed
+    family = family_of([study], 0.5)
+    texts = [text for text in findings(study, family) if "% interval" in text]
+    assert len(texts) == 3
+    for text in texts:
+        assert f"adjustment for the {family.size} comparisons" in text
+        low, high = re.search(r"interval ([+−][\d.]+) to ([+−][\d.]+)", text).groups()
+        if low[0] != high[0]:  # what 95 % do not show an adjusted interval does not
+            assert re.search("no difference is shown|the two are equal", text)
+        assert "is better" not in text  # one seed
+        assert "among these trained nets" in text
 
 
 def test_one_seed_is_qualified_and_several_are_not(tmp_path):
-    one = " ".join(findings(study_of(FakeExperiment(), tmp_path / "one")))
-    three = " ".join(findings(study_of(FakeExperiment(seeds=(0, 1, 2)), tmp_path / "three")))
+    one, three = (
+        " ".join(findings(study, family_of([study], 0.5)))
+        for study in (
+            study_of(FakeExperiment(seeds=seeds), tmp_path / str(len(seeds)))
+            for seeds in ((0,), (0, 1, 2))
+        )
+    )
     assert "1 seed." in one
     assert "run several seeds" in one
     assert "3 seeds." in three
@@ -436,8 +445,8 @@ def test_seeds_are_paired_and_missing_ones_left_out(tmp_path):
     (study,) = studies_of(kept, experiment_of(fake), tmp_path)
     best = study.decomposed[study.best]
     assert compare(best, "cnn-dnn", study.whole, "global").num_seeds == 2
-    assert compare(best, "cnn-dnn", [], "global").num_seeds == 0
-    assert findings(study)
+    assert compare(best, "cnn-dnn", [], "global") is None
+    assert findings(study, family_of([study], 0.5))
 
 
 @pytest.mark.parametrize(
@@ -448,9 +457,15 @@ def test_seconds_for_people(value, text):
     assert seconds(value).replace("\N{NO-BREAK SPACE}", " ") == text
 
 
-def test_points_have_real_minus_signs():
-    first, second = np.zeros((1, 4), dtype=bool), np.ones((1, 4), dtype=bool)
-    assert in_points(paired_difference(first, second)).startswith("−100.0 points")
+def test_the_page_says_how_often_the_test_split_was_looked_at(tmp_path):
+    fake = FakeExperiment(seeds=(0, 1))
+    study = study_of(fake, tmp_path)
+    FakeExperiment(model="vgg-w32").write(tmp_path)  # of another experiment
+    here = 2 * (1 + 3 * 4)
+    text = looks(study)
+    assert f"looked at {here + 13} times" in text
+    assert f"{here} times on this page" in text
+    assert "chosen among 3 by the validation split" in text
 
 
 BOXES = {
@@ -503,7 +518,9 @@ def test_a_comparison_holds_paired_differences_over_the_seeds(tmp_path):
     fake = FakeExperiment(seeds=(0, 1, 2))
     runs = results_of(fake, tmp_path)
     studies = studies_of(runs, experiment_of(fake), tmp_path)
-    table = comparison_table(studies).set_index(["decomposition", "method"])
+    table = comparison_table(studies, family_of(studies, 0.5)).set_index(
+        ["decomposition", "method"]
+    )
     slug = next(slug for slug, _ in table.index if slug != "whole")
     row = table.loc[slug, "cnn-dnn"]
     by_seed = {
@@ -520,13 +537,18 @@ def test_a_comparison_holds_paired_differences_over_the_seeds(tmp_path):
     assert (row.low_to_global, row.high_to_global) == (expected.low, expected.high)
     assert not any("p_to" in column for column in table.columns)
     outside = row.low_to_global > 0 or row.high_to_global < 0
-    assert (row.verdict_to_global == NO_DIFFERENCE) == (not outside)
+    assert row.verdict_to_global not in ("better", "worse") or outside
+    assert row.comparisons == 12 + 3 * 3 + 1 + 1  # to global and mean, of overlaps, to the majority
+    judged = expected.at(1 - 0.05 / row.comparisons)
+    assert row.smallest_to_global == pytest.approx((judged.high - judged.low) / 2)
 
 
 def test_nothing_is_compared_with_itself(tmp_path):
     fake = FakeExperiment()
     studies = studies_of(results_of(fake, tmp_path), experiment_of(fake), tmp_path)
-    table = comparison_table(studies).set_index(["decomposition", "method"])
+    table = comparison_table(studies, family_of(studies, 0.5)).set_index(
+        ["decomposition", "method"]
+    )
     assert pd.isna(table.loc[("whole", "global"), "difference_to_global"])
     means = table[table.index.get_level_values("method") == "mean"]
     assert means["difference_to_mean"].isna().all()

@@ -14,13 +14,13 @@ from scipy import stats
 
 from ddcnn import nets
 from ddcnn.base.files import read_json, write_json
-from ddcnn.evaluation.intervals import Difference, mean_interval, paired_difference, wilson
+from ddcnn.evaluation.intervals import mean_interval, paired_difference, wilson
 from ddcnn.report import figures
 from ddcnn.report.citation import citations
 from ddcnn.report.classes import MOST_CLASSES, class_table, shares_of
-from ddcnn.report.comparison import compare
+from ddcnn.report.comparison import compare, family_of
 from ddcnn.report.opening import baseline, three_sentences
-from ddcnn.report.sentences import in_r2
+from ddcnn.report.sentences import in_score
 from ddcnn.report.sketches.calibration import calibration_error, reliability_curve
 from ddcnn.report.sketches.decisions import sketch_agreement, sketch_reliability
 from ddcnn.report.sketches.mistakes import sketch_mistakes, worst_mistakes
@@ -35,6 +35,9 @@ SEEDS = FakeExperiment(seeds=(0, 1, 2))
 REGRESSION = FakeExperiment(
     shape=(48,), tilings=(("blocks", "4", 8, True),), targets=("fat", "water"), seeds=(0, 1)
 )
+
+
+MARGIN = 0.5
 
 
 def study_of(experiment: FakeExperiment, root) -> Study:
@@ -114,7 +117,7 @@ def test_the_interval_of_a_share_is_wilsons(right, num_images):
 
 
 def test_the_table_has_mean_spread_and_interval_of_every_method(study):
-    for row in method_rows(study):
+    for row in method_rows(study, family_of([study], MARGIN)):
         runs = study.by_decomposition[row["decomposition"]]
         scores = [run.evaluation["methods"][row["method"]]["accuracy_test"] for run in runs]
         assert row["score"] == pytest.approx(np.mean(scores))
@@ -122,8 +125,8 @@ def test_the_table_has_mean_spread_and_interval_of_every_method(study):
         right = np.stack([run.decisions(row["method"]) == run.labels for run in runs])
         assert (row["score_low"], row["score_high"]) == mean_interval(right)
         assert row["score_low"] < row["score"] < row["score_high"]
-    assert method_rows(study)[0]["method"] == "global"
-    assert len(list(run_rows(study))) == 3 * len(method_rows(study))
+    assert method_rows(study, family_of([study], MARGIN))[0]["method"] == "global"
+    assert len(list(run_rows(study))) == 3 * len(method_rows(study, family_of([study], MARGIN)))
 
 
 def test_images_of_a_patient_are_no_independent_draws(tmp_path):
@@ -138,7 +141,7 @@ def test_images_of_a_patient_are_no_independent_draws(tmp_path):
     (study,) = studies_of(again, experiment_of(SEEDS), tmp_path)
     groups = np.arange(len(study.runs[0].labels)) // 6
     np.testing.assert_array_equal(study.runs[0].groups, groups)
-    for row in method_rows(study):
+    for row in method_rows(study, family_of([study], MARGIN)):
         low, high = mean_interval(study.merits(row["decomposition"], row["method"]), groups)
         assert (row["score_low"], row["score_high"]) == (low, high)
     for runs, one in zip(study.decomposed.values(), free, strict=True):
@@ -371,22 +374,28 @@ def test_local_probabilities_that_were_removed_leave_the_page_without_votes(tmp_
 )
 def test_the_summary_is_three_sentences_of_the_data(experiment, tmp_path):
     study = study_of(experiment, tmp_path)
-    sentences = three_sentences(study)
+    sentences = three_sentences(study, family_of([study], MARGIN))
     assert len(sentences) == 3
     assert all(text.endswith(".") and text[0].isupper() for text in sentences)
     assert "nan" not in " ".join(sentences)
     slug, method = (study.best, "cnn-dnn") if study.best else ("whole", "global")
     score = study.mean_of(slug, method)[f"{study.score}_test"]
-    assert (f"{score:.3f}" if study.is_regression else f"{100 * score:.1f} %") in sentences[0]
+    assert (f"{score:.3f}" if study.is_regression else f"{100 * score:.0f} %") in sentences[0]
     assert "400 test" in sentences[2]
 
 
 # Classes
 
 
+def decisions_of(counts_KK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``1, N`` decisions and ``N`` labels that have this confusion matrix."""
+    labels, decided = (np.repeat(i.ravel(), counts_KK.ravel()) for i in np.indices(counts_KK.shape))
+    return decided[None], labels
+
+
 def test_shares_of_a_class_by_hand():
     """Ten healthy, of whom two are taken for ill; five ill, of whom one is taken for healthy."""
-    healthy, ill = shares_of(np.array([[[8, 2], [1, 4]]]))
+    healthy, ill = shares_of(*decisions_of(np.array([[8, 2], [1, 4]])), 2)
     sensitivity, specificity, precision = ill
     assert (sensitivity.right, sensitivity.of, sensitivity.value) == (4, 5, 0.8)
     assert (specificity.right, specificity.of, specificity.value) == (8, 10, 0.8)
@@ -398,24 +407,39 @@ def test_shares_of_a_class_by_hand():
 
 
 def test_what_there_is_no_share_of_is_none():
-    (_, _, never), (absent, specificity, precision) = shares_of(np.array([[[0, 3], [0, 0]]]))
+    decided, labels = decisions_of(np.array([[0, 3], [0, 0]]))
+    (_, _, never), (absent, specificity, precision) = shares_of(decided, labels, 2)
     assert never is None  # class 0 was never decided
     assert absent is None  # class 1 has no images
     assert (specificity.right, specificity.of) == (precision.right, precision.of) == (0, 3)
 
 
-def test_shares_of_several_seeds_count_an_image_once_and_add_the_seeds():
-    counts_SKK = np.array([[[8, 2], [1, 4]], [[7, 3], [0, 5]], [[10, 0], [2, 3]]])
-    (sensitivity, _, precision), _ = shares_of(counts_SKK)
-    assert (sensitivity.right, sensitivity.of) == (25, 30)
-    by_images = stats.binomtest(25, 30).proportion_ci(method="wilson")
-    assert sensitivity.high - sensitivity.low > by_images.high - by_images.low
-    by_seeds = stats.t.ppf(0.975, 2) * np.std([0.8, 0.7, 1.0], ddof=1) / np.sqrt(3)
-    value = 25 / 30
-    low = value - np.hypot(wilson(10 * value, 10)[0] - value, by_seeds)
-    assert (sensitivity.value, sensitivity.low) == pytest.approx((value, low), rel=1e-4)
-    assert sensitivity.high == 1
-    assert precision.value == 25 / (9 + 7 + 12)
+def test_shares_of_several_seeds_have_intervals_for_other_seeds_and_images():
+    rng = np.random.default_rng(5)
+    labels, kept = rng.integers(3, size=200), rng.random((4, 200)) < 0.8
+    decided = np.where(kept, labels, (labels + 1) % 3)
+    (sensitivity, specificity, precision), *_ = shares_of(decided, labels, 3)
+    own = labels == 0
+    assert (sensitivity.low, sensitivity.high) == mean_interval(kept[:, own])
+    assert (specificity.low, specificity.high) == mean_interval(decided[:, ~own] != 0)
+    assert precision.value == kept[:, own].sum() / (decided == 0).sum()
+    alone = stats.binomtest(precision.right, precision.of).proportion_ci(method="wilson")
+    assert precision.high - precision.low > alone.high - alone.low  # no image counts four times
+
+
+def test_shares_of_a_class_count_patients():
+    """Every image five times is as sure as once, if its copies are of one patient."""
+    rng = np.random.default_rng(6)
+    labels, decided = rng.integers(2, size=60), rng.integers(2, size=(1, 60))
+    once = shares_of(decided, labels, 2, np.arange(60))
+    often = shares_of(np.tile(decided, 5), np.tile(labels, 5), 2, np.tile(np.arange(60), 5))
+    alone = shares_of(np.tile(decided, 5), np.tile(labels, 5), 2)
+    for one, five, free in zip(once, often, alone, strict=True):
+        for share, repeated, wrong in zip(one, five, free, strict=True):
+            assert repeated.value == share.value
+            width = repeated.high - repeated.low
+            assert width == pytest.approx(share.high - share.low, rel=0.06)
+            assert wrong.high - wrong.low < 0.7 * width
 
 
 def test_the_table_of_classes_is_scikit_learns_report(tmp_path):
@@ -471,22 +495,22 @@ def test_the_opening_holds_the_accuracy_against_the_most_frequent_class(tmp_path
     study = study_of(FakeExperiment(classes=("healthy", "ill")), tmp_path)
     train, test = (np.load(study.data / f"y_{split}.npy") for split in ("train", "test"))
     majority = np.bincount(train).argmax()
-    (sentence,) = baseline(study)
+    (sentence,) = baseline(study, family_of([study], MARGIN))
     assert f"“{('healthy', 'ill')[majority]}”" in sentence
-    assert f"{100 * (test == majority).mean():.1f} % of the test images" in sentence
-    assert "guessing for 50.0 %" in sentence
+    assert f"{100 * (test == majority).mean():.0f} % of the test images" in sentence
+    assert "guessing for 50 %" in sentence
     assert "not shown" not in sentence
-    assert three_sentences(study)[0].endswith(sentence)
+    assert three_sentences(study, family_of([study], MARGIN))[0].endswith(sentence)
     for run in study.decomposed[study.best]:
         run.predictions["test_cnn-dnn"][:] = np.eye(2)[majority]
-    (sentence,) = baseline(study)
+    (sentence,) = baseline(study, family_of([study], MARGIN))
     assert "the accuracy of the CNN-DNN is not shown to be better than that" in sentence
     balanced = study.mean_of(study.best, "cnn-dnn")["balanced_accuracy_test"]
-    assert sentence.endswith(f"Its balanced accuracy is {100 * balanced:.1f} %.")
+    assert sentence.endswith(f"Its balanced accuracy is {100 * balanced:.0f} %.")
 
 
 def test_a_regression_has_no_most_frequent_class(regression):
-    assert baseline(regression) == []
+    assert baseline(regression, family_of([regression], MARGIN)) == []
     assert regression.means["majority_test"].isna().all()
 
 
@@ -514,8 +538,9 @@ def test_the_control_small_is_one_net_in_the_figure_of_costs(tmp_path, monkeypat
     assert (nets["cnn-dnn"], nets["mean"]) == (5, 5)
 
 
-def test_one_group_of_images_has_no_interval_of_r2():
-    difference = Difference(-0.095, -np.inf, np.inf, 1)
-    assert in_r2(difference) == (
+def test_one_group_of_images_has_no_interval_of_r2(regression):
+    merits = np.full((1, 8), -0.095)
+    difference = paired_difference(merits, np.zeros((1, 8)), np.zeros(8))
+    assert in_score(regression, difference) == (
         "\N{MINUS SIGN}0.095 in R² (no interval: all test images are of one group)"
     )

@@ -115,7 +115,9 @@ def test_the_best_and_the_chosen_are_marked(out, expected):
         score = columns_of(runs)[0]
         means = runs.groupby(["decomposition", "method"])[score].mean()
         (bold,) = (row for row in table if "**" in row[3])
-        assert float(NUMBER.search(bold[3])[0]) == pytest.approx(means.max(), abs=1e-4)
+        assert float(NUMBER.search(bold[3])[0]) == pytest.approx(
+            means.max(), abs=0.0051
+        )  # of 400 images
         validation = score.replace("test", "val")
         cnn_dnn = runs[runs["method"] == "cnn-dnn"].groupby("decomposition")[validation].mean()
         (chosen,) = (row for row in table if row[1].endswith("*"))

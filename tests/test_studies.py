@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ddcnn.report.comparison import NO_DIFFERENCE
+from ddcnn.report.verdicts import NO_DIFFERENCE
 
 ROOT = Path(__file__).parents[1]
 

@@ -58,7 +58,7 @@ def test_splits_of_one_source_are_not_called_unlike(fake, tmp_path):
 def test_scores_far_apart_are_named(tmp_path):
     study = study_of(FAKE, tmp_path, 0.33)
     (sentence,) = unlike_splits(study)
-    assert "80.0 % on validation and 33.0 % on test" in sentence
+    assert "80 % on validation and 33 % on test" in sentence
     assert next(iter(diagnosis_of(study).items())) == ("The splits", [sentence])
 
 

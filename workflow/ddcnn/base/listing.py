@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ddcnn.base.files import check_prepared
+from ddcnn.base.files import check_prepared, read_json
 
 
 def read_files(path: Path) -> dict[str, list[str]]:
@@ -21,6 +21,14 @@ def read_files(path: Path) -> dict[str, list[str]]:
         for row in csv.DictReader(file):
             files.setdefault(row["split"], []).append(row["file"])
     return files
+
+
+def groups_of(folder: Path, splits: Collection[str]) -> np.ndarray | None:
+    """Group of every image of some splits of prepared data; None where every one is its own."""
+    path = folder / "samples.csv"
+    if not (read_json(folder / "card.json").get("group") and path.is_file()):
+        return None
+    return read_groups(path, splits)
 
 
 def read_groups(path: Path, splits: Collection[str]) -> np.ndarray:

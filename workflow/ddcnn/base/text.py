@@ -33,6 +33,36 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
+def decimals(images: int) -> int:
+    """Decimals of a per cent of so many images: none that is less than a single image.
+
+    100 images have none, 2,000 one, 10,000 and more have two.
+    """
+    return min(max(len(str(images // 100)) - 1, 0), 2)
+
+
+def percent(share: float, images: int) -> str:
+    """``89.7 %``, with :func:`decimals`."""
+    return f"{100 * share:.{decimals(images)}f} %"
+
+
+def fraction(share: float, images: int) -> str:
+    """``0.897``: a share as :func:`percent` has it, where there is no room for a unit."""
+    return f"{share:.{decimals(images) + 2}f}"
+
+
+def signed(value: float, digits: int) -> str:
+    """``+0.9`` or ``−0.9``, with a real minus sign."""
+    return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def interval(low: float, high: float, digits: int) -> str:
+    """``−0.3 to +2.1``; with more digits if an end would read zero and is not."""
+    while digits < 6 and any(end and not round(end, digits) for end in (low, high)):
+        digits += 1
+    return f"{signed(low, digits)} to {signed(high, digits)}"
+
+
 def table(rows: Sequence[Sequence[str]], numbers: int = 0) -> list[str]:
     """Lines of columns as wide as they must be; the last ``numbers`` columns to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

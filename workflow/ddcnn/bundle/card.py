@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ddcnn.base.private import without_folders
-from ddcnn.base.text import duration
+from ddcnn.base.splits import JUDGED
+from ddcnn.base.text import duration, fraction
 
 Description = Mapping[str, Any]
+SHARES = ("accuracy", "balanced_accuracy", "macro_f1")  # of images
 
 LIMITS = """\
 - It answers for every input, also for one that shows nothing of what it was trained on: a high
@@ -101,15 +103,22 @@ def _scores(description: Description) -> str:
     scores, interval = description["scores"], description["interval"]
     main = "accuracy" if "accuracy_test" in scores else "r2"
     names = [key.removesuffix("_test") for key in scores if key.endswith("_test")]
+    counts = {
+        split: sum(by_class.values()) for split, by_class in description["data"]["counts"].items()
+    }
     rows = "\n".join(
-        f"| {name} | {_score(scores[f'{name}_val'])} | {_score(scores[f'{name}_test'])} |"
+        f"| {name} | "
+        + " | ".join(_score(name, scores[f"{name}_{s}"], counts[s]) for s in JUDGED)
+        + " |"
         for name in names
     )
+    ends = " to ".join(_score(main, interval[end], interval["samples"]) for end in ("low", "high"))
     return (
         f"| score | validation | test |\n| --- | --- | --- |\n{rows}\n\n"
-        f"95 % interval of the test {main}: {interval['low']:.4f} to {interval['high']:.4f} "
-        f"({interval['kind']}, n = {interval['samples']:,}). It is of this one run: what another "
-        "seed would change is not in it, the report of the experiment shows that."
+        f"95 % interval of the test {main}: {ends} "
+        f"({interval['kind']}, n = {interval['samples']:,}). It is of these trained nets and says "
+        "nothing of the method: what another seed would change is not in it, the report of the "
+        "experiment shows that."
         f"{_baseline(description)}{_pooled(description, main)}"
     )
 
@@ -118,29 +127,32 @@ def _pooled(description: Description, main: str) -> str:
     """What the other models of a cross-validation say of this one."""
     if "pooled" not in description:
         return ""
+    samples = sum(sum(by_class.values()) for by_class in description["data"]["counts"].values())
     folds, fold = description["data"]["folds"], description["run"]["fold"]
     return (
         f"\n\nThis is one of {folds} models of a cross-validation: it was tested on fold {fold} "
         f"(the first is 0), chosen by the next one and trained on the others. The decisions of all "
         f"{folds} models, each on its own fold, have a test {main} of "
-        f"{_score(description['pooled'][f'{main}_test'])}: that is the estimate for a model that "
-        "is made in this way."
+        f"{_score(main, description['pooled'][f'{main}_test'], samples)}: that is the estimate for "
+        "a model that is made in this way."
     )
 
 
 def _baseline(description: Description) -> str:
-    baseline = description.get("baseline")
+    baseline, images = description.get("baseline"), description["interval"]["samples"]
     if baseline is None:
         return ""
     return (
         f" Always saying {baseline['majority_class']}, the most frequent class of the training "
-        f"split, has a test accuracy of {baseline['accuracy_test']:.4f}, guessing "
+        f"split, has a test accuracy of {fraction(baseline['accuracy_test'], images)}, guessing "
         f"{baseline['chance']:.4f}."
     )
 
 
-def _score(value: float | None) -> str:
-    return "not defined" if value is None else f"{value:.4f}"
+def _score(name: str, value: float | None, images: int) -> str:
+    if value is None:
+        return "not defined"
+    return fraction(value, images) if name in SHARES else f"{value:.4f}"
 
 
 def _cost(description: Description) -> dict[str, str]:

@@ -9,13 +9,14 @@ import numpy as np
 
 from ddcnn import __version__
 from ddcnn.base.files import read_json, read_npz, write_aside
+from ddcnn.base.listing import groups_of
 from ddcnn.base.tasks import Task, task_of
 from ddcnn.bundle.card import card_text
 from ddcnn.bundle.file import Bundle, Tensors, read_weights, write_bundle
 from ddcnn.coarse.inputs import SMALLEST_PROBABILITY
-from ddcnn.evaluation.intervals import wilson
+from ddcnn.evaluation.intervals import mean_interval
 from ddcnn.evaluation.pooling import joined, scores_of
-from ddcnn.evaluation.scores import r2
+from ddcnn.evaluation.scores import r2_merits
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,6 @@ RUN_KEYS = ("dataset", "model", "decomposition", "tiling", "coarse_view", "seed"
 PLAN_KEYS = ("tiling", "kind", "grid", "overlap", "shape", "tile_shape", "tiles")
 COST_KEYS = ("parallel_seconds", "serial_seconds", "speedup", "parameters_total")
 TRAINED_KEYS = ("device_name", "threads", "versions", "hardware", "finished")
-RESAMPLES = 1000  # of the bootstrap
 
 
 def bundle_run(
@@ -80,7 +80,7 @@ def bundle_run(
         "coarse": solved and {key: solved[key] for key in COARSE_KEYS},
         "scores": {k: v for k, v in result.items() if k.endswith(("_val", "_test"))},
         "baseline": evaluation["baseline"],
-        "interval": _interval(Path(run) / "predictions.npz", method, task),
+        "interval": _interval(Path(run) / "predictions.npz", method, task, Path(card).parent),
         "cost": {key: result[key] for key in COST_KEYS},
         "settings": metrics[0]["settings"],
         "trained": {key: metrics[0][key] for key in TRAINED_KEYS},
@@ -131,23 +131,15 @@ def _mean_output(arrays: dict[str, np.ndarray], kind: str, task: Task) -> np.nda
     return np.log(np.clip(p_K, SMALLEST_PROBABILITY, 1)).astype(np.float32)
 
 
-def _interval(path: Path, method: str, task: Task) -> dict[str, Any]:
+def _interval(path: Path, method: str, task: Task, data: Path) -> dict[str, Any]:
     """95 % interval of the score on the test split: which images are in it is chance."""
-    arrays = read_npz(path)
+    arrays, groups = read_npz(path), groups_of(data, ["test"])
     predicted, truth = arrays[f"test_{method}"], arrays["test_labels"]
     if task.name == "regression":
-        low, high = _bootstrap(predicted, truth)
-        kind = f"bootstrap over the test samples, {RESAMPLES} resamples"
+        low, high = (1 + end for end in mean_interval(r2_merits(predicted, truth)[None], groups))
     else:
-        low, high = wilson(int((predicted.argmax(axis=1) == truth).sum()), len(truth))
-        kind = "Wilson's binomial interval over the test images"
+        low, high = mean_interval(predicted.argmax(axis=1)[None] == truth, groups)
+    kind = "for other test images"
+    if groups is not None:
+        kind += f", which come in {len(np.unique(groups)):,} groups here"
     return {"low": low, "high": high, "samples": len(truth), "kind": kind}
-
-
-def _bootstrap(predicted: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    """Percentile interval of R²; a resample without any spread says nothing and is left out."""
-    rng = np.random.default_rng(0)
-    draws = (rng.integers(len(truth), size=len(truth)) for _ in range(RESAMPLES))
-    scores = [r2(predicted[d], truth[d]) for d in draws if np.ptp(truth[d], axis=0).all()]
-    low, high = np.percentile(scores, [2.5, 97.5]) if scores else (0.0, 0.0)
-    return float(low), float(high)

@@ -19,6 +19,11 @@ Cochran's approximation has w there (Cochran and Cox 1950) and is too wide for t
 Satterthwaite's degrees of freedom are too narrow. The power 1.5 and the eighth were chosen by
 simulation; `benchmarks/coverage.py` measures what they cover.
 
+At another level than 95 %, which many comparisons need, nothing was chosen by simulation, and this
+factor is too narrow for few seeds. There the half-width is ``sqrt(t_A² A + t_B² B)``, which is
+never too narrow (Banerjee 1960). Counts are whole numbers: two seeds with as many right may differ
+by half a decision each, which is added to A, or they would be taken for equal too often.
+
 With one seed A is unknown and 0: the interval speaks of these nets, for other images.
 
 Images of a group (a patient) are no independent draws: their merits, less the mean, are summed by
@@ -41,21 +46,64 @@ Squared errors are positive: the interval of 1 - R² is that of its logarithm (d
 groups whose squared errors are very unequal still have too narrow a one.
 """
 
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 
-NORMAL_95 = 1.959964
+LEVEL = 0.95
 FOLD_INFLATION = 1.25  # of the variance in a cross-validation
 
 
+class Error(NamedTuple):
+    """Error of a mean; V and w are those of the module."""
+
+    variance: float  # V
+    num_independent: float  # decisions that would have this variance
+    of_images: float  # degrees of freedom of images or groups; infinite: a normal distribution
+    of_seeds: int = 0  # degrees of freedom of the seeds
+    by_seeds: float = 0.0  # w, the share of the variance that is estimated from the seeds
+    rounding: float = 0.0  # variance of a mean of counts that may be half a one wrong, by seed
+
+    def factor(self) -> float:
+        """Half-width of a 95 % interval in standard errors: c of the module."""
+        t_b = student(self.of_images)
+        t_a = student(self.of_seeds) if self.of_seeds else t_b
+        return t_b + (t_a - t_b) * self.by_seeds**1.5
+
+    def margin(self, level: float = LEVEL) -> float:
+        """Half-width of an interval."""
+        if level == LEVEL:
+            return self.factor() * float(np.sqrt(self.variance))
+        t_a = student(self.of_seeds, level) if self.of_seeds else 0.0
+        t_b = student(self.of_images, level)
+        shares = t_a**2 * self.by_seeds + t_b**2 * (1 - self.by_seeds)
+        return float(np.sqrt(shares * self.variance + t_a**2 * self.rounding))
+
+    def inflated(self, times: float) -> "Error":
+        """With a multiple of the variance."""
+        return self._replace(
+            variance=self.variance * times,
+            num_independent=self.num_independent / times,
+            rounding=self.rounding * times,
+        )
+
+
 class Difference(NamedTuple):
-    """A difference of two accuracies (or R²) with its 95 % interval."""
+    """A difference of two accuracies (or R²) with its 95 % interval and what that is made of."""
 
     value: float
     low: float
     high: float
     num_seeds: int
+    error: Error
+    limit: float  # no difference is larger
+
+    def at(self, level: float) -> "Difference":
+        """The difference with the interval of another level."""
+        margin = self.error.margin(level)
+        low, high = max(self.value - margin, -self.limit), min(self.value + margin, self.limit)
+        return self._replace(low=low, high=high)
 
     @property
     def is_clear(self) -> bool:
@@ -63,20 +111,7 @@ class Difference(NamedTuple):
         return self.low > 0 or self.high < 0
 
 
-class Error(NamedTuple):
-    """Error of a mean: its variance, and the half-width of a 95 % interval in standard errors."""
-
-    variance: float
-    factor: float
-    num_independent: float  # decisions that would have this variance, see the module
-
-    def inflated(self, times: float) -> "Error":
-        """With a multiple of the variance."""
-        return Error(self.variance * times, self.factor, self.num_independent / times)
-
-    @property
-    def margin(self) -> float:
-        return self.factor * float(np.sqrt(self.variance))
+NORMAL_95 = NormalDist().inv_cdf((1 + LEVEL) / 2)
 
 
 def wilson(successes: float, trials: float, factor: float = NORMAL_95) -> tuple[float, float]:
@@ -90,22 +125,33 @@ def wilson(successes: float, trials: float, factor: float = NORMAL_95) -> tuple[
     return max(float(middle - reach), 0.0), min(float(middle + reach), 1.0)
 
 
-def mean_interval(merits: np.ndarray, groups: np.ndarray | None = None) -> tuple[float, float]:
-    """95 % interval of an accuracy, or of R² - 1 given the variance of the targets.
+def mean_interval(
+    merits: np.ndarray, groups: np.ndarray | None = None, among: np.ndarray | None = None
+) -> tuple[float, float]:
+    """95 % interval of an accuracy, of a share, or of R² - 1 given the variance of the targets.
 
     Args:
         merits: ``S, N``: for each seed and image, is the decision right (bool); or of a regression
             the merits whose mean is R² - 1 (float, never above 0).
         groups: ``N``, the group of each image; None where every image is one of its own.
+        among: bool ``S, N``, what the share is of, which may be other images for every seed, such
+            as those that are given a class; ``merits`` are true nowhere else. None: of all.
     """
-    error, mean = error_of_mean(merits, groups), float(merits.mean())
+    if among is None:
+        error, mean = error_of_mean(merits, groups), float(merits.mean())
+    else:
+        mean, some = float(merits.sum() / among.sum()), among.any(axis=0)
+        rest = (merits - mean * among)[:, some]
+        error = _error(
+            rest, among.sum() / len(among), groups if groups is None else groups[..., some]
+        )
     if merits.dtype == bool:
         if np.isinf(error.variance):
             return 0.0, 1.0
-        return wilson(mean * error.num_independent, error.num_independent, error.factor)
+        return wilson(mean * error.num_independent, error.num_independent, error.factor())
     if mean == 0 or np.isinf(error.variance):
-        return -error.margin, 0.0
-    ratio = float(np.exp(error.margin / abs(mean)))
+        return -error.margin(), 0.0
+    ratio = float(np.exp(error.margin() / abs(mean)))
     return mean * ratio, mean / ratio
 
 
@@ -115,7 +161,7 @@ def standard_error(merits: np.ndarray, groups: np.ndarray | None = None) -> floa
     if merits.dtype != bool:
         return float(np.sqrt(error.variance))
     low, high = mean_interval(merits, groups)
-    return (high - low) / (2 * error.factor)
+    return (high - low) / (2 * error.factor())
 
 
 def paired_difference(
@@ -135,16 +181,13 @@ def paired_difference(
     difference = first.astype(float) - second
     of_decisions = first.dtype == bool
     error, value = error_of_mean(difference, groups, of_decisions), float(difference.mean())
-    margin, limit = error.margin, np.inf
-    if of_decisions:
-        limit, trials = 1.0, error.num_independent
-    if of_decisions and np.isfinite(margin):
+    limit = 1.0 if of_decisions else np.inf
+    if of_decisions and np.isfinite(error.variance):
+        trials = error.num_independent
         squares = float(np.square(difference).mean()) * trials + 1
         variance = (squares - (value * trials) ** 2 / (trials + 2)) / (trials + 2) ** 2
-        margin = error.factor * float(np.sqrt(variance))
-    return Difference(
-        value, max(value - margin, -limit), min(value + margin, limit), len(difference)
-    )
+        error = error._replace(variance=variance)
+    return Difference(value, value, value, len(difference), error, limit).at(LEVEL)
 
 
 def error_of_mean(
@@ -159,21 +202,33 @@ def error_of_mean(
         of_decisions: they are decisions or differences of such; by default if they are bool.
     """
     of_decisions = merits.dtype == bool if of_decisions is None else of_decisions
+    return _error(merits - merits.mean(), merits.shape[1], groups, of_decisions)
+
+
+def _error(
+    rest: np.ndarray, count: float, groups: np.ndarray | None, of_decisions: bool = True
+) -> Error:
+    """Error of a mean or share, from ``S, N`` merits less it and the images that it is of."""
     if groups is not None and groups.ndim == 2:
-        errors = [error_of_mean(merits, each, of_decisions) for each in groups]
-        return max(errors, key=lambda error: error.margin).inflated(FOLD_INFLATION)
-    rest = merits - merits.mean()
-    by_cell = rest if groups is None else _summed(rest, groups)
-    by_seeds, variance = _variances(by_cell)
-    num_seeds, num_cells = by_cell.shape
-    is_count = of_decisions and groups is None
+        errors = [_error(rest, count, each, of_decisions) for each in groups]
+        return max(errors, key=Error.margin).inflated(FOLD_INFLATION)
+    by_cell, num_cells, is_count = rest, count, of_decisions and groups is None
+    if groups is not None:
+        by_cell = _summed(rest, groups)
+        num_cells = by_cell.shape[1]
     if num_cells == 1 and not is_count:
-        return Error(np.inf, NORMAL_95, 0.0)  # one draw says nothing of other ones
-    factor = NORMAL_95 if is_count else student_95(num_cells - 1)
-    if num_seeds > 1 and variance > 0:
-        factor += (student_95(num_seeds - 1) - factor) * (by_seeds / variance) ** 1.5
-    each = float(np.vdot(rest, rest)) / (num_seeds * max(rest.shape[1] - 1, 1))
-    return Error(variance, factor, each / variance if variance > 0 else num_cells)
+        return Error(np.inf, 0.0, np.inf)  # one draw says nothing of other ones
+    # In units of the mean number of images of a cell.
+    by_seeds, variance = _variances(by_cell * (by_cell.shape[1] / count))
+    each = float(np.vdot(rest, rest)) / (len(rest) * max(count - 1, 1))
+    return Error(
+        variance,
+        each / variance if variance > 0 else num_cells,
+        np.inf if is_count else num_cells - 1,
+        len(rest) - 1,
+        by_seeds / variance if variance > 0 else 0.0,
+        0.25 / count**2 / len(rest) if of_decisions else 0.0,
+    )
 
 
 def _variances(rest: np.ndarray) -> tuple[float, float]:
@@ -193,17 +248,18 @@ def _variances(rest: np.ndarray) -> tuple[float, float]:
 
 
 def _summed(rest: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """``S, G``: sums over the groups, in units of the mean size of a group."""
-    names, codes = np.unique(groups, return_inverse=True)
-    sums = np.stack([np.bincount(codes, weights=of_seed) for of_seed in rest])
-    return sums * (len(names) / len(groups))
+    """``S, G``: sums over the groups."""
+    _, codes = np.unique(groups, return_inverse=True)
+    return np.stack([np.bincount(codes, weights=of_seed) for of_seed in rest])
 
 
-def student_95(degrees: int) -> float:
-    """Half-width of a 95 % interval in standard errors."""
+def student(degrees: float, level: float = LEVEL) -> float:
+    """Half-width of an interval in standard errors; with infinite degrees the normal one."""
+    if np.isinf(degrees):
+        return NormalDist().inv_cdf((1 + level) / 2)
     from scipy.special import stdtrit  # here: one seed needs no Student's interval
 
-    return float(stdtrit(degrees, 0.975)) if degrees else float("inf")
+    return float(stdtrit(degrees, (1 + level) / 2)) if degrees else float("inf")
 
 
 def difference_of_scores(

@@ -250,6 +250,7 @@ def _bundle(experiment: Experiment, w: Wildcards) -> Needs:
         "features": _features(nets) if coarse and experiment.sees_features else [],
         "plan": Node("tile", run.wildcards).files("plan"),
         "card": _card(experiment, w),
+        "samples": _samples(experiment, w),
         "evaluation": evaluation.files("evaluation"),
         "predictions": evaluation.files("predictions"),
         "pooled": [

@@ -26,7 +26,7 @@ def write_report(experiment: Experiment, results: Path, out: Path, processes: in
     """
     # Here, so that a part of this package can be had without what draws its figures.
     with importing():
-        from ddcnn.report.comparison import comparison_table
+        from ddcnn.report.comparison import comparison_table, family_of
         from ddcnn.report.drawing import draw_study
         from ddcnn.report.page import render_page
         from ddcnn.report.predictions import write_predictions
@@ -41,13 +41,14 @@ def write_report(experiment: Experiment, results: Path, out: Path, processes: in
     with write_aside(out / "summary.csv") as aside:
         summary_table([run.evaluation for run in read]).to_csv(aside, index=False)
     studies = studies_of(read, experiment, results)
+    family = family_of(studies, experiment.settings["report"]["margin"])
     with write_aside(out / "comparison.csv") as aside:
-        comparison_table(studies).to_csv(aside, index=False, float_format="%.6g")
+        comparison_table(studies, family).to_csv(aside, index=False, float_format="%.6g")
     write_predictions(studies, out / "predictions.csv")
-    write_tables(studies, out)
+    write_tables(studies, family, out)
     write_snapshot(read, experiment.settings, out)
     several = len(studies) > 1
     drawn = [draw_study(study, out / "figures", several, processes) for study in studies]
-    page = render_page(experiment.name, studies, drawn, names_only(experiment.settings))
+    page = render_page(experiment.name, studies, drawn, names_only(experiment.settings), family)
     with write_aside(out / "report.html") as aside:
         aside.write_text(page, encoding="utf-8")

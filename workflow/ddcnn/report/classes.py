@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ddcnn.evaluation.intervals import student_95, wilson
-from ddcnn.report.sketches.pictures import compared, confusions
+from ddcnn.evaluation.intervals import mean_interval
+from ddcnn.report.sketches.pictures import compared
 from ddcnn.report.study import Study
 
 MOST_CLASSES = 30  # rows of the table
@@ -20,6 +20,7 @@ class Share(NamedTuple):
     high: float
     right: int
     of: int
+    images: int  # that it is of, mean over the seeds
 
 
 def class_table(study: Study) -> dict[str, Any] | None:
@@ -35,9 +36,17 @@ def class_table(study: Study) -> dict[str, Any] | None:
     if study.is_regression:
         return None
     methods = compared(study)
-    shares_MK = [shares_of(confusions(runs, method)) for _, runs, method in methods]
-    names = study.runs[0].evaluation["classes"]
-    images = np.bincount(study.runs[0].labels, minlength=len(names))
+    names, labels = study.runs[0].evaluation["classes"], study.runs[0].labels
+    shares_MK = [
+        shares_of(
+            np.stack([run.decisions(method) for run in runs]),
+            labels,
+            len(names),
+            study.runs[0].groups,
+        )
+        for _, runs, method in methods
+    ]
+    images = np.bincount(labels, minlength=len(names))
     by_sensitivity = sorted(range(len(names)), key=lambda k: _sensitivity(shares_MK[0][k]))
     shown = sorted(by_sensitivity[:MOST_CLASSES])
     rows = [
@@ -52,37 +61,33 @@ def class_table(study: Study) -> dict[str, Any] | None:
     return {"methods": titles, "rows": rows, "left_out": len(names) - len(shown)}
 
 
-def shares_of(counts_SKK: np.ndarray) -> list[tuple[Share | None, Share | None, Share | None]]:
-    """Sensitivity, specificity and precision of every class, from counts of every seed."""
-    right_SK = np.diagonal(counts_SKK, axis1=1, axis2=2)
-    true_SK, decided_SK = counts_SKK.sum(axis=2), counts_SKK.sum(axis=1)
-    others_SK = counts_SKK.sum(axis=(1, 2))[:, None] - true_SK
-    rejected_SK = others_SK - (decided_SK - right_SK)
-    pairs = ((right_SK, true_SK), (rejected_SK, others_SK), (right_SK, decided_SK))
-    return [
-        tuple(_share(right[:, k], of[:, k]) for right, of in pairs)
-        for k in range(counts_SKK.shape[1])
-    ]
-
-
-def _share(right_S: np.ndarray, of_S: np.ndarray) -> Share | None:
-    """Every test image counts once, however many seeds decide on it; chance between them is added.
-
-    Of several seeds the two distances are added as squares (Zou and Donner 2008), which is a little
-    too wide: what a seed does with single images is in both.
+def shares_of(
+    decided_SN: np.ndarray, labels_N: np.ndarray, num_classes: int, groups: np.ndarray | None = None
+) -> list[tuple[Share | None, Share | None, Share | None]]:
+    """Sensitivity, specificity and precision of every class.
 
     Args:
-        right_S, of_S: counts of every seed.
+        decided_SN: class that every seed gives every image.
+        labels_N: the true ones.
+        num_classes: K.
+        groups: ``N``, the group of each image; None where every image is one of its own.
     """
-    if not of_S.any():
+    found = []
+    for k in range(num_classes):
+        given_SN, is_class_SN = decided_SN == k, np.broadcast_to(labels_N == k, decided_SN.shape)
+        pairs = ((given_SN, is_class_SN), (~given_SN, ~is_class_SN), (is_class_SN, given_SN))
+        found.append(tuple(_share(right, among, groups) for right, among in pairs))
+    return found
+
+
+def _share(right_SN: np.ndarray, among_SN: np.ndarray, groups: np.ndarray | None) -> Share | None:
+    """How many of some decisions are right; None without any."""
+    if not among_SN.any():
         return None
-    value, images = right_S.sum() / of_S.sum(), of_S.mean()
-    by_seed, by_seeds = right_S[of_S > 0] / of_S[of_S > 0], 0.0
-    if len(by_seed) > 1:
-        by_seeds = student_95(len(by_seed) - 1) * by_seed.std(ddof=1) / np.sqrt(len(by_seed))
-    low, high = (np.hypot(end - value, by_seeds) for end in wilson(value * images, images))
-    ends = max(float(value - low), 0.0), min(float(value + high), 1.0)
-    return Share(float(value), *ends, int(right_S.sum()), int(of_S.sum()))
+    right_SN = right_SN & among_SN
+    right, of = int(right_SN.sum()), int(among_SN.sum())
+    interval = mean_interval(right_SN, groups, among_SN)
+    return Share(right / of, *interval, right, of, round(of / len(among_SN)))
 
 
 def _sensitivity(shares: Sequence[Share | None]) -> float:

@@ -1,83 +1,123 @@
 """Every method against the global net and against the mean, on the same seeds and images."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from ddcnn.evaluation.intervals import Difference, paired_difference
 from ddcnn.report.study import RunResult, Study
-from ddcnn.report.summary import WHOLE
+from ddcnn.report.verdicts import Family
 
-NO_DIFFERENCE = "no difference shown"
 TEST = (
     "Difference: mean over the seeds, on the same images. Interval, 95 %: for other seeds and "
     "other test images, both of them random; with one seed for other images and these trained nets."
 )
+REFERENCES = ("global", "mean")
 
 
-def comparison_table(studies: Iterable[Study]) -> pd.DataFrame:
-    """One row per decomposition and method: ``comparison.csv``.
+class Pair(NamedTuple):
+    """A method of a decomposition, and its differences by what it is compared with."""
 
-    Means and spreads over the seeds, and for the references ``global`` and ``mean`` the columns
-    ``difference_to_{reference}``, ``low_to_...``, ``high_to_...`` (95 % interval) and
-    ``verdict_to_...``; all in the units of the score.
-    """
-    return pd.DataFrame([row for study in studies for row in _rows(study)])
+    means: pd.Series
+    differences: dict[str, Difference]
 
 
-def _rows(study: Study) -> Iterator[dict[str, Any]]:
+def pairs_of(study: Study) -> Iterator[Pair]:
+    """Every method against the global net and the mean, where there are these, in their order."""
     for _, means in study.means.iterrows():
         slug, method = means["decomposition"], means["method"]
         runs = study.by_decomposition[slug]
-        names = {"dataset": study.dataset, "model": study.model, "label": runs[0].label}
-        known = ("decomposition", "method", "tiles", "coarse_view", "seeds")
-        score = f"{study.score}_test"
-        measured = (score, f"{score}_spread", "parallel_seconds", "serial_seconds", "speedup")
-        keys = (*known, *measured, "flop_ratio", "parameters_largest", "parameters_total")
-        row = names | {key: means[key] for key in keys}
-        has_mean = "mean" in runs[0].evaluation["methods"]
-        references = {"global": (study.whole, "global"), "mean": (runs * has_mean, "mean")}
-        for name, (others, other) in references.items():
-            difference = compare(runs, method, others, other)
-            same = (slug, method) == (WHOLE, "global") or method == name
-            row |= _columns(None if same else difference, name)
-        yield row
+        others = {"global": study.whole, "mean": runs}
+        yield Pair(
+            means,
+            {
+                name: found
+                for name in REFERENCES
+                if method != name
+                and (found := compare(runs, method, others[name], name)) is not None
+            },
+        )
 
 
-def _columns(difference: Difference | None, reference: str) -> dict[str, Any]:
-    """Columns of a row; empty where there is nothing to compare with."""
-    if difference is None or not difference.num_seeds:
-        values = dict.fromkeys(("difference", "low", "high", "verdict"))
-    else:
-        values = {
-            "difference": difference.value,
-            "low": difference.low,
-            "high": difference.high,
-            "verdict": verdict(difference),
-        }
-    return {f"{key}_to_{reference}": value for key, value in values.items()}
+def overlap_ends(study: Study) -> list[list[RunResult]]:
+    """Runs with the smallest and the largest overlap of a grid that has several, or none."""
+    series: dict[tuple, list[list[RunResult]]] = {}
+    for runs in study.decomposed.values():
+        evaluation = runs[0].evaluation
+        if evaluation["kind"] == "blocks":
+            key = (tuple(evaluation["grid"]), evaluation["coarse_view"])
+            series.setdefault(key, []).append(runs)
+    longest = max(series.values(), key=len, default=[])
+    if len(longest) < 2:
+        return []
+    low, *_, high = sorted(longest, key=lambda runs: runs[0].evaluation["overlap"])
+    return [low, high]
 
 
-def verdict(difference: Difference) -> str:
-    """``better``, ``worse``, or that no difference is shown.
+def family_of(studies: Iterable[Study], margin: float) -> Family:
+    """All differences of a page: of ``comparison.csv``, of overlaps, to the most frequent class.
 
-    One seed shows nothing of methods: these nets are ``ahead`` or ``behind``.
+    Args:
+        studies: of the page.
+        margin: points of accuracy, or hundredths of R²; see ``report.margin``.
     """
-    if not difference.is_clear:
-        return NO_DIFFERENCE
-    if difference.num_seeds == 1:
-        return f"these nets: {'ahead' if difference.value > 0 else 'behind'}"
-    return "better" if difference.value > 0 else "worse"
+    size = 0
+    for study in studies:
+        size += sum(len(pair.differences) for pair in pairs_of(study))
+        size += bool(overlap_ends(study)) + (not study.is_regression)
+    return Family(size, margin / 100)
 
 
-def compare(first: list[RunResult], method: str, second: list[RunResult], other: str) -> Difference:
-    """Paired difference of test accuracies (or R²) over the seeds that both have."""
-    by_seed = {run.seed: run for run in second}
+def comparison_table(studies: Sequence[Study], family: Family) -> pd.DataFrame:
+    """One row per decomposition and method: ``comparison.csv``.
+
+    Means and spreads over the seeds, and for the references ``global`` and ``mean`` the columns
+    ``difference_to_{reference}``, ``low_to_...``, ``high_to_...`` (95 % interval),
+    ``verdict_to_...`` (adjusted for the family), and ``smallest_to_...``, the smallest difference
+    that could have been shown; all in the units of the score.
+    """
+    return pd.DataFrame(
+        [_row(study, pair, family) for study in studies for pair in pairs_of(study)]
+    )
+
+
+def _row(study: Study, pair: Pair, family: Family) -> dict[str, Any]:
+    means = pair.means
+    label = study.label_of(means["decomposition"])
+    names = {"dataset": study.dataset, "model": study.model, "label": label}
+    known = ("decomposition", "method", "tiles", "coarse_view", "seeds")
+    score = f"{study.score}_test"
+    measured = (score, f"{score}_spread", "parallel_seconds", "serial_seconds", "speedup")
+    keys = (*known, *measured, "flop_ratio", "parameters_largest", "parameters_total")
+    row = names | {key: means[key] for key in keys} | {"test_images": study.num_images}
+    for name in REFERENCES:
+        row |= _columns(pair.differences.get(name), name, family)
+    return row | {"comparisons": family.size}
+
+
+def _columns(difference: Difference | None, reference: str, family: Family) -> dict[str, Any]:
+    """Columns of a row; empty where there is nothing to compare with."""
+    keys = ("difference", "low", "high", "verdict", "smallest")
+    values = [None] * len(keys)
+    if difference is not None:
+        smallest = family.smallest(difference)
+        values = [*difference[:3], family.verdict(difference), smallest]
+    return {f"{key}_to_{reference}": value for key, value in zip(keys, values, strict=True)}
+
+
+def compare(
+    first: Iterable[RunResult], method: str, second: Iterable[RunResult], other: str
+) -> Difference | None:
+    """Paired difference of test accuracies (or R²) over the seeds that both have.
+
+    None where the second has not the method, or no seed in common with the first.
+    """
+    by_seed = {run.seed: run for run in second if other in run.evaluation["methods"]}
     pairs = [(run, by_seed[run.seed]) for run in first if run.seed in by_seed]
     if not pairs:
-        return Difference(float("nan"), -float("inf"), float("inf"), 0)
+        return None
     merits = [(a.merits(method), b.merits(other)) for a, b in pairs]
     sides = (np.array(side) for side in zip(*merits, strict=True))
     return paired_difference(*sides, groups=pairs[0][0].groups)

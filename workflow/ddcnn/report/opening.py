@@ -2,45 +2,47 @@
 
 import numpy as np
 
-from ddcnn.base.text import counted
+from ddcnn.base.text import counted, percent
 from ddcnn.evaluation.intervals import paired_difference
 from ddcnn.report.comparison import compare
-from ddcnn.report.sentences import achieved, in_score, seconds
+from ddcnn.report.sentences import achieved, gain_over_mean, in_score, seconds, verdict_on
 from ddcnn.report.sketches.pictures import compared
 from ddcnn.report.study import Study
+from ddcnn.report.verdicts import Family
 
 
-def three_sentences(study: Study) -> list[str]:
+def three_sentences(study: Study, family: Family) -> list[str]:
     """Accuracy (or R²), time, and what the coarse net adds and how sure it all is."""
-    return [" ".join([_score(study), *baseline(study)]), _time(study), _certainty(study)]
+    first = " ".join([_score(study, family), *baseline(study, family)])
+    return [first, _time(study), _certainty(study)]
 
 
-def baseline(study: Study) -> list[str]:
+def baseline(study: Study, family: Family) -> list[str]:
     """What the accuracies are to be held against, and whether they exceed it; empty for targets."""
     known = study.runs[0].evaluation["baseline"]
     if known is None:
         return []
     text = (
         f"Always saying “{known['majority_class']}”, the most frequent class of the training "
-        f"split, would be right for {100 * known['accuracy_test']:.1f} % of the test "
-        f"{study.noun}s, guessing for {100 * known['chance']:.1f} %"
+        f"split, would be right for {percent(known['accuracy_test'], study.num_images)} of the "
+        f"test {study.noun}s, guessing for {100 * known['chance']:.3g} %"
     )
     _, runs, method = compared(study)[0]
     rights_SN = np.stack([run.merits(method) for run in runs])
     always = runs[0].evaluation["classes"].index(known["majority_class"])
     baseline_SN = np.stack([run.labels == always for run in runs])
     difference = paired_difference(rights_SN, baseline_SN, study.runs[0].groups)
-    if difference.is_clear and difference.value > 0:
+    if family.judged(difference).is_clear and difference.value > 0:
         return [f"{text}."]
     name = "CNN-DNN" if study.best else "global net"
     balanced = study.mean_of(runs[0].evaluation["decomposition"], method)["balanced_accuracy_test"]
     return [
         f"{text}: the accuracy of the {name} is not shown to be better than that. Its balanced "
-        f"accuracy is {100 * balanced:.1f} %."
+        f"accuracy is {percent(balanced, study.num_images)}."
     ]
 
 
-def _score(study: Study) -> str:
+def _score(study: Study, family: Family) -> str:
     # Of a regression, what is achieved names R² itself.
     reached = "reaches, on the test split," if study.is_regression else "reaches a test accuracy of"
     if not study.best:
@@ -52,16 +54,10 @@ def _score(study: Study) -> str:
     if not study.whole:
         return f"{text}; there is no global net to compare it with."
     difference = compare(study.decomposed[study.best], "cnn-dnn", study.whole, "global")
-    winner = "CNN-DNN" if difference.value > 0 else "global net"
-    if not difference.is_clear:
-        verdict = "no difference is shown"
-    elif difference.num_seeds == 1:
-        verdict = f"the {winner} is ahead among these trained nets"
-    else:
-        verdict = f"the {winner} is better"
+    verdict = verdict_on(study, family, difference, "the CNN-DNN", "the global net")
     return (
         f"{text} and the global net {achieved(study, 'whole', 'global')}: "
-        f"{in_score(study, difference)}, so {verdict}."
+        f"{in_score(study, difference)}. {verdict}"
     )
 
 
@@ -87,10 +83,9 @@ def _certainty(study: Study) -> str:
     rest = f"all this rests on {study.tested} and {counted(len(study.seeds), 'seed')}"
     if len(study.seeds) == 1:
         rest += ", so chance between repeated trainings is not in the intervals"
-    if not study.best or "mean" not in study.decomposed[study.best][0].evaluation["methods"]:
+    difference = gain_over_mean(study)
+    if difference is None:
         return f"{rest[0].upper()}{rest[1:]}."
-    runs = study.decomposed[study.best]
-    difference = compare(runs, "cnn-dnn", runs, "mean")
     return (
         f"Against the plain mean of the local nets the coarse net makes a difference of "
         f"{in_score(study, difference)}; {rest}."

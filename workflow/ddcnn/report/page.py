@@ -13,6 +13,8 @@ from markupsafe import Markup
 from ddcnn.base import provenance
 from ddcnn.base.defaults import AUTO, Facts
 from ddcnn.base.digests import code_digest
+from ddcnn.base.splits import JUDGED
+from ddcnn.base.text import fraction, interval, signed
 from ddcnn.experiment.chosen import chosen_settings
 from ddcnn.report import sentences
 from ddcnn.report.citation import citations
@@ -28,6 +30,7 @@ from ddcnn.report.table import job_rows, method_rows, run_rows
 from ddcnn.report.template import template_environment
 from ddcnn.report.trainings import critical_path, provenance_of, trainings_of
 from ddcnn.report.unlike import unlike_splits
+from ddcnn.report.verdicts import Family, in_cell
 
 HERE = Path(__file__).parent
 CODE = (  # of the stages
@@ -46,18 +49,21 @@ def render_page(
     studies: Sequence[Study],
     drawn: Sequence[Mapping[str, Drawn]],
     settings: Mapping[str, Any],
+    family: Family,
 ) -> str:
     """The whole page as text; names from data and configuration are escaped."""
     environment = template_environment(HERE)
     environment.filters |= {
         "seconds": _or_dash(sentences.seconds),
-        "accuracy": _or_dash("{:.4f}".format),
+        "fraction": _or_dash(fraction),
+        "r2": _or_dash("{:.4f}".format),
         "loss": _or_dash("{:.3f}".format),
         "error": _or_dash("{:.3g}".format),
         "times": _or_dash(lambda value: f"{value:.1f}×" if value < 100 else f"{value:,.0f}×"),
         "deviation": _or_dash("{:.3f}".format),
-        "points": _or_dash(lambda value: sentences.signed(value, 100, 1)),
-        "signed": _or_dash(lambda value: sentences.signed(value, 1, 3)),
+        "signed": signed,
+        "interval": interval,
+        "in_cell": in_cell,
         "thousands": _or_dash("{:,.0f}".format),
         "mebibytes": _or_dash(_mebibytes),
     }
@@ -70,7 +76,8 @@ def render_page(
         kind=_kind(studies),
         noun=studies[0].noun,
         regression=any(study.is_regression for study in studies),
-        sections=[_section(*pair) for pair in zip(studies, drawn, strict=True)],
+        sections=[_section(*pair, family) for pair in zip(studies, drawn, strict=True)],
+        family=family,
         settings=list(settings_shown(settings, _training_cards(studies))),
         commit=provenance.git_commit() or "not in a git checkout",
         code=code_digest(*CODE),
@@ -119,18 +126,23 @@ def _kind(studies: Sequence[Study]) -> str:
     return " and ".join(sorted(kinds))
 
 
-def _section(study: Study, drawn: Mapping[str, Drawn]) -> dict[str, Any]:
+def _section(study: Study, drawn: Mapping[str, Drawn], family: Family) -> dict[str, Any]:
     """What the template shows of one study."""
     trainings = trainings_of(study)
+    _, factor, digits = sentences.unit_of(study)
     return {
         "id": f"{study.dataset}-{study.model}",
         "title": f"{study.dataset}, {study.model}",
-        "opening": three_sentences(study),
-        "baseline": baseline(study),
-        "findings": sentences.findings(study),
+        "opening": three_sentences(study, family),
+        "baseline": baseline(study, family),
+        "findings": sentences.findings(study, family),
+        "looks": sentences.looks(study),
         "diagnosis": sentences.diagnosis_of(study),
         "steps": list(sentences.steps(study)),
-        "methods": method_rows(study),
+        "methods": method_rows(study, family),
+        "factor": factor,
+        "digits": digits,
+        "num_images": {split: study.num_images_of(split) for split in JUDGED},
         "runs": list(run_rows(study)),
         "score_name": study.score_name,
         "classes": class_table(study),
@@ -159,7 +171,7 @@ def _section(study: Study, drawn: Mapping[str, Drawn]) -> dict[str, Any]:
 
 
 def _or_dash(write: Any) -> Any:
-    return lambda value: "–" if value is None or pd.isna(value) else write(value)
+    return lambda value, *given: "–" if value is None or pd.isna(value) else write(value, *given)
 
 
 def _mebibytes(value: float) -> str:

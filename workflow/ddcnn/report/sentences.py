@@ -4,22 +4,28 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ddcnn.base.text import counted
+from ddcnn.base.text import counted, decimals, interval, percent, signed
 from ddcnn.evaluation import diagnosis
 from ddcnn.evaluation.intervals import FOLD_INFLATION, Difference
-from ddcnn.report.comparison import compare
+from ddcnn.report.comparison import compare, overlap_ends
 from ddcnn.report.sketches.charts import standard_error
 from ddcnn.report.study import RunResult, Study
 from ddcnn.report.unlike import unlike_splits
+from ddcnn.report.verdicts import Family
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
-def findings(study: Study) -> list[str]:
+def findings(study: Study, family: Family) -> list[str]:
     """The summary at the top of the page: a sentence or two for each point."""
-    return [
-        text for say in (_accuracy, _time, _averaging, _overlap, _certainty) if (text := say(study))
+    found = [
+        _accuracy(study, family),
+        _time(study),
+        _averaging(study, family),
+        _overlap(study, family),
+        _certainty(study),
     ]
+    return [text for text in found if text]
 
 
 def diagnosis_of(study: Study) -> dict[str, list[str]]:
@@ -48,7 +54,7 @@ def _mean_figures(runs: list[RunResult]) -> dict[str, float | None]:
     }
 
 
-def _accuracy(study: Study) -> str:
+def _accuracy(study: Study, family: Family) -> str:
     noun = study.noun
     if study.is_regression:
         achieves, of_all = "reaches", f"on the test {noun}s"
@@ -64,9 +70,10 @@ def _accuracy(study: Study) -> str:
     if not study.whole:
         return f"{text}. No global net was trained, so nothing can be said against it."
     difference = compare(best, "cnn-dnn", study.whole, "global")
+    verdict = verdict_on(study, family, difference, "the CNN-DNN", "the global net")
     return (
         f"{text}, the global net {achieved(study, 'whole', 'global')}: "
-        f"{in_score(study, difference)}. {_verdict(difference, 'the CNN-DNN', 'the global net')}"
+        f"{in_score(study, difference)}. {verdict}"
     )
 
 
@@ -90,35 +97,35 @@ def _time(study: Study) -> str | None:
     return f"{text}; {serial}. Overhead is shown beside these times, not in them."
 
 
-def _averaging(study: Study) -> str | None:
-    if not study.best or "mean" not in study.decomposed[study.best][0].evaluation["methods"]:
+def gain_over_mean(study: Study) -> Difference | None:
+    """What the coarse net adds, in the decomposition that validation chose."""
+    runs = study.decomposed[study.best] if study.best else []
+    return compare(runs, "cnn-dnn", runs, "mean")
+
+
+def _averaging(study: Study, family: Family) -> str | None:
+    difference = gain_over_mean(study)
+    if difference is None:
         return None
-    runs = study.decomposed[study.best]
-    difference = compare(runs, "cnn-dnn", runs, "mean")
     outputs = "predictions" if study.is_regression else "probabilities"
     return (
         f"Against the plain mean of the same local {outputs} the coarse net makes a difference "
-        f"of {in_score(study, difference)}. {_verdict(difference, 'the coarse net', 'the mean')}"
+        f"of {in_score(study, difference)}. "
+        f"{verdict_on(study, family, difference, 'the coarse net', 'the mean')}"
     )
 
 
-def _overlap(study: Study) -> str | None:
+def _overlap(study: Study, family: Family) -> str | None:
     """Smallest against largest overlap, where one grid was run with several."""
-    series: dict[tuple, list[list[RunResult]]] = {}
-    for runs in study.decomposed.values():
-        evaluation = runs[0].evaluation
-        if evaluation["kind"] == "blocks":
-            key = (tuple(evaluation["grid"]), evaluation["coarse_view"])
-            series.setdefault(key, []).append(runs)
-    longest = max(series.values(), key=len, default=[])
-    if len(longest) < 2:
+    ends = overlap_ends(study)
+    if not ends:
         return None
-    low, *_, high = sorted(longest, key=lambda runs: runs[0].evaluation["overlap"])
+    low, high = ends
     difference = compare(high, "cnn-dnn", low, "cnn-dnn")
     return (
         f"From {low[0].label} to {high[0].label} the CNN-DNN's test {study.score_name} "
         f"changes by {in_score(study, difference)}. "
-        f"{_verdict(difference, 'the larger overlap', 'the smaller one')}"
+        f"{verdict_on(study, family, difference, 'the larger overlap', 'the smaller one')}"
     )
 
 
@@ -141,36 +148,58 @@ def _certainty(study: Study) -> str:
 
 
 def in_score(study: Study, difference: Difference) -> str:
-    """A difference with its interval, in the units of the study."""
-    return in_r2(difference) if study.is_regression else in_points(difference)
+    """``+0.9 points (95 % interval −0.3 to +2.1)``, or ``+0.012 in R² (...)``."""
+    unit, factor, digits = unit_of(study)
+    value, low, high = (factor * each for each in difference[:3])
+    shown = f"95{NO_BREAK}% interval {interval(low, high, digits)}"
+    if np.isinf(low):
+        shown = "no interval: all test images are of one group"
+    return f"{signed(value, digits)} {unit} ({shown})"
 
 
-def in_r2(difference: Difference) -> str:
-    """``+0.012 in R² (95 % interval -0.003 to +0.027)``, with real minus signs."""
-    interval = f"95{NO_BREAK}% interval {difference.low:+.3f} to {difference.high:+.3f}"
-    if np.isinf(difference.low):
-        interval = "no interval: all test images are of one group"
-    text = f"{difference.value:+.3f} in R² ({interval})"
-    return text.replace("-", "\N{MINUS SIGN}")
+def unit_of(study: Study) -> tuple[str, int, int]:
+    """Unit of a difference, how many of it are one of the score, and its decimals."""
+    if study.is_regression:
+        return "in R²", 1, 3
+    return "points", 100, decimals(study.num_images)
 
 
-def in_points(difference: Difference) -> str:
-    """``+0.9 points (95 % interval -0.3 to +2.1)``, with real minus signs."""
-    value, low, high = (100 * each for each in difference[:3])
-    text = f"{value:+.1f} points (95{NO_BREAK}% interval {low:+.1f} to {high:+.1f})"
-    return text.replace("-", "\N{MINUS SIGN}")
+def verdict_on(
+    study: Study, family: Family, difference: Difference, first: str, second: str
+) -> str:
+    """A sentence that says no more than the family's interval of the difference."""
+    of_nets = " among these trained nets" if difference.num_seeds == 1 else ""
+    judged = family.judged(difference)
+    if judged.is_clear:
+        winner = first if difference.value > 0 else second
+        small = f", by less than {100 * family.margin:g} points" * family.is_small(difference)
+        rank = "ahead" if of_nets else "better"
+        end = "; one seed shows nothing of the methods" if of_nets else ""
+        return f"{family.adjusted()} {winner} is {rank}{of_nets}{small}{end}."
+    if family.is_small(difference):
+        return f"{family.adjusted()} the two are equal {family.within}{of_nets}."
+    unit, factor, digits = unit_of(study)
+    smallest = family.smallest(difference)
+    could = f"the smallest that could have been is {factor * smallest:.{digits}f} {unit}"
+    if smallest == difference.limit:
+        could = "with so few seeds or images none could have been"
+    return f"{family.adjusted()} no difference is shown{of_nets}; {could}."
 
 
-def _verdict(difference: Difference, first: str, second: str) -> str:
-    if not difference.is_clear:
-        return "This is within the noise: no difference is claimed."
-    winner = first if difference.value > 0 else second
-    if difference.num_seeds == 1:
-        return (
-            f"The interval excludes zero: {winner} is ahead among these trained nets; one seed "
-            "shows nothing of the methods."
-        )
-    return f"The interval excludes zero: {winner} is better."
+def looks(study: Study) -> str:
+    """How often this folder of results has looked at the test split: choosing by it misleads."""
+    here, everywhere = study.num_looks()
+    chosen = (
+        f"The decomposition was chosen among {len(study.decomposed)} by the validation split; "
+        if len(study.decomposed) > 1
+        else ""
+    )
+    text = (
+        f"{chosen}when this page was written, the test split of {study.dataset} had been looked at "
+        f"{everywhere:,} times in this folder of results (once for each method of each run), "
+        f"{here:,} times on this page: what is chosen by these looks seems better than it is."
+    )
+    return text[0].upper() + text[1:]
 
 
 def achieved(study: Study, decomposition: str, method: str) -> str:
@@ -178,12 +207,7 @@ def achieved(study: Study, decomposition: str, method: str) -> str:
     row = study.mean_of(decomposition, method)
     if study.is_regression:
         return f"R² {row['r2_test']:.3f} (RMSE {row['rmse_test']:.3g})"
-    return f"{100 * row['accuracy_test']:.1f} %"
-
-
-def signed(value: float, factor: float, digits: int) -> str:
-    """``+0.9`` or ``−0.9``, with a real minus sign."""
-    return f"{factor * value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return percent(row["accuracy_test"], study.num_images)
 
 
 def seconds(value: float) -> str:

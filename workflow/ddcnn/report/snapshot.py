@@ -28,17 +28,17 @@ def merits_of(runs: Iterable[RunResult]) -> dict[str, np.ndarray]:
 
     Returns:
         by ``{dataset}/{model}/{decomposition}/seed{seed}/{method}`` bool ``N`` (is the decision
-        right), of a regression float ``N`` (their mean is R² - 1); and by ``{dataset}`` the labels
-        or targets of the test split, and where its images depend on each other by
-        ``{dataset}/groups``, see :attr:`ddcnn.report.study.RunResult.groups`.
+        right), of a regression float ``N`` (their mean is R² - 1); by ``{dataset}`` the labels or
+        targets of the test split, and by ``{dataset}/groups`` what makes its images depend on each
+        other, see :attr:`ddcnn.report.study.RunResult.groups`, empty where nothing does.
     """
     arrays = {}
     for run in runs:
         facts = run.evaluation
         folder = "{dataset}/{model}/{decomposition}/seed{seed}".format_map(facts)
         arrays[facts["dataset"]] = run.labels
-        if run.groups is not None:
-            arrays[f"{facts['dataset']}/groups"] = run.groups
+        groups = np.empty(0, np.int64) if run.groups is None else run.groups
+        arrays[f"{facts['dataset']}/groups"] = groups
         arrays |= {f"{folder}/{method}": run.merits(method) for method in facts["methods"]}
     return arrays
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ddcnn.base.files import map_prepared, read_joined, read_json, read_npz
-from ddcnn.base.listing import read_files, read_groups
+from ddcnn.base.listing import groups_of, read_files
 from ddcnn.base.splits import stored_parts
 from ddcnn.evaluation.pooling import joined, pooled_evaluation
 from ddcnn.evaluation.scores import r2_merits
@@ -84,10 +84,8 @@ class RunResult:
 
     def groups_of(self, split: str) -> np.ndarray | None:
         """Group of every image of a split, int64 ``N``; None where every image is its own."""
-        path = self.data / "samples.csv"
-        if not (read_json(self.data / "card.json").get("group") and path.is_file()):
-            return None
-        return read_groups(path, stored_parts(len(self.folds)) if self.folds else [split])
+        parts = stored_parts(len(self.folds)) if self.folds else [split]
+        return groups_of(self.data, parts)
 
     @property
     def seed(self) -> int:
@@ -202,10 +200,18 @@ class Study:
     @property
     def tested(self) -> str:
         """On how many samples all scores rest: ``2,000 test images``."""
-        number = f"{len(self.runs[0].labels):,}"
+        number = f"{self.num_images:,}"
         if not self.folds:
             return f"{number} test {self.noun}s"
         return f"{number} {self.noun}s, each tested once in {self.folds} folds,"
+
+    @property
+    def num_images(self) -> int:
+        """Of the test split."""
+        return self.num_images_of("test")
+
+    def num_images_of(self, split: str) -> int:
+        return len(self.runs[0].predictions[f"{split}_labels"])
 
     @property
     def seeds(self) -> list[int]:
@@ -282,13 +288,20 @@ class Study:
     def num_independent(self, split: str) -> int:
         """Images of a split; where they are in groups, such as patients, the number of groups."""
         groups = self.runs[0].groups_of(split)
-        if groups is None:
-            return sum(self.card["counts"][split].values())
-        return len(np.unique(groups))
+        return self.num_images_of(split) if groups is None else len(np.unique(groups))
 
     @property
     def data(self) -> Path:
         return folder_of("prepare", self.dataset, self.results)
+
+    def num_looks(self) -> tuple[int, int]:
+        """Decisions on the test split, of every method of every run: here, and in all results."""
+        folder = folder_of("evaluate", self.dataset, self.results)
+        found = (read_json(path) for path in folder.rglob("evaluation.json"))
+        here = sum(len(run.evaluation["methods"]) for run in self.runs)
+        # All folds of a cross-validation together are one look.
+        all_ = sum(len(each["methods"]) for each in found if not each.get("fold"))
+        return here, all_
 
     def boxes(self, tiling: str) -> dict[str, Any]:
         """Tiles of the plan, without the coarse view."""

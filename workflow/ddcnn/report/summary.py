@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ddcnn.base.splits import JUDGED
+from ddcnn.base.text import fraction
 from ddcnn.evaluation.methods import in_order
 from ddcnn.evaluation.scores import MEASURES
 from ddcnn.tiles.geometry import Tiling, format_axes
@@ -102,39 +103,44 @@ def best_decomposition(means: pd.DataFrame) -> str | None:
 
 def headline(summary: Path) -> str:
     """Where the report is and the three figures that matter, from a ``summary.csv``, as text."""
-    table = pd.read_csv(summary)
-    lines = [f"Report: {Path(summary).parent / 'report.html'}."]
+    table, folder = pd.read_csv(summary), Path(summary).parent
+    compared = pd.read_csv(folder / "comparison.csv").set_index(["dataset", "model"])
+    lines = [f"Report: {folder / 'report.html'}."]
     studies = list(table.groupby(["dataset", "model"], sort=False))
-    for (dataset, model), rows in studies:
-        prefix = f"{dataset}, {model}: " if len(studies) > 1 else ""
-        lines.append(prefix + _three_figures(mean_over_seeds(rows)))
+    for study, rows in studies:
+        prefix = f"{', '.join(study)}: " if len(studies) > 1 else ""
+        lines.append(prefix + _three_figures(mean_over_seeds(rows), compared.loc[[study]]))
     return " ".join(lines)
 
 
-def _three_figures(means: pd.DataFrame) -> str:
+def _three_figures(means: pd.DataFrame, compared: pd.DataFrame) -> str:
     by_name = means.set_index(["decomposition", "method"])
     best = best_decomposition(means)
     has_global = (WHOLE, "global") in by_name.index
     score = score_of(means)
     name, column = {"accuracy": "accuracy", "r2": "R²"}[score], f"{score}_test"
-    majority = means["majority_test"].iloc[0]
-    baseline = "" if pd.isna(majority) else f" (always the most frequent class: {majority:.4f})"
+    majority, images = means["majority_test"].iloc[0], int(compared["test_images"].iloc[0])
+
+    def shown(value: float) -> str:
+        return fraction(value, images) if score == "accuracy" else f"{value:.4f}"
+
+    baseline = "" if pd.isna(majority) else f" (always the most frequent class: {shown(majority)})"
     if best is None:
-        return (
-            f"Test {name} of the global net {by_name.loc[WHOLE, 'global'][column]:.4f}{baseline}."
-        )
+        alone = shown(by_name.loc[WHOLE, "global"][column])
+        return f"Test {name} of the global net {alone}{baseline}."
     row = by_name.loc[best, "cnn-dnn"]
-    against = (
-        f" against {by_name.loc[WHOLE, 'global'][column]:.4f} of the global net"
-        if has_global
-        else ""
-    )
+    against = ""
+    if has_global:
+        rows = compared.set_index(["decomposition", "method"])
+        verdict = rows.loc[(best, "cnn-dnn"), "verdict_to_global"]
+        against = f" against {shown(by_name.loc[WHOLE, 'global'][column])} of the global net"
+        against += f", {verdict} after adjustment for {rows['comparisons'].iloc[0]} comparisons"
     speed = (
         f"trained {row.speedup:.1f} times as fast (ideal {row.flop_ratio:.1f})"
         if has_global
         else f"trained in {row.parallel_seconds:.1f} s with all tiles in parallel"
     )
     return (
-        f"Test {name} of the CNN-DNN {row[column]:.4f}{against}{baseline}; {speed}; best "
+        f"Test {name} of the CNN-DNN {shown(row[column])}{against}{baseline}; {speed}; best "
         f"decomposition on the validation split: {best}."
     )

@@ -11,13 +11,14 @@ from ddcnn.report.sketches.decisions import mean_calibration_error
 from ddcnn.report.study import Study
 from ddcnn.report.summary import summary_table
 from ddcnn.report.trainings import Training, seed_in_words
+from ddcnn.report.verdicts import Family
 
 MOST_TRAININGS = 400  # rows of a page
 
 
-def method_rows(study: Study) -> list[dict[str, Any]]:
+def method_rows(study: Study, family: Family) -> list[dict[str, Any]]:
     """One row per decomposition and method: means over the seeds, spread, interval, difference."""
-    differences = comparison_table([study]).to_dict("records")
+    differences = comparison_table([study], family).to_dict("records")
     means = study.means.to_dict("records")
     rows = [
         means_of | _difference(difference) | _measured(study, means_of)
@@ -28,7 +29,9 @@ def method_rows(study: Study) -> list[dict[str, Any]]:
 
 
 def _difference(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: row[f"{key}_to_global"] for key in ("difference", "low", "high")}
+    return {
+        key: row[f"{key}_to_global"] for key in ("difference", "low", "high", "verdict", "smallest")
+    }
 
 
 def _measured(study: Study, row: dict[str, Any]) -> dict[str, Any]:

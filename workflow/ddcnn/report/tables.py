@@ -8,7 +8,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ddcnn.base.files import write_aside
+from ddcnn.base.text import decimals
+from ddcnn.report.opening import baseline
 from ddcnn.report.study import Study
+from ddcnn.report.verdicts import Family
 
 MISSING = "\N{EN DASH}"
 LATEX_SIGNS = {
@@ -33,7 +36,7 @@ class Column(NamedTuple):
 
 
 SCORES = {
-    "accuracy": [Column("accuracy_test", "test accuracy", "Test accuracy", 4)],
+    "accuracy": [Column("accuracy_test", "test accuracy", "Test accuracy")],
     "r2": [
         Column("r2_test", "test R²", "Test $R^2$", 4),
         Column("rmse_test", "test RMSE", "Test RMSE"),
@@ -55,26 +58,32 @@ class Cell(NamedTuple):
     is_best: bool
 
 
-def write_tables(studies: Sequence[Study], out: Path) -> None:
+def write_tables(studies: Sequence[Study], family: Family, out: Path) -> None:
     """Write ``table.tex`` and ``table.md`` to ``out``: a table for every study."""
     for name, table in (("table.tex", latex_table), ("table.md", markdown_table)):
         with write_aside(out / name) as aside:
-            aside.write_text("\n".join(map(table, studies)), encoding="utf-8")
+            text = "\n".join(table(study, family) for study in studies)
+            aside.write_text(text, encoding="utf-8")
 
 
-def note(study: Study) -> str:
-    """How the table is to be read."""
+def note(study: Study, family: Family) -> str:
+    """How the table is to be read, and what its accuracies are to be held against."""
     seeds = len(study.seeds)
-    spread = f"Mean ± standard deviation over n of {seeds} seeds." if seeds > 1 else "One seed."
+    spread = (
+        f"Mean ± standard deviation over n of {seeds} seeds."
+        if seeds > 1
+        else "One seed: of these trained nets, not of the methods."
+    )
     best = f"Bold: highest test {study.score_name}, whether or not the lead is more than noise."
+    held_against = "".join(f" {sentence}" for sentence in baseline(study, family))
     chosen = f" *: decomposition chosen by the validation {study.score_name}." if study.best else ""
     return (
         f"{spread} {best}{chosen} Parallel time: slowest local net plus coarse net; serial time: "
-        "the sum of all. Ideal speed-up: ratio of multiply-adds."
+        f"the sum of all. Ideal speed-up: ratio of multiply-adds.{held_against}"
     )
 
 
-def markdown_table(study: Study) -> str:
+def markdown_table(study: Study, family: Family) -> str:
     """A table as GitHub and pandoc read it, under a heading."""
     columns = _columns(study)
     heads = ["decomposition", "method", "n", *(column.markdown for column in columns)]
@@ -89,7 +98,7 @@ def markdown_table(study: Study) -> str:
             cells = [_markdown_cell(cell) for cell in _cells(row, columns, study)]
             method = f"`{row['method']}`" + (" *" if _is_chosen(row, study) else "")
             lines.append(_markdown_row([label, method, str(row["seeds"]), *cells]))
-    return "\n".join([*lines, "", note(study).replace("*:", r"\*:"), ""])
+    return "\n".join([*lines, "", note(study, family).replace("*:", r"\*:"), ""])
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
@@ -101,10 +110,10 @@ def _markdown_cell(cell: Cell) -> str:
     return f"{mean} ± {cell.spread}" if cell.spread else mean
 
 
-def latex_table(study: Study) -> str:
+def latex_table(study: Study, family: Family) -> str:
     """A ``table`` environment; needs the package booktabs and nothing else."""
     columns = _columns(study)
-    lines = list(_latex_head(study, columns))
+    lines = list(_latex_head(study, family, columns))
     for label, rows in _rows(study):
         label = rf"\multicolumn{{{2 + len(columns)}}}{{@{{}}l}}{{{latex(label)}}} \\"
         lines += [r"    \midrule", f"    {label}"]
@@ -116,14 +125,15 @@ def latex_table(study: Study) -> str:
     return "\n".join([*lines, *ends])
 
 
-def _latex_head(study: Study, columns: Sequence[Column]) -> Iterator[str]:
+def _latex_head(study: Study, family: Family, columns: Sequence[Column]) -> Iterator[str]:
     """Everything above the first row; the last two columns stand below "Speed-up"."""
     width = 2 + len(columns)
     heads = ["Method", "$n$", *(column.latex for column in columns)]
     yield "% Needs \\usepackage{booktabs}; take it in with \\input{table}."
     yield r"\begin{table}"
     yield r"  \centering\footnotesize\setlength{\tabcolsep}{4pt}"
-    yield f"  \\caption{{{latex(study.dataset)}, {latex(study.model)}. {_latex_note(study)}}}"
+    title = f"{latex(study.dataset)}, {latex(study.model)}"
+    yield f"  \\caption{{{title}. {_latex_note(study, family)}}}"
     yield f"  \\label{{tab:{study.dataset}-{study.model}}}".replace("_", "-")
     yield rf"  \begin{{tabular}}{{@{{}}l{'r' * (width - 1)}@{{}}}}"
     yield r"    \toprule"
@@ -132,8 +142,9 @@ def _latex_head(study: Study, columns: Sequence[Column]) -> Iterator[str]:
     yield f"    {' & '.join(heads)} \\\\"
 
 
-def _latex_note(study: Study) -> str:
-    return note(study).replace("±", r"$\pm$").replace("R²", "$R^2$").replace("n of", "$n$ of")
+def _latex_note(study: Study, family: Family) -> str:
+    text = latex(note(study, family)).replace("“", "``").replace("”", "''")
+    return text.replace("±", r"$\pm$").replace("R²", "$R^2$").replace("over n of", "over $n$ of")
 
 
 def _latex_cell(cell: Cell) -> str:
@@ -149,7 +160,10 @@ def latex(text: str) -> str:
 
 
 def _columns(study: Study) -> list[Column]:
-    return [*SCORES[study.score], *COSTS]
+    scores = SCORES[study.score]
+    if not study.is_regression:
+        scores = [each._replace(digits=decimals(study.num_images) + 2) for each in scores]
+    return [*scores, *COSTS]
 
 
 def _rows(study: Study) -> Iterator[tuple[str, list[dict[str, Any]]]]:

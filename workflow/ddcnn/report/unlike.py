@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ddcnn.base.text import percent
 from ddcnn.data.intensity import PER_IMAGE
 from ddcnn.evaluation.intervals import NORMAL_95, difference_of_scores, wilson
 from ddcnn.report.study import RunResult, Study
@@ -40,7 +41,7 @@ def _scores(study: Study) -> str:
     low, high = difference_of_scores(val, test)
     if high >= -FAR and low <= FAR:
         return ""
-    first, second = (_shown(study, each[0]) for each in (val, test))
+    first, second = (_shown(study, *each) for each in (("val", val[0]), ("test", test[0])))
     return (
         f"The test split is unlike the validation split: the same nets ({method}, "
         f"{runs[0].label}) reach {first} on validation and {second} on test, further apart than "
@@ -49,10 +50,10 @@ def _scores(study: Study) -> str:
     )
 
 
-def _shown(study: Study, score: float) -> str:
+def _shown(study: Study, split: str, score: float) -> str:
     if study.is_regression:
         return f"R² {score:.3f}".replace("-", "\N{MINUS SIGN}")
-    return f"{100 * score:.1f} %"
+    return percent(score, study.num_images_of(split))
 
 
 def _judge(study: Study) -> tuple[list[RunResult], str]:

@@ -6,7 +6,8 @@ from pathlib import Path
 from ddcnn.base.errors import InputError
 from ddcnn.report.compare.experiment import read
 from ddcnn.report.compare.page import Comparison
-from ddcnn.report.compare.pairs import compared, differing_settings, labelled
+from ddcnn.report.compare.pairs import compared, differing_settings, judged, labelled
+from ddcnn.report.verdicts import Family
 
 __all__ = ["Comparison", "compare_experiments"]
 
@@ -27,6 +28,7 @@ def compare_experiments(folders: Sequence[Path]) -> Comparison:
             raise InputError(f"{folder} is named twice: name different experiments")
     experiments = [read(folder) for folder in folders]
     labels = labelled(experiments)
-    return Comparison(
-        labels, differing_settings(experiments, labels), compared(experiments, labels)
-    )
+    found = compared(experiments, labels)
+    family = Family(len(found), experiments[0].settings["report"]["margin"] / 100)
+    settings = differing_settings(experiments, labels)
+    return Comparison(labels, settings, judged(found, family), family)

@@ -46,14 +46,14 @@ def read(folder: Path) -> Finished:
                 f"{folder} holds no {name}: its experiment is not finished, or an earlier version "
                 "of ddcnn wrote it, or this is no report's folder; run its experiment again"
             )
-    settings = read_json(folder / SETTINGS)
-    return Finished(
-        settings["experiment"],
-        folder,
-        settings,
-        _read_summary(folder / "summary.csv"),
-        read_npz(folder / MERITS),
-    )
+    settings, merits = read_json(folder / SETTINGS), read_npz(folder / MERITS)
+    if not any(name.endswith("/groups") for name in merits):
+        raise InputError(
+            f"{folder / MERITS} does not say which images belong together: an earlier version of "
+            "ddcnn wrote it; run its experiment again"
+        )
+    summary = _read_summary(folder / "summary.csv")
+    return Finished(settings["experiment"], folder, settings, summary, merits)
 
 
 def _read_summary(path: Path) -> pd.DataFrame:

@@ -10,16 +10,16 @@ from markupsafe import Markup
 
 from ddcnn import report
 from ddcnn.base.private import names_only
-from ddcnn.base.text import table
+from ddcnn.base.text import decimals, fraction, interval, signed, table
 from ddcnn.report.comparison import TEST
 from ddcnn.report.sentences import seconds
 from ddcnn.report.tables import latex
 from ddcnn.report.template import template_environment
+from ddcnn.report.verdicts import Family, in_cell
 
 HERE = Path(__file__).parent
 STYLE = Path(report.__file__).with_name("style.css")
 HEADS = ("method", "n", "first", "second", "difference", "95 % interval", "verdict", "time")
-CHANCE = "Of twenty such intervals one misses the true value by chance: look for the pattern."
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,14 @@ class Comparison:
     Attributes:
         labels: names of the experiments; the first one is what the others are compared with.
         settings: rows of the settings that differ: ``setting`` and a value per label.
-        rows: see :func:`ddcnn.report.compare.pairs.compared`.
+        rows: see :func:`ddcnn.report.compare.pairs.judged`.
+        family: of all differences.
     """
 
     labels: list[str]
     settings: list[dict[str, str]]
     rows: pd.DataFrame
+    family: Family
 
     def sections(self) -> Iterator[tuple[str, str, list[dict[str, str]]]]:
         """Title, what is paired, and rows as texts, for each second experiment and data set."""
@@ -64,8 +66,8 @@ class Comparison:
         both = "accuracy (or R²)" if self.rows["score"].nunique() > 1 else r2
         return (
             f"First, second: test {both}, mean over the n seeds that both have. {TEST} "
-            f"{CHANCE} Time: parallel training time, first and second; comparable on equal "
-            "hardware only."
+            f"{self.family.note()} Time: parallel training time, first and second; comparable on "
+            "equal hardware only."
         )
 
     def latex(self) -> str:
@@ -92,22 +94,20 @@ class Comparison:
 
 def _texts(row: Mapping[str, Any]) -> dict[str, str]:
     """A row as it is printed, by the heads; differences of accuracies in points."""
-    points = row["score"] == "accuracy_test"
-    unit = 100 if points else 1
-    digits = 2 if points else 4
-    low, value, high = (f"{unit * row[key]:+.{digits}f}" for key in ("low", "difference", "high"))
+    points, images = row["score"] == "accuracy_test", row["test_images"]
+    unit, digits = (100, decimals(images)) if points else (1, 4)
+    scores = (row["first_score"], row["second_score"])
+    value = signed(unit * row["difference"], digits)
     times = (seconds(row[f"{side}_parallel_seconds"]) for side in ("first", "second"))
     cells = [
         row["method"],
         str(row["seeds"]),
-        f"{row['first_score']:.4f}",
-        f"{row['second_score']:.4f}",
+        *(fraction(score, images) if points else f"{score:.4f}" for score in scores),
         f"{value} points" if points else value,
-        f"{low} to {high}",
-        row["verdict"],
+        interval(unit * row["low"], unit * row["high"], digits),
+        in_cell(row["verdict"], unit * row["smallest"], digits),
         ", ".join(times),
     ]
-    cells[4:6] = [cell.replace("-", "\N{MINUS SIGN}") for cell in cells[4:6]]
     return dict(zip(HEADS, cells, strict=True))
 
 

@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 
 from ddcnn.base.errors import InputError
-from ddcnn.evaluation.intervals import paired_difference
+from ddcnn.evaluation.intervals import Difference, paired_difference
 from ddcnn.evaluation.methods import in_order
 from ddcnn.report.compare.experiment import Finished
-from ddcnn.report.comparison import verdict
 from ddcnn.report.snapshot import flatten
+from ddcnn.report.verdicts import Family
 
+Row = dict[str, Any]
 ABSENT = "\N{EN DASH}"
 
 
@@ -45,25 +46,38 @@ def differing_settings(
     ]
 
 
-def compared(experiments: Sequence[Finished], labels: Sequence[str]) -> pd.DataFrame:
+def compared(
+    experiments: Sequence[Finished], labels: Sequence[str]
+) -> list[tuple[Row, Difference]]:
     """Every later experiment minus the first one, paired over seeds and test images.
 
     Returns:
-        one row per data set, pair of decompositions and method: the columns of ``--csv``.
+        one row per data set, pair of decompositions and method, with its difference.
 
     Raises:
         InputError: nothing can be paired; it says why.
     """
     first, *others = experiments
-    rows = [
+    return [
         row
         for other, label in zip(others, labels[1:], strict=True)
         for row in _rows(first, other, labels[0], label)
     ]
-    return pd.DataFrame(rows)
 
 
-def _rows(a: Finished, b: Finished, label_a: str, label_b: str) -> Iterator[dict[str, Any]]:
+def judged(rows: Iterable[tuple[Row, Difference]], family: Family) -> pd.DataFrame:
+    """The columns of ``--csv``: the rows with what may be said of their differences."""
+    return pd.DataFrame(
+        [
+            row
+            | {key: getattr(difference, key) for key in ("low", "high")}
+            | {"verdict": family.verdict(difference), "smallest": family.smallest(difference)}
+            for row, difference in rows
+        ]
+    )
+
+
+def _rows(a: Finished, b: Finished, label_a: str, label_b: str) -> Iterator[tuple[Row, Difference]]:
     """All rows of one pair of experiments; at least one."""
     rows, reasons = [], []
     for dataset in dict.fromkeys(a.summary["dataset"]):
@@ -75,9 +89,9 @@ def _rows(a: Finished, b: Finished, label_a: str, label_b: str) -> Iterator[dict
             continue
         names = {"dataset": dataset, "first": label_a, "second": label_b}
         found = [
-            names | row
+            (names | row, difference)
             for pair in paired_cuts(mine, other)
-            for row in _rows_of_pair(a, b, mine, other, dataset, *pair)
+            for row, difference in _rows_of_pair(a, b, mine, other, dataset, *pair)
         ]
         rows += found
         if not found:
@@ -131,7 +145,7 @@ def _rows_of_pair(
     dataset: str,
     cut_a: Cut,
     cut_b: Cut,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[tuple[Row, Difference]]:
     """A row for each method that both have, over the seeds that both have."""
     score = f"{_score(table_a)}_test"
     rows_a, rows_b = _by_method(table_a, cut_a), _by_method(table_b, cut_b)
@@ -144,9 +158,9 @@ def _rows_of_pair(
         difference = paired_difference(
             _merits(b, dataset, cut_b, seeds, method),
             _merits(a, dataset, cut_a, seeds, method),
-            a.merits.get(f"{dataset}/groups"),
+            _groups(a, b, dataset),
         )
-        yield {
+        row = {
             "method": method,
             **{f"first_{key}": value for key, value in cut_a._asdict().items()},
             **{f"second_{key}": value for key, value in cut_b._asdict().items()},
@@ -154,13 +168,18 @@ def _rows_of_pair(
             "seeds": len(seeds),
             "first_score": one[score].mean(),
             "second_score": two[score].mean(),
-            "difference": difference.value,
-            "low": difference.low,
-            "high": difference.high,
-            "verdict": verdict(difference),
+            "test_images": len(a.merits[dataset]),
             "first_parallel_seconds": one["parallel_seconds"].mean(),
             "second_parallel_seconds": two["parallel_seconds"].mean(),
+            "difference": difference.value,
         }
+        yield row, difference
+
+
+def _groups(a: Finished, b: Finished, dataset: str) -> np.ndarray | None:
+    """Groups of the test images, if one of the two knows them; None: every image is its own."""
+    known = [groups for e in (a, b) if len(groups := e.merits[f"{dataset}/groups"])]
+    return known[0] if known else None
 
 
 def _by_method(table: pd.DataFrame, cut: Cut) -> dict[str, pd.DataFrame]:

@@ -10,7 +10,7 @@ import pandas as pd
 from ddcnn.base.errors import DamagedResult
 from ddcnn.evaluation import intervals
 from ddcnn.report import figures
-from ddcnn.report.comparison import TEST, comparison_table
+from ddcnn.report.comparison import TEST, pairs_of
 from ddcnn.report.sketches.sketch import MOST_TILINGS, Sketch, left_out
 from ddcnn.report.study import RunResult, Study
 from ddcnn.report.summary import WHOLE
@@ -48,32 +48,31 @@ def sketch_overlap(study: Study) -> Sketch | None:
 
 def sketch_differences(study: Study) -> Sketch | None:
     """Every method against the global net; None without one, or with nothing to compare."""
-    table = comparison_table([study])
-    table = table[(table["method"] != "best-tile") & table["difference_to_global"].notna()]
-    if table.empty:
-        return None
     rows = [
-        figures.DifferenceRow(row.label, row.method, *differences_of(row))
-        for row in table.head(MOST_DIFFERENCES).itertuples()
+        figures.DifferenceRow(
+            study.label_of(pair.means["decomposition"]),
+            pair.means["method"],
+            *pair.differences["global"][:3],
+        )
+        for pair in pairs_of(study)
+        if "global" in pair.differences and pair.means["method"] != "best-tile"
     ]
+    if not rows:
+        return None
     caption = (
         f"Test {study.score_name} of every method minus that of the global net, with 95 % "
-        f"intervals: a line that crosses zero shows no difference. {TEST} The best single tile is "
-        "in the table only, to keep the scale readable."
+        "intervals, which are not adjusted for their number: the table says what is shown. "
+        f"{TEST} The best single tile is in the table only, to keep the scale readable."
     )
-    if len(table) > MOST_DIFFERENCES:
-        caption += f" The first {MOST_DIFFERENCES} of {len(table)}."
+    if len(rows) > MOST_DIFFERENCES:
+        caption += f" The first {MOST_DIFFERENCES} of {len(rows)}."
+        rows = rows[:MOST_DIFFERENCES]
     alternative = "Differences to the global net. " + " ".join(
         f"{row.label}, {row.method}: {row.value:+.4f}, {row.low:+.4f} to {row.high:+.4f}."
         for row in rows
     )
     chart = figures.differences(rows, study.score_name)
     return Sketch("Against the global net", caption, alternative, chart)
-
-
-def differences_of(row: tuple) -> tuple[float, float, float]:
-    """Difference to the global net with its interval, from a row of the comparison."""
-    return row.difference_to_global, row.low_to_global, row.high_to_global
 
 
 def _panel_title(run: RunResult) -> str:
