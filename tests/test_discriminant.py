@@ -130,7 +130,7 @@ def test_the_net_says_what_its_file_of_probabilities_does(run):
     load_weights(net, folder / "model.safetensors").eval()
     card = read_json(run.data / "card.json")
     shard = run.results / "tiles/fashion" / run.tiling.slug / "0-1/x_test.npy"
-    images = stage.load_images(shard, None, card, stage.choose_device(0, 1))
+    images = stage.load_images([shard], None, card, stage.choose_device(0, 1))
     arrays = read_npz(folder / "probabilities.npz")
     found = stage.local_outputs(net, images, task_of(card), "logits", "test")
     assert set(arrays) == {f"{s}{k}" for s in ("train", "val", "test") for k in ("", "_logits")} | {
