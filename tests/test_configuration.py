@@ -334,6 +334,7 @@ def own(**changes):
         ({"refit": True, "local": {"patience": 3}}, ["local.patience", "3", "refit"]),
         ({"refit": True, "methods": ["mean", "transfer"]}, ["methods", "transfer", "refit"]),
         ({"refit": True, "coarse": {"input": "features"}}, ["coarse.input", "features", "refit"]),
+        ({"refit": True, "model": "lda"}, ["refit", "lda", "closed form"]),
         ({"local": 8}, ["local", "8"]),
         ({"local": None}, ["local", "None"]),
         ({"coarse": {"hidden": [0]}}, ["coarse.hidden", "0", "at least 1"]),
