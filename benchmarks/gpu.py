@@ -212,7 +212,9 @@ def naive(nets: Nets) -> Callable[[], None]:
 def ddcnn_loop(nets: Nets) -> Callable[[], float]:
     """The pipeline's loop, one net after the other; the validation behind it is not counted."""
     from ddcnn.training.device import Device
-    from ddcnn.training.loop import Images, Settings, fit
+    from ddcnn.training.loop import fit
+    from ddcnn.training.samples import Images
+    from ddcnn.training.settings import Settings
 
     place, case = nets.place, nets.case
     device = Device(place.device, place.name, torch.get_num_threads())

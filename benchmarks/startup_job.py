@@ -21,7 +21,8 @@ from pathlib import Path  # noqa: E402
 from ddcnn import nets  # noqa: E402
 from ddcnn.local.stage import load_images  # noqa: E402
 from ddcnn.training.device import choose_device  # noqa: E402
-from ddcnn.training.loop import Settings, fit  # noqa: E402
+from ddcnn.training.loop import fit  # noqa: E402
+from ddcnn.training.settings import Settings  # noqa: E402
 
 clock.append(time.time())
 folder, device = Path(sys.argv[1]), choose_device(0, 1)

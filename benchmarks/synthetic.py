@@ -49,7 +49,7 @@ def coarse_seconds(folder: Path, solver: str, out: Path | None = None) -> float:
     from ddcnn.coarse.settings import CoarseSettings
     from ddcnn.coarse.stage import train_coarse
     from ddcnn.experiment.schema import complete
-    from ddcnn.training.loop import Settings
+    from ddcnn.training.settings import Settings
 
     chosen = complete({"experiment": "bench", "dataset": "bench", "grid": "2x2"})["coarse"]
     net = CoarseSettings(**{key: chosen[key] for key in COARSE_KEYS} | {"solver": solver})

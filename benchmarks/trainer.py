@@ -24,7 +24,9 @@ def ddcnn_loop(job: Job) -> tuple[Callable[[], float], dict]:
     from ddcnn import nets
     from ddcnn.nets.cost import multiply_adds, num_parameters
     from ddcnn.training.device import choose_device
-    from ddcnn.training.loop import Images, Settings, fit
+    from ddcnn.training.loop import fit
+    from ddcnn.training.samples import Images
+    from ddcnn.training.settings import Settings
 
     device, imported = choose_device(0, 1), peak_mib()
     channels = job.shape[-1]

@@ -378,6 +378,8 @@ class FakeExperiment:
             "tiles": each.subdomains,
             "task": self.task,
             "classes": [] if self.targets else list(self.classes),
+            "refit": False,
+            "weights": "last",
             "methods": {
                 method: {
                     **{

@@ -18,7 +18,7 @@ from ddcnn.local.stage import write_features
 from ddcnn.local.subdomain import Subdomain, trainer_of
 from ddcnn.tiles.geometry import Decomposition, Tiling
 from ddcnn.tiles.shards import write_shards, write_view
-from ddcnn.training.loop import Settings
+from ddcnn.training.settings import Settings
 
 SETTINGS = Settings(6, 16, "adamw", 0.01, 0.01)
 
@@ -34,6 +34,7 @@ class StageRun:
         coarse_input: what the coarse net sees of a tile.
         architecture: of the nets.
         settings: of their training and the coarse net's.
+        refit: whether the local nets are trained again with the validation split.
     """
 
     results: Path
@@ -43,6 +44,7 @@ class StageRun:
     coarse_input: str = "log-probabilities"
     architecture: str = "vgg"
     settings: Settings = SETTINGS
+    refit: bool = False
 
     @property
     def name(self) -> str:
@@ -110,7 +112,7 @@ class StageRun:
         tiles = self.results / "tiles"
         trainer = trainer_of(self.architecture)
         settings = self.settings if trainer.SETTINGS is Settings else trainer.SETTINGS()
-        trainer.train_local([subdomain], tiles, labels, card, settings, [out])
+        trainer.train_local([subdomain], tiles, labels, card, settings, [out], refit=self.refit)
         if self.coarse_input == "features":
             weights = out / "model.safetensors"
             write_features(subdomain, tiles, card, weights, out / "features.npz")

@@ -92,6 +92,22 @@ def test_the_model_says_what_the_pipeline_said(runs, kind):
         assert np.ptp(expected, axis=0).max() > 0.01
 
 
+@pytest.mark.parametrize("grid", ["1x1", "1x2"])
+def test_a_model_of_refitted_nets_decides_on_test_and_its_card_says_so(grid, tmp_path):
+    entry = {"name": "fashion", "path": str(small_fashion(tmp_path / "fashion.npz", 100))}
+    tiling = Tiling.whole(2) if grid == "1x1" else Tiling.of("blocks", grid)
+    run = StageRun(tmp_path / "results", entry, tiling, refit=True).write()
+    model = ddcnn.load(run.model)
+    with torch.no_grad():
+        found = {split: model(pixels(run, split)).numpy() for split in ("val", "test")}
+    np.testing.assert_allclose(found["test"], run.predictions("test"), atol=1e-6, rtol=1e-6)
+    assert np.abs(found["val"] - run.predictions("val")).max() > 0.01  # by other nets
+    assert read_json(run.folder / "evaluation.json")["refit"] is True
+    card = run.model.with_suffix(".md").read_text()
+    assert "trained again with the validation split" in card
+    assert "The validation scores are of nets that had not seen this split" in card
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_exports_say_what_the_model_says(runs, kind, tmp_path, monkeypatch):
     runtime = pytest.importorskip("onnxruntime")

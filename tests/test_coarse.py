@@ -27,7 +27,8 @@ from ddcnn.local.subdomain import Subdomain
 from ddcnn.nets.cost import multiply_adds, num_parameters
 from ddcnn.tiles.geometry import Decomposition, Tiling
 from ddcnn.tiles.shards import write_shards, write_view
-from ddcnn.training.loop import Features, evaluate, predict_logits
+from ddcnn.training.prediction import evaluate, predict_logits
+from ddcnn.training.samples import Features
 from ddcnn.training.settings import Settings
 from ddcnn.training.weights import load_weights, save_weights
 

@@ -162,6 +162,22 @@ def test_check_is_silent_where_nothing_is_automatic(tmp_path, monkeypatch, capsy
     assert "auto" not in checked(tmp_path, monkeypatch, capsys, text)
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("", "own: augmentation: none, as the data set allows none"),
+        (", flip: [column], shift: 2", "own: augmentation: flips along column, shifts up to 2 pix"),
+    ],
+)
+def test_check_says_what_augmentation_does(more, said, tmp_path, monkeypatch, capsys):
+    from workflow_runs import small_fashion
+
+    small_fashion(tmp_path / "own.npz", 100)
+    text = f"experiment: e\ndataset: {{name: own, path: own.npz{more}}}\n"
+    assert "augmentation" not in checked(tmp_path, monkeypatch, capsys, text)
+    assert said in checked(tmp_path, monkeypatch, capsys, text + "local: {augment: true}\n")
+
+
 def images_card(num_images: int, flip: list[str], shift: int) -> dict:
     return {
         "counts": {"train": {"a": num_images - 1, "b": 1}},

@@ -13,8 +13,9 @@ from ddcnn.base.errors import InputError
 from ddcnn.base.logs import log_to
 from ddcnn.experiment.configuration import load_experiment
 from ddcnn.training.device import choose_device
-from ddcnn.training.loop import Features, Settings, fit
-from ddcnn.training.settings import write_history
+from ddcnn.training.loop import fit
+from ddcnn.training.samples import Features
+from ddcnn.training.settings import Settings, write_history
 
 CONFIG = {"experiment": "watched", "dataset": "fashion-mnist-10k", "log": "tensorboard"}
 ROW = {"epoch": 1, "step": 55, "learning_rate": 0.05, "loss_train": 1.5, "accuracy_val": 0.25}

@@ -23,7 +23,9 @@ import hashlib, logging, sys
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="log: %(message)s")
 from ddcnn import nets
 from ddcnn.training.device import choose_device
-from ddcnn.training.loop import Images, Settings, fit
+from ddcnn.training.loop import fit
+from ddcnn.training.samples import Images
+from ddcnn.training.settings import Settings
 device = choose_device(gpus=0, threads=1)
 settings = Settings(2, 8, "sgd", 0.1, weight_decay=1e-3)
 def train():

@@ -75,7 +75,9 @@ def test_a_training_does_not_import_torchs_compiler():
     code = """
 import sys, torch
 from ddcnn.training.device import Device
-from ddcnn.training.loop import Features, Settings, fit
+from ddcnn.training.loop import fit
+from ddcnn.training.samples import Features
+from ddcnn.training.settings import Settings
 for optimizer in ("sgd", "adamw"):
     net = torch.nn.Linear(4, 2)
     data = Features(torch.randn(20, 4), torch.arange(20) % 2)

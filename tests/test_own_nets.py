@@ -16,7 +16,8 @@ from ddcnn import nets
 from ddcnn.base.errors import InputError
 from ddcnn.experiment.configuration import load_experiment
 from ddcnn.nets import own
-from ddcnn.training.loop import Settings, make_optimizer
+from ddcnn.training.loop import make_optimizer
+from ddcnn.training.settings import Settings
 from ddcnn.training.weights import load_weights, save_weights
 from workflow_runs import (
     PROJECT,

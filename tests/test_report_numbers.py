@@ -20,7 +20,7 @@ from ddcnn.report.citation import citations
 from ddcnn.report.classes import MOST_CLASSES, class_table, shares_of
 from ddcnn.report.comparison import compare, family_of
 from ddcnn.report.opening import baseline, three_sentences
-from ddcnn.report.sentences import in_score
+from ddcnn.report.sentences import in_score, steps
 from ddcnn.report.sketches.calibration import calibration_error, reliability_curve
 from ddcnn.report.sketches.decisions import sketch_agreement, sketch_reliability
 from ddcnn.report.sketches.mistakes import sketch_mistakes, worst_mistakes
@@ -382,6 +382,20 @@ def test_the_summary_is_three_sentences_of_the_data(experiment, tmp_path):
     score = study.mean_of(slug, method)[f"{study.score}_test"]
     assert (f"{score:.3f}" if study.is_regression else f"{100 * score:.0f} %") in sentences[0]
     assert "400 test" in sentences[2]
+
+
+def test_the_steps_say_what_validation_was_used_for(tmp_path):
+    study = study_of(FakeExperiment(), tmp_path)
+    alone = list(steps(study))
+    for run in study.runs:
+        run.evaluation["refit"] = True
+    refitted = [text for text in steps(study) if text not in alone]
+    assert [text[:43] for text in refitted] == ["Then these nets were trained once more, wit"]
+    for run in study.runs:
+        run.evaluation.update(refit=False, weights="best")
+    chosen = [text for text in steps(study) if text not in alone]
+    assert len(chosen) == 1
+    assert "best on the validation split" in chosen[0]
 
 
 # Classes

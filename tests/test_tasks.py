@@ -18,7 +18,10 @@ from ddcnn.local.subdomain import Subdomain
 from ddcnn.tiles.geometry import Tiling, resample
 from ddcnn.tiles.shards import read_shard, write_shards, write_view
 from ddcnn.training.device import choose_device
-from ddcnn.training.loop import Features, Images, Settings, evaluate, fit
+from ddcnn.training.loop import fit
+from ddcnn.training.prediction import evaluate
+from ddcnn.training.samples import Features, Images
+from ddcnn.training.settings import Settings
 
 FAT = {"task": "regression", "classes": [], "target_mean": [20.0, -3.0], "target_std": [4.0, 0.5]}
 DEVICE = choose_device(0, 1)

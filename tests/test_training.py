@@ -29,20 +29,11 @@ from ddcnn.local.subdomain import Subdomain
 from ddcnn.nets.layers import Layers
 from ddcnn.training.checkpoint import Checkpoint
 from ddcnn.training.device import Device, choose_device
-from ddcnn.training.loop import (
-    Features,
-    Images,
-    Progress,
-    Random,
-    Settings,
-    evaluate,
-    fit,
-    generator_of,
-    make_optimizer,
-    one_cycle,
-    predict_logits,
-    training_metrics,
-)
+from ddcnn.training.loop import Progress, fit, make_optimizer, training_metrics
+from ddcnn.training.prediction import evaluate, predict_logits
+from ddcnn.training.samples import Features, Images, Random, generator_of
+from ddcnn.training.schedule import one_cycle
+from ddcnn.training.settings import Settings
 from ddcnn.training.steps import Step, lay_channels_last
 
 DEVICE = choose_device(gpus=0, threads=1)
@@ -457,6 +448,7 @@ class Job:
         settings: Settings,
         code: str = "",
         every: float = 0.0,
+        refit: bool = False,
     ) -> None:
         labels = {split: self.folder / f"y_{split}.npy" for split in ("train", "val")}
         card = self.folder / "card.json"
@@ -464,6 +456,7 @@ class Job:
             *(subdomains, self.folder / "tiles", labels, card, settings, out),
             code=code,
             checkpoint_seconds=every,
+            refit=refit,
         )
 
 

@@ -62,6 +62,13 @@ def test_scores_far_apart_are_named(tmp_path):
     assert next(iter(diagnosis_of(study).items())) == ("The splits", [sentence])
 
 
+def test_other_nets_on_test_say_nothing_of_the_splits(tmp_path):
+    study = study_of(FAKE, tmp_path, 0.33)
+    for run in study.runs:
+        run.evaluation["refit"] = True
+    assert unlike_splits(study) == []
+
+
 def test_few_images_explain_a_difference(tmp_path):
     fake = replace(FAKE, counts=(60, 20, 20))
     assert unlike_splits(study_of(fake, tmp_path / "few", 0.6)) == []

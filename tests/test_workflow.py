@@ -453,6 +453,21 @@ def test_auto_is_decided_by_the_images_and_more_of_them_train_again(tmp_path):
     assert [net["settings"]["epochs"] for net in trained_settings(project)] == [150, 150]
 
 
+def test_refit_trains_every_net_twice_and_switching_it_off_trains_again(tmp_path):
+    project = make_project(tmp_path / "project")
+    data = small_fashion(tmp_path / "fashion.npz", 100)
+    options = {"width": 4, "grid": "1x2", "overlap": 0, "coarse_view": False, "global_net": False}
+    options |= {"dataset": {"name": "fashion", "path": str(data), "shape": [8, 8]}}
+    config = write_config(project / "refit.yaml", **options, local={"epochs": 2}, refit=True)
+    snakemake(project, config, "--until", "train_local")
+    counts = json.loads((project / "results/data/fashion/card.json").read_text())["counts"]
+    train, val = (sum(counts[split].values()) for split in ("train", "val"))
+    for net in trained_settings(project):
+        assert (net["images"], net["refit"]["images"]) == (train, train + val)
+    off = write_config(project / "refit.yaml", **options, local={"epochs": 2})
+    assert planned_jobs(project, off, "--until", "train_local")["train_local"] == 2
+
+
 # --- three dimensions, and errors ------------------------------------------------------------
 
 

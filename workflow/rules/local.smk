@@ -27,6 +27,7 @@ for NAME, LOCAL in LOCAL_RULES.items():
         params:
             net=of_job(parameters.net),
             settings=of_job(parameters.local_settings),
+            refit=EXPERIMENT.settings["refit"],
             code=local_code,
         message:
             f"Training {{wildcards.model}} on {{wildcards.dataset}}, {{wildcards.tiling}}, tile {LOCAL.words}, seed {{wildcards.seed}}"

@@ -11,7 +11,7 @@ with job(snakemake.log[0]):
         from ddcnn.coarse.settings import CoarseSettings
         from ddcnn.local.subdomain import Subdomain
         from ddcnn.tiles.geometry import Tiling
-        from ddcnn.training.loop import Settings
+        from ddcnn.training.settings import Settings
 
     train_coherent(
         subdomains=[Subdomain(**subdomain) for subdomain in snakemake.params.subdomains],

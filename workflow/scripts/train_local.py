@@ -23,5 +23,6 @@ with job(snakemake.log[0]):
         gpus=snakemake.resources.gpu,
         threads=snakemake.threads,
         code=snakemake.params.code,
+        refit=snakemake.params.refit,
         checkpoint_seconds=snakemake.config["local"]["checkpoint_seconds"],
     )

@@ -119,7 +119,16 @@ def _scores(description: Description) -> str:
         f"({interval['kind']}, n = {interval['samples']:,}). It is of these trained nets and says "
         "nothing of the method: what another seed would change is not in it, the report of the "
         "experiment shows that."
-        f"{_baseline(description)}{_pooled(description, main)}"
+        f"{_baseline(description)}{_refitted(description)}{_pooled(description, main)}"
+    )
+
+
+def _refitted(description: Description) -> str:
+    if not description["settings"].get("refit"):
+        return ""
+    return (
+        " The validation scores are of nets that had not seen this split; the nets of this file, "
+        "whose test scores stand here, were trained on it, too."
     )
 
 
@@ -180,7 +189,8 @@ def _training(settings: Mapping[str, Any]) -> str:
         f"{settings['epochs']} epochs, {settings['batch_size']} samples a step, "
         f"{settings['optimizer']} at {settings['learning_rate']:g}, label smoothing "
         f"{settings['label_smoothing']:g}, augmentation {'on' if settings['augment'] else 'off'}, "
-        f"{weights}"
+        f"{weights}, weights of the {settings.get('weights', 'last')} epoch"
+        + (", trained again with the validation split" if settings.get("refit") else "")
     )
 
 

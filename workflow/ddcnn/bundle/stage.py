@@ -82,7 +82,7 @@ def bundle_run(
         "baseline": evaluation["baseline"],
         "interval": _interval(Path(run) / "predictions.npz", method, task, Path(card).parent),
         "cost": {key: result[key] for key in COST_KEYS},
-        "settings": metrics[0]["settings"],
+        "settings": metrics[0]["settings"] | {"refit": "refit" in metrics[0]},
         "trained": {key: metrics[0][key] for key in TRAINED_KEYS},
     }
     if pooled:

@@ -27,15 +27,10 @@ from ddcnn.nets.features import num_features
 from ddcnn.tiles.geometry import Tiling
 from ddcnn.training.checkpoint import Checkpoint, fingerprint_of
 from ddcnn.training.device import choose_device
-from ddcnn.training.loop import (
-    Images,
-    Settings,
-    evaluate,
-    fit,
-    predict_logits,
-    training_metrics,
-)
-from ddcnn.training.settings import write_history
+from ddcnn.training.loop import fit, training_metrics
+from ddcnn.training.prediction import evaluate, predict_logits
+from ddcnn.training.samples import Images
+from ddcnn.training.settings import Settings, write_history
 from ddcnn.training.weights import load_weights, save_weights
 
 log = logging.getLogger(__name__)

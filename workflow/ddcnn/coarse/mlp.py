@@ -13,7 +13,9 @@ from ddcnn.coarse.net import CoarseNet, coarse_input
 from ddcnn.coarse.problem import Built, Candidate, Solution
 from ddcnn.coarse.settings import CoarseSettings
 from ddcnn.training.device import Device
-from ddcnn.training.loop import Features, Progress, evaluate, fit, predict_logits, training_metrics
+from ddcnn.training.loop import Progress, fit, training_metrics
+from ddcnn.training.prediction import evaluate, predict_logits
+from ddcnn.training.samples import Features
 from ddcnn.training.settings import Settings
 from ddcnn.training.weights import save_weights
 

@@ -203,6 +203,6 @@ def shuffled(num: int, seed: int) -> np.ndarray:
     """The numbers below ``num`` in the order that the seed says."""
     import torch  # here: on the training split no order is needed, and torch takes two seconds
 
-    from ddcnn.training.loop import generator_of
+    from ddcnn.training.samples import generator_of
 
     return torch.randperm(num, generator=generator_of(seed)).numpy()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ddcnn.base.files import read_json
 from ddcnn.commands.arguments import add_command, add_configuration, asked_experiment
+from ddcnn.data.card import augmentation_in_words
 from ddcnn.experiment.chosen import automatic_keys, chosen_settings, facts_of
 from ddcnn.experiment.paths import paths_of
 from ddcnn.experiment.runs import Experiment
@@ -28,7 +29,7 @@ def run(options: argparse.Namespace) -> None:
             f"{run.folder}: {len(run.decomposition.subdomains)} nets of width {run.local_width} "
             f"on {tile} pixels"
         )
-    for line in (*_automatic(experiment), *_folds(experiment)):
+    for line in (*_automatic(experiment), *_augmentation(experiment), *_folds(experiment)):
         print(line)
     nets = Counter(
         run.local_folder(tile) for run in experiment.runs for tile in run.decomposition.subdomains
@@ -59,3 +60,13 @@ def _automatic(experiment: Experiment) -> Iterator[str]:
         values = chosen_settings(experiment.settings, facts)
         words = ", ".join(f"{key} {value}" for key, value in values.items())
         yield f"{name}: for {facts.num_images:,} training {facts.kind}s (auto): {words}"
+
+
+def _augmentation(experiment: Experiment) -> Iterator[str]:
+    """A line for each data set: what ``local.augment: true`` does to its images."""
+    if not experiment.settings["local"]["augment"]:
+        return
+    for name, dataset in experiment.datasets.items():
+        moves = augmentation_in_words(dataset.flip, dataset.shift)
+        nothing = "none, as the data set allows none; its keys flip and shift say what it bears"
+        yield f"{name}: augmentation: {moves or nothing}"

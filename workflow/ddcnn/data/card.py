@@ -129,3 +129,15 @@ def duplicates_across(
                 for a, b in zip(in_first[:MOST_NAMES], in_second[:MOST_NAMES], strict=True)
             ]
     return {"count": count, "examples": examples[:MOST_NAMES]}
+
+
+def augmentation_in_words(flip: Sequence[str], shift: int) -> str:
+    """What augmentation may do to an image; empty where it may do nothing.
+
+    Args:
+        flip: axes along which it may be mirrored.
+        shift: pixels by which it may be moved.
+    """
+    moves = [f"flips along {axis}" for axis in flip]
+    moves += [f"shifts up to {shift} pixels"] if shift else []
+    return ", ".join(moves)

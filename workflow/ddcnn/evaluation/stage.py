@@ -124,6 +124,8 @@ def evaluate_run(
         for name, decision in in_order(decisions)
     }
     coarse = _metrics(trained.coarse) if trained.coarse else None
+    first = next(iter(nets.values()))
+    use_of_val = {"refit": "refit" in first, "weights": first["settings"].get("weights", "last")}
     table = _local_table(nets, local, y, task)
     write_npz(
         out / "predictions.npz",
@@ -134,6 +136,7 @@ def evaluate_run(
         run
         | {key: tiling[key] for key in ("tiling", "kind", "grid", "overlap")}
         | {"task": task.name, "tiles": list(local), "classes": facts["classes"]}
+        | use_of_val
         | {"targets": facts.get("targets", []), "methods": results, "local": table}
         | {"baseline": majority_baseline(y, facts["classes"]) if facts["classes"] else None}
         | {"coarse": coarse and _coarse_entry(coarse, task)}

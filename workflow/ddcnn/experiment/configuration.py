@@ -12,6 +12,7 @@ from ddcnn.base.defaults import AUTO
 from ddcnn.base.errors import InputError
 from ddcnn.data.registry import Dataset
 from ddcnn.experiment import without_steps
+from ddcnn.experiment.needs import JOINT
 from ddcnn.experiment.runs import Experiment, Run, experiment_of
 from ddcnn.experiment.schema import complete
 
@@ -25,6 +26,7 @@ def load_experiment(config: dict[str, Any]) -> Experiment:
     experiment = experiment_of(complete(config))
     settings, datasets = experiment.settings, experiment.datasets
     _check_log(settings["log"])
+    _check_refit(settings)
     for dataset in datasets.values():
         _check_task(dataset, settings)
         _check_splits(dataset, experiment.folds)
@@ -41,6 +43,29 @@ def _check_log(log: str) -> None:
         raise InputError(
             "log: tensorboard is asked for and not installed; install the package tensorboard "
             '(pip install "ddcnn[tensorboard]") or set log: none'
+        )
+
+
+def _check_refit(settings: dict[str, Any]) -> None:
+    """Nets that are trained with the validation split can neither be judged nor chosen by it."""
+    if not settings["refit"]:
+        return
+    local, joint = settings["local"], sorted({*JOINT} & {*settings["methods"]})
+    for key, off in {"weights": "last", "patience": 0}.items():
+        if local[key] != off:
+            raise InputError(
+                f"local.{key}: {local[key]} goes by the loss on the validation split, with which "
+                f"refit: true trains; set local.{key}: {off}, or refit: false"
+            )
+    if joint:
+        raise InputError(
+            f"methods: {', '.join(joint)}: nets that are trained as one are not trained again with "
+            "the validation split, which is what refit: true does; leave one of the two out"
+        )
+    if settings["coarse"]["input"] == "features":
+        raise InputError(
+            "coarse.input: features are those of the last nets, which with refit: true have seen "
+            "the validation split; take log-probabilities, or refit: false"
         )
 
 

@@ -159,7 +159,8 @@ def _measured_work(
         return None  # without epochs, and of work that grows otherwise
     work = sum(net["multiply_adds"] * net["images"] * net["epochs"] for net in trained)
     seconds = math.fsum(net["train_seconds"] for net in trained)
-    return _Training(work, trained[0]["epochs"], seconds, max(0.0, measured[name] - seconds))
+    asked = trained[0]["settings"]["epochs"]  # a training that ends early has fewer
+    return _Training(work, asked, seconds, max(0.0, measured[name] - seconds))
 
 
 def _seconds_of_work(work: float, trainings: Sequence[_Training]) -> float:

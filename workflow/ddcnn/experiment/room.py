@@ -50,7 +50,7 @@ def _from(rule: str) -> tuple[str, ...]:
 
 
 _PARTIAL = f"{RESULTS}/*/.*.partial*"
-_CHECKPOINT = f"{RESULTS}/*/checkpoint.pt"
+_CHECKPOINT = f"{RESULTS}/*checkpoint.pt"
 _RAW = f"{_below('download')}/raw/*"
 
 STAGES = {

@@ -115,7 +115,8 @@ def experiment_status(experiment: Experiment, folder: str | Path = ".") -> Statu
     jobs = experiment_jobs(experiment)
     measured = measured_seconds(folder / RESULTS)
     kinds = seconds_of_kinds(measured)
-    statuses = {job.name: _job_status(job, folder, kinds.get(job.kind)) for job in jobs}
+    again = 2 if experiment.settings["refit"] else 1
+    statuses = {job.name: _job_status(job, folder, kinds.get(job.kind), again) for job in jobs}
     runs = [
         RunStatus(run.folder, _stages(run_jobs(run, experiment), statuses))
         for run in experiment.runs
@@ -139,7 +140,8 @@ def _most_at_a_time(spans: Sequence[tuple[float, float]]) -> int:
     return max((sum(a <= start < b for a, b in spans) for start, _ in spans), default=0)
 
 
-def _job_status(job: Job, folder: Path, usual: float | None) -> JobStatus:
+def _job_status(job: Job, folder: Path, usual: float | None, again: int) -> JobStatus:
+    """``again``: how often a job trains a local net."""
     if _is_done(job, folder):
         return JobStatus(job, "done")
     last = read_log(folder / job.log)
@@ -149,7 +151,8 @@ def _job_status(job: Job, folder: Path, usual: float | None) -> JobStatus:
         return JobStatus(job, "done" if done else "waiting", seconds_left=None if done else usual)
     training = _training(last) if job.rule in TRAININGS else {}
     if last.alive:
-        left = _seconds_left(last, training, usual, len(job.tiles))
+        num_nets = len(job.tiles) * (again if job.rule == "train_local" else 1)
+        left = _seconds_left(last, training, usual, num_nets)
         return JobStatus(job, "running", last.seconds, **training, seconds_left=left)
     state = "failed" if last.failed else "stopped"
     lines = last.lines[-LAST_LINES:]

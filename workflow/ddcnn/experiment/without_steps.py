@@ -40,6 +40,11 @@ def check(settings: Mapping[str, Any], datasets: Mapping[str, Dataset]) -> None:
                 f"has none of them; remove {method}, or put {name} into an experiment of its own "
                 "(ddcnn compare sets both side by side)"
             )
+    if settings["refit"]:
+        raise InputError(
+            f"refit: true trains nets in steps a second time, and {name} is solved in closed form; "
+            f"remove refit, or put {name} into an experiment of its own"
+        )
     if settings["coarse"]["input"] == "features":
         raise InputError(
             f"coarse.input: features are what a net's last layer sees, of {name} the pixels "

@@ -107,6 +107,7 @@ def train_local(
     threads: int = 1,
     code: str = "",
     checkpoint_seconds: float = 0.0,
+    refit: bool = False,
 ) -> None:
     """Solve local nets and write what they say of all images.
 
@@ -116,6 +117,7 @@ def train_local(
     Raises:
         InputError: the system needs more memory than there is.
     """
+    assert not refit  # refused with the configuration
     facts, clock = read_json(card), JobClock()
     task, job = task_of(facts, settings.class_weights), [each.tile for each in subdomains]
     for subdomain, folder in zip(subdomains, map(Path, out), strict=True):

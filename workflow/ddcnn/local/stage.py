@@ -23,22 +23,17 @@ from ddcnn.base.listing import read_groups
 from ddcnn.base.process import JobClock
 from ddcnn.base.splits import FITTING
 from ddcnn.base.tasks import Task, task_of
+from ddcnn.data.card import augmentation_in_words
 from ddcnn.local.subdomain import Subdomain, deal_training
 from ddcnn.tiles.packs import Pack
 from ddcnn.tiles.shards import read_shard
 from ddcnn.training.checkpoint import Checkpoint, fingerprint_of
 from ddcnn.training.device import Device, choose_device
-from ddcnn.training.loop import (
-    Images,
-    Progress,
-    Settings,
-    fit,
-    num_steps_per_epoch,
-    predict_features,
-    predict_logits,
-    training_metrics,
-)
-from ddcnn.training.settings import write_history
+from ddcnn.training.loop import Progress, fit, training_metrics
+from ddcnn.training.prediction import predict_features, predict_logits
+from ddcnn.training.samples import Images
+from ddcnn.training.schedule import num_steps_per_epoch
+from ddcnn.training.settings import Settings, write_history
 from ddcnn.training.weights import load_weights, save_weights
 
 log = logging.getLogger(__name__)
@@ -58,11 +53,16 @@ def train_local(
     threads: int = 1,
     code: str = "",
     checkpoint_seconds: float = 0.0,
+    refit: bool = False,
 ) -> None:
     """Train local nets and write what they say of all images.
 
     Of each: ``model.safetensors``, ``history.csv``, ``metrics.json`` and ``probabilities.npz``, see
     :func:`write_probabilities`.
+
+    With ``refit`` a second net is trained in the same way on training and validation split: it
+    decides on the test split, and its weights are stored. The coarse net and every choice learn
+    from the first net, which has not seen the validation split, as in stacking (Wolpert 1992).
 
     Args:
         subdomains: what to train, one after the other.
@@ -76,6 +76,7 @@ def train_local(
         threads: CPU threads.
         code: digest of the code, part of the checkpoint's fingerprint.
         checkpoint_seconds: least time between two checkpoints; no result depends on it.
+        refit: see above; the validation split may then choose neither epochs nor weights.
 
     Raises:
         InputError: a training diverged; of several, the others were trained before.
@@ -90,22 +91,29 @@ def train_local(
         clock.loaded()
         _warn_of_few_steps(len(samples["train"]), settings)
         checkpoint = _checkpoint(subdomain, settings, facts, folder, code, checkpoint_seconds)
-        checkpoint.keep_last = len(subdomains) > 1
+        checkpoint.keep_last = refit or len(subdomains) > 1
+        checkpoints = [checkpoint]
         try:
             net, progress = _fit(subdomain, samples, settings, facts, device, clock, checkpoint)
+            last, more = net, {}
+            if refit:
+                checkpoints.append(replace(checkpoint, path=folder / "refit.checkpoint.pt"))
+                last, more = _refit(subdomain, samples, settings, facts, device, checkpoints[-1])
         except InputError as error:
             failed.append(f"tile {subdomain.tile}: {error}" if len(subdomains) > 1 else str(error))
             del samples
             clock = JobClock(first=False)
             continue
         metrics = _metrics(subdomain, net, progress, samples, settings, device)
+        metrics["train_seconds"] += more.get("train_seconds", 0.0)
+        metrics |= {"refit": more} if refit else {}
         metrics["job"] = Pack(tuple(each.tile for each in subdomains)).name
-        write_probabilities(net, samples, shards["test"], facts, folder, device)
+        write_probabilities(net, samples, last, shards["test"], facts, folder, device)
         write_history(progress.history, folder / "history.csv")
         write_json(folder / "metrics.json", metrics | clock.metrics())
-        save_weights(net, folder / "model.safetensors")
-        done.append(checkpoint)
-        del samples, net, progress  # before the next tile's are loaded
+        save_weights(last, folder / "model.safetensors")
+        done += checkpoints
+        del samples, net, last, progress  # before the next tile's are loaded
         clock = JobClock(first=False)
     if failed:
         raise InputError("; ".join(failed))
@@ -193,7 +201,7 @@ def _checkpoint(
 
 def _fit(
     subdomain: Subdomain,
-    samples: dict[str, Images],
+    samples: dict[str, Images | None],
     settings: Settings,
     card: dict[str, Any],
     device: Device,
@@ -215,6 +223,25 @@ def _fit(
         task=task,
     )
     return net, progress
+
+
+def _refit(
+    subdomain: Subdomain,
+    samples: dict[str, Images],
+    settings: Settings,
+    card: dict[str, Any],
+    device: Device,
+    checkpoint: Checkpoint,
+) -> tuple[nn.Module, dict[str, Any]]:
+    """A net of the same first weights that learns from the validation split, too, and its costs."""
+    log.info("training %s, tile %s, once more, with validation", subdomain.tiling, subdomain.tile)
+    both = samples["train"].joined(samples["val"])
+    all_samples, clock = {"train": both, "val": None}, JobClock(first=False)
+    net, progress = _fit(subdomain, all_samples, settings, card, device, clock, checkpoint)
+    kept = ("epoch", "step", "loss_train", f"{task_of(card).score}_train")
+    seconds = progress.seconds - progress.setup_seconds
+    costs = {"images": len(both), "train_seconds": round(seconds, 4)}
+    return net, {key: progress.history[-1][key] for key in kept} | costs
 
 
 def _metrics(
@@ -242,15 +269,13 @@ def fitting_settings(settings: Settings, card: dict[str, Any], part: str = "loca
         part: see :func:`ddcnn.base.defaults.chosen`.
     """
     numbers = chosen(vars(settings), Facts.of_card(card), part)
-    flip, shift = card["augment"]["flip"], card["augment"]["shift"]
+    moves = augmentation_in_words(**card["augment"])
     if numbers:
         words = ", ".join(f"{key} {value}" for key, value in numbers.items())
         log.info("chosen for these data (auto): %s", words)
     if settings.augment:
-        moves = [f"flips along {axis}" for axis in flip]
-        moves += [f"shifts up to {shift} pixels"] if shift else []
-        log.info("augmentation: %s", ", ".join(moves) or "none, as the data set allows none")
-    return replace(settings, **numbers, augment=settings.augment and bool(flip or shift))
+        log.info("augmentation: %s", moves or "none, as the data set allows none")
+    return replace(settings, **numbers, augment=settings.augment and bool(moves))
 
 
 def _load_training_images(
@@ -311,12 +336,13 @@ def load_images(
 def write_probabilities(
     net: nn.Module,
     samples: dict[str, Images],
+    last: nn.Module,
     test: Sequence[Path],
     card: dict[str, Any],
     out: Path,
     device: Device,
 ) -> None:
-    """Write what a local net says of every image to ``probabilities.npz``.
+    """Write what a local net says of ``samples``, and ``last`` of ``test``: ``probabilities.npz``.
 
     Class probabilities, float32 ``N, K`` for every split, and the logits beside them as
     ``{split}_logits``; for regression the predicted targets in their own units, float32 ``N, M``.
@@ -324,8 +350,9 @@ def write_probabilities(
     """
     start, task = time.perf_counter(), task_of(card)
     outputs: dict[str, np.ndarray] = {}
-    for split, images in (samples | {"test": load_images(test, None, card, device)}).items():
+    for split, images in samples.items():
         outputs |= local_outputs(net, images, task, "logits", split)
+    outputs |= local_outputs(last, load_images(test, None, card, device), task, "logits", "test")
     seconds = time.perf_counter() - start
     log.info("probabilities in %.1f s", seconds)
     write_npz(out / "probabilities.npz", **outputs, seconds=np.array(seconds))

@@ -6,6 +6,7 @@ from typing import Any
 
 from ddcnn.base.private import without_folders
 from ddcnn.base.text import counted
+from ddcnn.data.card import augmentation_in_words
 
 MOST_EXAMPLES = 3
 Card = Mapping[str, Any]
@@ -146,10 +147,8 @@ def _prepared(card: Card) -> Iterator[str]:
 
 
 def _augmentation(card: Card) -> list[str]:
-    flip, shift = card["augment"]["flip"], card["augment"]["shift"]
-    allowed = [f"mirrored along {', '.join(flip)}"] if flip else []
-    allowed += [f"moved by up to {shift} pixels"] if shift else []
-    return [f"allowed, where it is switched on: {' and '.join(allowed)}" if allowed else "none"]
+    moves = augmentation_in_words(**card["augment"])
+    return [f"allowed, where it is switched on: {moves}" if moves else "none"]
 
 
 def _digest(card: Card) -> list[str]:

@@ -1,6 +1,7 @@
 """What the results say, in sentences that claim no difference inside its interval."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -255,6 +256,7 @@ def steps(study: Study) -> Iterator[str]:
         )
     if not study.decomposed:
         yield f"One CNN was trained on the whole {study.noun}s: the global net."
+        yield from _use_of_validation(study.whole[0].evaluation)
         return
     labels = [runs[0].label for runs in study.decomposed.values()]
     yield f"Every {study.noun} was cut in {counted(len(labels), 'way')}: {'; '.join(labels)}."
@@ -273,4 +275,20 @@ def steps(study: Study) -> Iterator[str]:
             f"The same architecture at full width was trained on the whole {study.noun}s: the "
             "global net, with the same data, epochs and seeds."
         )
+    yield from _use_of_validation(next(iter(study.decomposed.values()))[0].evaluation)
     yield "Settings are chosen on the validation split; the test split only reports."
+
+
+def _use_of_validation(evaluation: Mapping[str, Any]) -> Iterator[str]:
+    """What the validation split was used for beside a score."""
+    if evaluation["refit"]:
+        yield (
+            "Then these nets were trained once more, with the validation split. The second ones "
+            "decide on the test split; validation scores, and what was fitted or chosen by them, "
+            "are of the first."
+        )
+    if evaluation["weights"] == "best":
+        yield (
+            "Every net has the weights of the epoch that was best on the validation split, whose "
+            "scores are too good therefore."
+        )

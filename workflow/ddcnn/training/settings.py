@@ -29,6 +29,8 @@ class Settings:
     class_weights: str = "none"  # or balanced; see ddcnn.base.tasks.task_of
     augment: bool = False  # flips and shifts that the data set's card allows
     precision: str = "float32"  # or bfloat16, or auto; see ddcnn.training.steps
+    weights: str = "last"  # or best: those of the epoch with the smallest validation loss
+    patience: int = 0  # epochs without a smaller one after which a training ends; 0: none does
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def metrics_of(
 
     Args:
         net: its ``parameters`` and ``multiply_adds``.
-        last: the last row of its history.
+        last: how many epochs and steps it took, and losses and scores at its end.
         seconds: of the training steps alone, without the set-up of libraries and device.
         setup_seconds: of that set-up.
         settings: in numbers.
