@@ -546,7 +546,7 @@ class Reader:
             same(text, value, what, d)
 
     def read_counts(self) -> int:
-        rows = self._rows("Images per class and split")
+        rows = self._rows("Images of every part")
         for row in rows:
             name, *shown = (text_of(cell) for cell in row)
             k = self.study.classes.index(name)

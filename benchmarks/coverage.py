@@ -18,7 +18,7 @@ from common import options_of, parse, write_theme
 from scipy.special import ndtr, ndtri
 
 from ddcnn.base.division import deal
-from ddcnn.evaluation.intervals import mean_interval, paired_difference, student_95
+from ddcnn.evaluation.intervals import mean_interval, paired_difference, student
 
 SEEDS, IMAGES, GROUPS = (1, 2, 3, 5, 10), (100, 2_000, 10_000), (1, 5)
 SCORES = {"accuracy": (0.85, 0.8), "R²": (0.9, 0.88)}  # of the two methods of a study
@@ -210,7 +210,7 @@ def intervals_of(
     for what, merits in (("accuracy", right[0] * 1.0), ("difference", right[0] * 1.0 - right[1])):
         means = np.array([merits[parts == fold].mean() for fold in range(folds)])
         times = 1 / folds + 1 / (folds - 2)
-        reach = student_95(folds - 1) * np.sqrt(means.var(ddof=1) * times)
+        reach = student(folds - 1) * np.sqrt(means.var(ddof=1) * times)
         yield what, "Nadeau-Bengio", means.mean() - reach, means.mean() + reach
 
 

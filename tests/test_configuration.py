@@ -108,7 +108,7 @@ def test_the_schema_is_valid_closed_and_described():
     assert all(rule.get("description") for rule in keys_of(schema()).values())
     mappings = [schema(), schema()["properties"]["dataset"]["items"]]
     mappings += [rule for rule in keys_of(schema()).values() if "properties" in rule]
-    assert len(mappings) == 5
+    assert len(mappings) == 6
     assert all(mapping["additionalProperties"] is False for mapping in mappings)
 
 

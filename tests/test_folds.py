@@ -14,6 +14,7 @@ from ddcnn.base.division import deal
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import read_json, write_json
 from ddcnn.base.splits import SPLITS, parts_of, parts_of_fold, stored_parts
+from ddcnn.base.text import fraction
 from ddcnn.data.preparation import prepare
 from ddcnn.evaluation.intervals import error_of_mean, mean_interval, paired_difference
 from ddcnn.evaluation.pooling import pooled_evaluation
@@ -264,8 +265,8 @@ def test_the_interval_is_the_wider_one_of_images_and_folds():
         both = error_of_mean(merits, np.stack([images, folds]))
         one = error_of_mean(merits, wider)
         assert both.variance == pytest.approx(1.25 * one.variance)
-        assert both.factor == one.factor
-        assert both.margin >= max(error_of_mean(merits, g).margin for g in (images, folds))
+        assert both.factor() == one.factor()
+        assert both.margin() >= max(error_of_mean(merits, g).margin for g in (images, folds))
         low, high = mean_interval(merits, np.stack([images, folds]))
         alone = mean_interval(merits, images)
         assert low < alone[0]
@@ -331,7 +332,8 @@ def test_five_folds_of_a_grouped_table_of_scans_are_one_report(tmp_path):
         assert (decided[method] == decided["label"]).sum() == count
     card = (project / f"results/runs/scans/{run}/seed0-fold2/ddcnn.md").read_text()
     assert "one of 5 models of a cross-validation: it was tested on fold 2" in card
-    assert f"{right['cnn-dnn'] / len(samples):.4f}: that is the estimate" in card
+    pooled = fraction(right["cnn-dnn"] / len(samples), len(samples))
+    assert f"{pooled}: that is the estimate" in card
     for k in range(5):
         net = project / f"results/local/scans/{run}/seed0-fold{k}/0-0-0/metrics.json"
         apart = (f"fold{k}", f"fold{(k + 1) % 5}")

@@ -104,7 +104,7 @@ def places_of_digits(page: str) -> list[int]:
         *re.finditer(r'aria-label="Table of methods".*?</tbody>', page, re.DOTALL),
         *re.finditer(r'<p class="note">★.*?</p>', page, re.DOTALL),
         *re.finditer(r'aria-label="Table of classes".*?</tbody>', page, re.DOTALL),
-        *re.finditer(r'aria-label="Images per class.*?</tbody>', page, re.DOTALL),
+        *re.finditer(r'aria-label="Images of every part.*?</tbody>', page, re.DOTALL),
     ]
     assert len(regions) == 6
     found = []
