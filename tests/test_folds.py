@@ -266,7 +266,7 @@ def test_the_interval_is_the_wider_one_of_images_and_folds():
         one = error_of_mean(merits, wider)
         assert both.variance == pytest.approx(1.25 * one.variance)
         assert both.factor() == one.factor()
-        assert both.margin() >= max(error_of_mean(merits, g).margin for g in (images, folds))
+        assert both.margin() >= max(error_of_mean(merits, g).margin() for g in (images, folds))
         low, high = mean_interval(merits, np.stack([images, folds]))
         alone = mean_interval(merits, images)
         assert low < alone[0]
