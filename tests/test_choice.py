@@ -163,9 +163,9 @@ class JoinedJob(Job):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        shards = self.subdomain.shards(folder / "tiles")
+        shards = self.subdomain.shards(folder / "tiles", {})
         for train_file, val in (
-            (shards["train"], shards["val"]),
+            (shards["train"][0], shards["val"][0]),
             (folder / "y_train.npy", folder / "y_val.npy"),
         ):
             np.save(train_file, np.concatenate([np.load(train_file), np.load(val)]))

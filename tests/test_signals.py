@@ -136,12 +136,14 @@ def test_a_table_says_by_its_columns_that_it_holds_targets(tmp_path):
 
 def test_a_table_of_several_targets(tmp_path):
     lines = [
-        f"{c}{i}.png;{i};{-i};{s}" for c in "ab" for i, s in enumerate(["train"] * 4 + ["test"])
+        f"{c}{i}.png;{i + more};{-i - more};{split}"
+        for c, more in (("a", 0), ("b", 10))
+        for i, split in enumerate(["train"] * 4 + ["test"])
     ]
     text = "\n".join(["file;target_x;target_age in years;split", *lines]) + "\n"
     collection = read(table(tmp_path, text))
     assert collection.targets == ["x", "age in years"]
-    np.testing.assert_array_equal(collection.splits["test"].labels, [[4, -4], [4, -4]])
+    np.testing.assert_array_equal(collection.splits["test"].labels, [[4, -4], [14, -14]])
 
 
 @pytest.mark.parametrize(("text", "options", "words"), [
