@@ -557,6 +557,7 @@ class Reader:
     def read_note(self) -> None:
         """What stands below the table: how often the test split was looked at, and the family."""
         text = text_of(self._region('<p class="note">★', "</p>"))
+        text = text.replace(self.study.dataset, "DATASET")  # its name may hold digits
         here = sum(len(each["methods"]) for each in self.study.said.values())
         folder = self.study.results / "runs" / self.study.dataset
         files = [f for f in folder.rglob("evaluation.json") if f.stat().st_mtime <= self.written]

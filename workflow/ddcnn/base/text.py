@@ -42,8 +42,8 @@ def decimals(images: int) -> int:
 
 
 def percent(share: float, images: int) -> str:
-    """``89.7 %``, with :func:`decimals`."""
-    return f"{100 * share:.{decimals(images)}f} %"
+    """``89.7 %``, with :func:`decimals`; rounded as :func:`fraction`, or 0.9045 would be both."""
+    return f"{100 * float(fraction(share, images)):.{decimals(images)}f} %"
 
 
 def fraction(share: float, images: int) -> str:
