@@ -351,6 +351,10 @@ class Reader:
     def _patterns(self, text: str) -> Iterator[tuple[str, Any]]:
         study, p = self.study, rf"({N}) %"
         accuracy = 100 * study.right(*study.judge).mean()
+        yield (
+            rf"accuracy of {p} \(interval ({N}) to {p}\)",
+            lambda a, *ends: self._check_score(accuracy, a, ends),
+        )
         yield rf"accuracy of {p}", lambda a: same(a, accuracy, "accuracy", self.digits)
         yield rf"decides {p} of the test", lambda a: same(a, accuracy, "accuracy", self.digits)
         yield from self._of_difference(text)
@@ -367,13 +371,25 @@ class Reader:
             mean = np.mean([balanced(each, study.labels["test"]) for each in outputs])
             yield rf"accuracy is {p}", lambda a: same(a, 100 * mean, "balanced", self.digits)
         yield (
-            rf"({N}) test images(?: \(standard error of one accuracy: ({N}) points\))? "
-            rf"and ({N}) seed",
+            rf"({N}) test images(?: in ({N}) groups?)?"
+            rf"(?: \(standard error of one accuracy: ({N}) points\))? and ({N}) seed",
             self._check_counts,
         )
 
-    def _check_counts(self, images: str, error: str | None, seeds: str) -> None:
+    def _check_score(self, accuracy: float, shown: str, ends: tuple[str, ...]) -> None:
         study = self.study
+        right = study.right(*study.judge)
+        same(shown, accuracy, "accuracy", self.digits)
+        expected = interval_of_share(right, np.ones_like(right), study.groups)
+        for text, end in zip(ends, expected, strict=True):
+            same(text, 100 * end, "interval of the accuracy", self.digits)
+
+    def _check_counts(self, images: str, groups: str | None, error: str | None, seeds: str) -> None:
+        study = self.study
+        if (groups is None) != (study.groups is None):
+            raise Wrong("groups of test images are named and not there, or the other way round")
+        if groups:
+            same(groups, len(np.unique(study.groups)), "groups of test images", 0)
         same(images, len(study.labels["test"]), "test images", 0)
         same(seeds, len(study.seeds), "seeds", 0)
         if error:

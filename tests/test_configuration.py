@@ -340,7 +340,10 @@ def own(**changes):
         ({"coarse": {"hidden": [0]}}, ["coarse.hidden", "0", "at least 1"]),
         ({"coarse": {"hidden": [float("nan")]}}, ["coarse.hidden", "nan", "finite"]),
         ({"coarse": {"fit_on": "test"}}, ["coarse.fit_on", "'test'", "train, validation"]),
-        (own(), ["grid", "2x2", "2 axes", "12x8x6"]),
+        (
+            lambda folder: own()(folder) | {"grid": "2x2"},
+            ["grid", "2x2", "2 axes", "12x8x6"],
+        ),
         (own(flip=["slices"]), ["dataset.flip", "'slices'", "row, column, slice"]),
         (own(shift=-1), ["dataset.shift", "-1", "at least 0"]),
         (own(nme="a"), ["dataset.nme", "did you mean 'name'?"]),
@@ -579,3 +582,11 @@ def test_where_nothing_is_trained_in_steps_nothing_is_chosen_for_steps():
     keys = automatic_keys(load(model="lda").settings)
     assert keys == []
     assert "local.epochs" in automatic_keys(load(model=["lda", "vgg"]).settings)
+
+
+@pytest.mark.parametrize(("shape", "grid"), [((64,), "4"), ((8, 8), "2x2"), ((12, 8, 6), "2x2x1")])
+def test_without_a_grid_the_number_of_axes_decides(tmp_path, shape, grid):
+    dataset = write_images(tmp_path / "mine.npz", shape) | {"shape": list(shape)}
+    config = {"experiment": "auto", "dataset": dataset}
+    tilings = {run.tiling.slug for run in load_experiment(config).trained}
+    assert f"blocks-{grid}-overlap0" in tilings

@@ -122,7 +122,7 @@ def test_no_digit_changes_unseen(script, page_of, name):
     places = places_of_digits(page)
     assert len(places) > 500
     for place in places[:: 9 if name == "quickstart" else 31]:
-        other = str((int(page[place]) + 1) % 10)
+        other = str((int(page[place]) + 5) % 10)  # by one it may be the other rounding of a tie
         changed = page[:place] + other + page[place + 1 :]
         with pytest.raises(script.Wrong):
             print(page[place - 60 : place + 30], "->", other, script.check(changed, studies, 0.5))

@@ -68,7 +68,7 @@ def _data(data: Mapping[str, Any]) -> dict[str, str]:
         "split": data.get("split_rule", "as given"),
         "groups": f"{data['group']}; each is in one split"
         if data.get("group")
-        else "none, every image stands for itself",
+        else "none given, every image is taken for an independent one",
         "classes" if data["classes"] else "targets": ", ".join(known),
         "computed, not recorded": "yes" if data["synthetic"] else "no",
     }

@@ -16,6 +16,7 @@ from ddcnn.tiles.packs import Pack, packs_of
 
 # Members of an ensemble take seeds that nobody writes into a configuration.
 ENSEMBLE_SEED_STEP = 1_000_000
+AUTO_GRIDS = {1: "4", 2: "2x2", 3: "2x2x1"}  # by the number of axes
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,8 @@ def _runs(settings: dict[str, Any], datasets: dict[str, Dataset]) -> Iterator[Ru
     for dataset in datasets:
         for combination in itertools.product(*(settings[key] for key in keys)):
             model, width, kind, grid, overlap, view, seed = combination
-            decomposition = Decomposition(Tiling.of(kind, str(grid), overlap), view)
+            grid = AUTO_GRIDS[len(datasets[dataset].shape)] if grid == "auto" else str(grid)
+            decomposition = Decomposition(Tiling.of(kind, grid, overlap), view)
             local_width = None if nets.is_closed_form(model) else explicit
             width = nets.width_of(model, width)
             run = Run(dataset, model, width, local_width, decomposition, seed)

@@ -92,7 +92,11 @@ def _groups(card: Card) -> list[str]:
         return []
     rule = card["group"]
     where = "fold" if card.get("folds") else "split"
-    return [f"{rule}; each is in one {where}" if rule else "none: every sample stands for itself"]
+    return [
+        f"{rule}; each is in one {where}"
+        if rule
+        else "none given: every sample is taken for an independent one"
+    ]
 
 
 def _left_out(card: Card) -> list[str]:

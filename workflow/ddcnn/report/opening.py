@@ -5,7 +5,14 @@ import numpy as np
 from ddcnn.base.text import counted, percent
 from ddcnn.evaluation.intervals import paired_difference
 from ddcnn.report.comparison import compare
-from ddcnn.report.sentences import achieved, gain_over_mean, in_score, seconds, verdict_on
+from ddcnn.report.sentences import (
+    achieved,
+    gain_over_mean,
+    in_score,
+    score_interval,
+    seconds,
+    verdict_on,
+)
 from ddcnn.report.sketches.pictures import compared
 from ddcnn.report.study import Study
 from ddcnn.report.verdicts import Family
@@ -46,10 +53,14 @@ def _score(study: Study, family: Family) -> str:
     # Of a regression, what is achieved names R² itself.
     reached = "reaches, on the test split," if study.is_regression else "reaches a test accuracy of"
     if not study.best:
-        return f"The global net {reached} {achieved(study, 'whole', 'global')}."
+        return (
+            f"The global net {reached} {achieved(study, 'whole', 'global')} "
+            f"({score_interval(study, 'whole', 'global')})."
+        )
     text = (
         f"The CNN-DNN of {study.label_of(study.best)} {reached} "
-        f"{achieved(study, study.best, 'cnn-dnn')}"
+        f"{achieved(study, study.best, 'cnn-dnn')} "
+        f"({score_interval(study, study.best, 'cnn-dnn')})"
     )
     if not study.whole:
         return f"{text}; there is no global net to compare it with."

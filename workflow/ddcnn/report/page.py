@@ -148,6 +148,7 @@ def _section(study: Study, drawn: Mapping[str, Drawn], family: Family) -> dict[s
         "classes": class_table(study),
         "mistakes": worst_mistakes(study),
         "noun": study.noun,
+        "drawn": f"{'groups of ' if study.card.get('group') else ''}test {study.noun}s",
         "num_seeds": len(study.seeds),
         "figures": {
             name: {

@@ -7,7 +7,7 @@ import numpy as np
 
 from ddcnn.base.text import counted, decimals, interval, percent, signed
 from ddcnn.evaluation import diagnosis
-from ddcnn.evaluation.intervals import FOLD_INFLATION, Difference
+from ddcnn.evaluation.intervals import FOLD_INFLATION, Difference, mean_interval
 from ddcnn.report.comparison import compare, overlap_ends
 from ddcnn.report.sketches.charts import standard_error
 from ddcnn.report.study import RunResult, Study
@@ -201,6 +201,15 @@ def looks(study: Study) -> str:
         f"{here:,} times on this page: what is chosen by these looks seems better than it is."
     )
     return text[0].upper() + text[1:]
+
+
+def score_interval(study: Study, decomposition: str, method: str) -> str:
+    """``95 % interval 88.3 to 91.0 %``, of R² without a unit."""
+    low, high = mean_interval(study.merits(decomposition, method), study.runs[0].groups)
+    if study.is_regression:
+        return f"95{NO_BREAK}% interval {1 + low:.3f} to {1 + high:.3f}"
+    ends = [percent(end, study.num_images) for end in (low, high)]
+    return f"95{NO_BREAK}% interval {ends[0].removesuffix(' %')} to {ends[1]}"
 
 
 def achieved(study: Study, decomposition: str, method: str) -> str:

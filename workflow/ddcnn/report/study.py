@@ -12,6 +12,7 @@ import pandas as pd
 from ddcnn.base.files import map_prepared, read_joined, read_json, read_npz
 from ddcnn.base.listing import groups_of, read_files
 from ddcnn.base.splits import stored_parts
+from ddcnn.base.text import counted
 from ddcnn.evaluation.pooling import joined, pooled_evaluation
 from ddcnn.evaluation.scores import r2_merits
 from ddcnn.experiment.jobs import Job, evaluation_jobs
@@ -199,11 +200,12 @@ class Study:
 
     @property
     def tested(self) -> str:
-        """On how many samples all scores rest: ``2,000 test images``."""
-        number = f"{self.num_images:,}"
+        """On how many samples all scores rest: ``90 test images in 30 groups``."""
+        groups = self.runs[0].groups_of("test")
+        drawn = "" if groups is None else f" in {counted(len(np.unique(groups)), 'group')}"
         if not self.folds:
-            return f"{number} test {self.noun}s"
-        return f"{number} {self.noun}s, each tested once in {self.folds} folds,"
+            return f"{self.num_images:,} test {self.noun}s{drawn}"
+        return f"{self.num_images:,} {self.noun}s{drawn}, each tested once in {self.folds} folds,"
 
     @property
     def num_images(self) -> int:
