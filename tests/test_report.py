@@ -3,6 +3,7 @@
 import csv
 import itertools
 import re
+import shutil
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 
@@ -362,6 +363,17 @@ def test_headline_without_a_comparison(name, tmp_path, only_svg):
     text = headline(report(EXPERIMENTS[name], tmp_path) / "summary.csv")
     assert "nan" not in text
     assert ("of the global net" in text) == (name == "only whole")
+
+
+def test_headline_ends_with_what_makes_it_doubtful(tmp_path, only_svg):
+    folder = tmp_path / "results/reports/one"
+    shutil.copytree(report(EXPERIMENTS["only whole"], tmp_path / "made"), folder)
+    dataset = pd.read_csv(folder / "summary.csv")["dataset"].iloc[0]
+    card = {"source": "/srv/x.csv", "warnings": ["the column 'patient' looks like groups"]}
+    write_json(tmp_path / "results/data" / dataset / "card.json", card)
+    assert headline(folder / "summary.csv").endswith(
+        "Warning: the column 'patient' looks like groups."
+    )
 
 
 def test_paired_difference_of_one_seed_is_the_interval_of_discordant_pairs():

@@ -1,15 +1,18 @@
 """The table of an experiment: one row per run and method, and what a person is told of it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from ddcnn.base.files import read_json
 from ddcnn.base.splits import JUDGED
 from ddcnn.base.text import fraction
 from ddcnn.evaluation.methods import in_order
 from ddcnn.evaluation.scores import MEASURES
+from ddcnn.experiment.paths import folder_of
+from ddcnn.report.dataset import warnings_of
 from ddcnn.tiles.geometry import Tiling, format_axes
 
 # Every score of every task, what the most frequent class alone achieves, and what it cost.
@@ -102,7 +105,11 @@ def best_decomposition(means: pd.DataFrame) -> str | None:
 
 
 def headline(summary: Path) -> str:
-    """Where the report is and the three figures that matter, from a ``summary.csv``, as text."""
+    """Where the report is, the three figures that matter and what makes them doubtful, as text.
+
+    Args:
+        summary: the report's ``summary.csv``, in a folder of ``results/reports``.
+    """
     table, folder = pd.read_csv(summary), Path(summary).parent
     compared = pd.read_csv(folder / "comparison.csv").set_index(["dataset", "model"])
     lines = [f"Report: {folder / 'report.html'}."]
@@ -110,7 +117,15 @@ def headline(summary: Path) -> str:
     for study, rows in studies:
         prefix = f"{', '.join(study)}: " if len(studies) > 1 else ""
         lines.append(prefix + _three_figures(mean_over_seeds(rows), compared.loc[[study]]))
+    for dataset in dict.fromkeys(table["dataset"]):
+        lines += _doubts(folder_of("prepare", dataset, folder.parents[1]) / "card.json")
     return " ".join(lines)
+
+
+def _doubts(card: Path) -> Iterator[str]:
+    warnings = warnings_of(read_json(card)) if card.is_file() else []
+    for warning in warnings:
+        yield f"Warning: {warning}."
 
 
 def _three_figures(means: pd.DataFrame, compared: pd.DataFrame) -> str:
