@@ -157,7 +157,7 @@ class FakeExperiment:
             "split_rule": "as published",
             "split_seed": None,
             "group": None,
-            "left_out": {"count": 0, "examples": []},
+            "left_out": {"count": 0, "kinds": []},
             "duplicates_across_splits": {"count": 0, "examples": []},
             "notes": [],
             "warnings": [],

@@ -11,8 +11,11 @@ import pytest
 from PIL import Image
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.files import read_json, write_json
 from ddcnn.data import own, scaling, volumes
+from ddcnn.data.card import left_out_in_words
 from ddcnn.data.options import ReadOptions
+from ddcnn.data.preparation import prepare
 from own_data import CT, decoded, read, save_volume, snapshot
 
 SHAPE = (6, 5, 4)
@@ -419,3 +422,27 @@ def test_what_holds_no_single_number_a_voxel_is_refused(tmp_path, values, intent
     with pytest.raises(InputError) as caught:
         decode(tmp_path / "a.nii", **CT, frame=0)
     assert words in str(caught.value)
+
+
+def test_what_is_left_out_is_named_kind_by_kind(tmp_path, caplog):
+    """12 series, which only ``frame`` reads, and one truncated file among 140."""
+    data, out = tmp_path / "scans", tmp_path / "out"
+    for label, i in product("ab", range(70)):
+        shape = (*SHAPE, 3) if i >= 64 else SHAPE
+        save_volume(data / label / f"{i:02}.nii", np.full(shape, i, np.uint8))
+    whole = (data / "a/00.nii").read_bytes()
+    (data / "a/00.nii").write_bytes(whole[:-60])
+    (out / "raw").mkdir(parents=True)
+    write_json(out / "raw/manifest.json", {"files": [{"path": str(data)}]})
+    entry = {"name": "scans", "path": str(data)}
+    with caplog.at_level("INFO", "ddcnn"):
+        prepare(entry, out / "raw/manifest.json", out / "card.json")
+    left_out = read_json(out / "card.json")["left_out"]
+    assert left_out["count"] == 13
+    assert left_out_in_words(left_out) == [
+        "1 truncated or broken: a/00.nii",
+        "12 series (4D) without dataset.frame, which frame: 0 or frame: mean would read: a/64.nii, "
+        "a/65.nii, a/66.nii, a/67.nii, a/68.nii, a/69.nii, b/64.nii, b/65.nii, b/66.nii, b/67.nii "
+        "and 2 more",
+    ]
+    assert "13 of 140 volumes are left out: 1 truncated or broken: a/00.nii; 12 s" in caplog.text

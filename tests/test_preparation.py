@@ -120,9 +120,13 @@ def test_a_few_unreadable_images_are_left_out_with_a_warning(tmp_path, caplog):
     with caplog.at_level("INFO", "ddcnn"):
         card = prepare_entry(entry, tmp_path / "out")
     print(caplog.text)
-    assert "1 of 30 images are unreadable" in caplog.text
-    assert "left/00.png" in caplog.text
-    assert card["left_out"] == {"count": 1, "examples": ["left/00.png"]}
+    (warning,) = card["warnings"]
+    assert warning == "1 of 30 images is left out: 1 empty: left/00.png"
+    assert f"warning: {warning}" in caplog.text
+    assert card["left_out"]["count"] == 1
+    (kind,) = card["left_out"]["kinds"]
+    assert (kind["kind"], kind["files"]) == ("empty", ["left/00.png"])
+    assert kind["reason"] == "00.png is empty (0 bytes); replace or remove it"
     assert sum(sum(split.values()) for split in card["counts"].values()) == 29
     total = sum(len(np.load(tmp_path / f"out/x_{split}.npy")) for split in SPLITS)
     assert total == sum(len(np.load(tmp_path / f"out/y_{split}.npy")) for split in SPLITS) == 29

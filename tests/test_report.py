@@ -181,7 +181,18 @@ DOUBTS = {
     "split_rule": "70/15/15 % at random",
     "split_seed": 7,
     "group": "patient",
-    "left_out": {"count": 2, "examples": ["p1/a.nii", "/home/ann/my scans/MRI/p2/b.nii"]},
+    "left_out": {
+        "count": 13,
+        "kinds": [
+            {"kind": "truncated", "count": 12, "files": ["p1/a.nii"], "reason": "a.nii ends"},
+            {
+                "kind": "unreadable",
+                "count": 1,
+                "files": ["/home/ann/my scans/MRI/p2/b.nii"],
+                "reason": "b.nii has two axes",
+            },
+        ],
+    },
     "duplicates_across_splits": {"count": 1, "examples": [["train: p3/c.nii", "test: p4/d.nii"]]},
     "spacing_mm": {"min": [1, 1, 2.5], "max": [1, 1, 5]},
     "intensity": {"rule": "percentile", "window": None, "why": "every image's own percentiles"},
@@ -206,7 +217,8 @@ def test_the_page_says_what_the_card_knows_and_not_where_the_data_lie(tmp_path, 
     assert facts["Source"] == "MRI"
     assert facts["Split"] == "70/15/15 % at random; seed 7"
     assert facts["Groups"] == "patient; each is in one split"
-    assert facts["Left out"] == "2 unreadable files: p1/a.nii; p2/b.nii"
+    assert "12 truncated: p1/a.nii and 11 more" in facts["Left out"]
+    assert "1 unreadable: p2/b.nii (b.nii has two axes)" in facts["Left out"]
     assert "1 sample alike in every value: train: p3/c.nii = test: p4/d.nii" in page
     assert facts["Spacing"] == "1 × 1 × 2.5 to 1 × 1 × 5 mm"
     assert facts["Intensity"] == "every image&#39;s own percentiles"

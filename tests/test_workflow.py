@@ -514,7 +514,7 @@ def test_a_folder_of_pictures_is_one_entry_of_the_configuration(tmp_path):
         assert said.splitlines().count(line) == 1
     assert card["classes"] == ["<b>bold<∕b>", "Möwe"]
     assert card["shape"] == [20, 24]
-    assert card["left_out"]["examples"] == ["Möwe/broken.png"]
+    assert [each["files"] for each in card["left_out"]["kinds"]] == [["Möwe/broken.png"]]
     assert not (project / "results/tiles").exists()
     assert before == sorted((p, p.stat().st_mtime_ns) for p in pictures.rglob("*"))
 

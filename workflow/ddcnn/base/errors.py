@@ -7,7 +7,16 @@ class InputError(ValueError):
     """Bad input: says what is wrong, the value, what is accepted and what to do.
 
     The workflow and the command line print its message as one line, without a traceback.
+
+    Args:
+        message: the line.
+        kind: of an unusable file, the few words that lists of such files stand under, for example
+            ``truncated``; empty: nobody needs to tell it from others.
     """
+
+    def __init__(self, message: str, kind: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class DamagedResult(InputError):

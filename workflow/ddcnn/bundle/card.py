@@ -6,6 +6,7 @@ from typing import Any
 from ddcnn.base.private import without_folders
 from ddcnn.base.splits import JUDGED
 from ddcnn.base.text import duration, fraction
+from ddcnn.data.card import left_out_in_words
 
 Description = Mapping[str, Any]
 SHARES = ("accuracy", "balanced_accuracy", "macro_f1")  # of images
@@ -59,7 +60,7 @@ def _summary(description: Description) -> str:
 def _data(data: Mapping[str, Any]) -> dict[str, str]:
     counts = {split: sum(count.values()) for split, count in data["counts"].items()}
     known = data["classes"] or data.get("targets", [])
-    return {
+    facts = {
         "name": f"{data['title']} ({data['name']})",
         "source": without_folders(data["source"], data["source"]),
         "licence": data["licence"],
@@ -72,6 +73,10 @@ def _data(data: Mapping[str, Any]) -> dict[str, str]:
         "classes" if data["classes"] else "targets": ", ".join(known),
         "computed, not recorded": "yes" if data["synthetic"] else "no",
     }
+    if "kinds" in data.get("left_out", {}):
+        lines = "; ".join(left_out_in_words(data["left_out"]))
+        facts["left out"] = without_folders(lines or "nothing", data["source"])
+    return facts
 
 
 def _remarks(data: Mapping[str, Any]) -> str:

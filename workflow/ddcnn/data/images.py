@@ -198,10 +198,11 @@ def _opened(path: Path, options: ReadOptions) -> Iterator[PillowImage | tiff.Tif
     except (InputError, MemoryError):
         raise
     except Image.UnidentifiedImageError:
-        raise InputError(_unrecognised(path)) from None
+        raise _unrecognised(path) from None
     except Exception as error:  # on a broken file a decoder may raise anything
         raise InputError(
-            f"{path} cannot be read as an image ({reason(error)}); replace or remove it"
+            f"{path} cannot be read as an image ({reason(error)}); replace or remove it",
+            "truncated" if "truncated" in str(error) else "",
         ) from error
 
 
@@ -211,12 +212,13 @@ def _opened_by_pillow(path: Path, options: ReadOptions) -> Iterator[PillowImage]
         yield PillowImage(path, image, options)
 
 
-def _unrecognised(path: Path) -> str:
+def _unrecognised(path: Path) -> InputError:
     with path.open("rb") as file:
         start = file.read(16)
     if not start:
-        return f"{path} is empty (0 bytes); replace or remove it"
-    return (
+        return InputError(f"{path} is empty (0 bytes); replace or remove it", "empty")
+    return InputError(
         f"{path} holds no image of a known kind (it starts with {start!r}); accepted: {ACCEPTED}; "
-        "replace or remove it"
+        "replace or remove it",
+        "of another format",
     )

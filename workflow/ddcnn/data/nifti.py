@@ -27,6 +27,7 @@ BEHIND_HEADER = 4  # bytes that say whether extensions follow
 MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
 MOST_ROUNDING = 1e-3  # by which the square of a unit quaternion may exceed 1
 MOST_DIFFERENCE = 0.01  # of spacings that are meant to be one
+SERIES = "series (4D) without dataset.frame, which frame: 0 or frame: mean would read"
 VECTOR_INTENTS = range(1003, 1010)  # matrices, vectors and the like, by the standard
 
 silent = logging.getLogger("ddcnn.nifti")
@@ -158,13 +159,14 @@ def _header(path: Path) -> nib.Nifti1Header:
     with stream(path) as file:
         block = file.read(max(KINDS))
     if not block:
-        raise InputError(f"{path} is empty (0 bytes); replace or remove it")
+        raise InputError(f"{path} is empty (0 bytes); replace or remove it", "empty")
     sizes = [struct.unpack(order + "i", block[:4].ljust(4))[0] for order in "<>"]
     kind = next((KINDS[size] for size in sizes if size in KINDS), None)
     if kind is None or kind.single_magic[:3] not in (block[344:347], block[4:7]):
         raise InputError(
             f"{path} is not a NIfTI file (it starts with {block[:16]!r}); accepted: .nii and "
-            ".nii.gz; replace or remove it"
+            ".nii.gz; replace or remove it",
+            "of another format",
         )
     header = kind(block[: kind.sizeof_hdr], check=False)
     header.check_fix(logger=silent, error_level=40)
@@ -188,7 +190,8 @@ def _checked_shape(path: Path, header: nib.Nifti1Header, options: ReadOptions) -
     if prod(shape[:3]) > options.most_pixels:
         raise InputError(
             f"{path} claims {size_text(shape[:3])} voxels, more than most_megapixels: "
-            f"{options.most_megapixels:g}; make it smaller, or raise most_megapixels in dataset"
+            f"{options.most_megapixels:g}; make it smaller, or raise most_megapixels in dataset",
+            "larger than most_megapixels",
         )
     return shape[:3]
 
@@ -199,7 +202,8 @@ def _frames(path: Path, header: nib.Nifti1Header, options: ReadOptions) -> tuple
     if frame is None and frames > 1:
         raise InputError(
             f"{path} is a series of {frames} volumes ({size_text(header.get_data_shape())}); add "
-            "frame: 0 (the first), another number, or frame: mean to dataset, or split it"
+            "frame: 0 (the first), another number, or frame: mean to dataset, or split it",
+            SERIES,
         )
     if isinstance(frame, int) and frame >= frames:
         raise InputError(
@@ -215,7 +219,8 @@ def _check_claim(path: Path, shape: tuple[int, ...], needed: int) -> None:
     if needed > most:
         raise InputError(
             f"{path} claims {size_text(shape)} voxels ({needed:,} bytes), but its {size:,} bytes "
-            "cannot hold them; it is truncated or broken: get it again or remove it"
+            "cannot hold them; it is truncated or broken: get it again or remove it",
+            "truncated or broken",
         )
 
 

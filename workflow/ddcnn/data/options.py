@@ -22,7 +22,7 @@ class ReadOptions:
         intensity: the rule that says which values become 0 and 255, see
             :mod:`ddcnn.data.intensity`; None: ``window`` where there is one, else 8-bit files as
             they are, and for others the rule that the training split's values ask for.
-        frame: of a series of volumes its number from 0, or ``mean``; None: series are refused.
+        frame: of a series of volumes its number from 0, or ``mean``; None: series cannot be read.
         spacing: of the result's voxels, mm, before the middle is cut or padded to ``shape``; None:
             volumes are stretched to ``shape``.
         most_megapixels: an image or volume with more million pixels is refused unread.

@@ -42,7 +42,8 @@ def broken_files_named(path: Path) -> Iterator[None]:
         raise
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(
-            f"{path} is truncated or broken ({reason(error)}); get it again or remove it"
+            f"{path} is truncated or broken ({reason(error)}); get it again or remove it",
+            "truncated or broken",
         ) from error
     except Exception as error:  # on a broken header nibabel may raise anything
         raise InputError(

@@ -86,7 +86,8 @@ def check_size(path: Path, shape: tuple[int, int], options: ReadOptions) -> None
     if shape[0] * shape[1] > options.most_pixels:
         raise InputError(
             f"{path} has {shape[0]} x {shape[1]} pixels, more than most_megapixels: "
-            f"{options.most_megapixels:g}; make it smaller, or raise most_megapixels in dataset"
+            f"{options.most_megapixels:g}; make it smaller, or raise most_megapixels in dataset",
+            "larger than most_megapixels",
         )
 
 
@@ -94,7 +95,8 @@ def check_single(path: Path, frames: int) -> None:
     """Refuse several images in a file."""
     if frames > 1:
         raise InputError(
-            f"{path} holds {frames} pages or frames; accepted: one image a file; split it"
+            f"{path} holds {frames} pages or frames; accepted: one image a file; split it",
+            "of several pages or frames",
         )
 
 

@@ -16,13 +16,21 @@ from typing import Any
 
 import numpy as np
 
+from ddcnn.base.defaults import KINDS
 from ddcnn.base.disk import disk_errors
 from ddcnn.base.division import deal
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import read_json, write_json, write_npy
 from ddcnn.base.logs import NOTICE
 from ddcnn.base.splits import SPLITS, parts_of_fold, stored_parts
-from ddcnn.data.card import MOST_NAMES, count_classes, duplicates_across
+from ddcnn.base.text import counted
+from ddcnn.data.card import (
+    MOST_NAMES,
+    count_classes,
+    duplicates_across,
+    left_out_facts,
+    left_out_in_words,
+)
 from ddcnn.data.download import fetch_all, file_sha256
 from ddcnn.data.groups import check_enough
 from ddcnn.data.labels import check_targets
@@ -240,11 +248,8 @@ def _write_parts(
                 _append(writer, source, samples, chunk, choice[chunk.index] == number)
     for writer in writers.values():
         writer.finish()
-    _report_left_out(left_out, collection)
-    collection.facts["left_out"] = {
-        "count": len(left_out),
-        "examples": [item.name for item in left_out[:MOST_NAMES]],
-    }
+    shapes = [writer.shape for writer in writers.values() if writer.shape]
+    _report_left_out(left_out, collection, KINDS[len(shapes[0]) - 1] if shapes else "image")
     return writers
 
 
@@ -260,20 +265,25 @@ def _append(
         writer.append(images, Part(source, samples, chunk.index[chosen]))
 
 
-def _report_left_out(left_out: list[Unreadable], collection: Collection) -> None:
+def _report_left_out(left_out: list[Unreadable], collection: Collection, noun: str) -> None:
+    facts = collection.facts["left_out"] = left_out_facts(left_out)
     if not left_out:
         return
     total = sum(len(samples.labels) for samples in collection.splits.values())
     if len(left_out) > MOST_UNREADABLE * total:
         raise InputError(
-            f"{len(left_out)} of {total} images cannot be read, more than "
+            f"{len(left_out)} of {counted(total, noun)} cannot be read, more than "
             f"{MOST_UNREADABLE:.0%}; the first: {left_out[0].reason}"
         )
     for item in left_out[:MOST_NAMES]:
         log.warning("unreadable: %s", item.reason)
     if len(left_out) > MOST_NAMES:
         log.warning("unreadable: %d more", len(left_out) - MOST_NAMES)
-    collection.warnings.append(f"{len(left_out)} of {total} images are unreadable and left out")
+    verb = "is" if len(left_out) == 1 else "are"
+    collection.warnings.append(
+        f"{len(left_out)} of {counted(total, noun)} {verb} left out: "
+        + "; ".join(left_out_in_words(facts))
+    )
 
 
 def _check_parts(name: str, written: dict[str, PartWriter]) -> None:

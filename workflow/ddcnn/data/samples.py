@@ -27,10 +27,11 @@ MOST_UNREADABLE = 0.1
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A file that holds no usable image, and why."""
+    """A file that holds no usable image, why, and in a few words (see :class:`InputError`)."""
 
     name: str
     reason: str
+    kind: str = ""
 
 
 class Decoded(NamedTuple):
@@ -208,7 +209,7 @@ def _decode_files(
         try:
             results.append((index, Decoded.of(decode(path))))
         except InputError as error:
-            results.append((index, Unreadable(name, str(error))))
+            results.append((index, Unreadable(name, str(error), error.kind)))
     return results
 
 

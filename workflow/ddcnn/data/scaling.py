@@ -34,7 +34,8 @@ def check_finite(values: np.ndarray, source: object) -> None:
         count = values.size - np.count_nonzero(np.isfinite(values))
         raise InputError(
             f"{source} holds NaN or infinite values ({count}); "
-            "replace them by a number, or remove the image"
+            "replace them by a number, or remove the image",
+            "with NaN or infinite values",
         )
 
 

@@ -236,7 +236,7 @@ def check_regular(path: Path) -> None:
     if regular:
         return
     if not (path.exists() or path.is_symlink()):
-        raise InputError(f"{path} does not exist; check its name and folder")
+        raise InputError(f"{path} does not exist; check its name and folder", "missing")
     what = "is no file" if path.exists() else "is a link to nothing"
     raise InputError(f"{path} {what}; replace or remove it")
 

@@ -249,7 +249,8 @@ class TiffImage:
         if max(start + length for start, length in parts) > there:
             raise InputError(
                 f"{self.path} is cut off: its {there:,} bytes end before its image does; "
-                "replace or remove it"
+                "replace or remove it",
+                "truncated",
             )
 
     def _check_jpegs(self) -> None:

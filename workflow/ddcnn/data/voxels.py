@@ -43,7 +43,8 @@ def _planes(path: Path, file: BinaryIO, stored: Stored) -> Iterator[np.ndarray]:
         if len(content) < plane_bytes:
             raise InputError(
                 f"{path} ends in slab {index + 1} of {stored.shape[2]}; it is truncated: "
-                "get it again or remove it"
+                "get it again or remove it",
+                "truncated",
             )
         yield np.frombuffer(content, stored.dtype).reshape(stored.shape[:2], order="F")
 

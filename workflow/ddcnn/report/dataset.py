@@ -6,7 +6,7 @@ from typing import Any
 
 from ddcnn.base.private import without_folders
 from ddcnn.base.text import counted
-from ddcnn.data.card import augmentation_in_words
+from ddcnn.data.card import augmentation_in_words, left_out_in_words
 
 MOST_EXAMPLES = 3
 Card = Mapping[str, Any]
@@ -100,12 +100,10 @@ def _groups(card: Card) -> list[str]:
 
 
 def _left_out(card: Card) -> list[str]:
-    left_out = card.get("left_out")
-    if left_out is None:
+    left_out = card.get("left_out", {})
+    if "kinds" not in left_out:
         return []
-    if not left_out["count"]:
-        return ["nothing"]
-    return [f"{counted(left_out['count'], 'unreadable file')}{_examples(left_out['examples'])}"]
+    return left_out_in_words(left_out) or ["nothing"]
 
 
 def _duplicates(card: Card) -> list[str]:
