@@ -271,9 +271,13 @@ def test_the_card_says_what_was_changed_and_not_where_the_data_lie(run):
     description = read_bundle(run.model).description
     folder = "/home/ann/my scans"
     notes = {"source": folder, "notes": [f"{folder}/a.png was laid on white"]}
+    kind = {"kind": "truncated", "count": 3, "files": [f"{folder}/b.png"], "reason": "it ends"}
+    notes["left_out"] = {"count": 3, "kinds": [kind]}
+    assert "\n- left out: nothing\n" in card_text(description)
     text = card_text(description | {"data": description["data"] | notes})
     assert "\n- source: my scans\n" in text
     assert "\n- note: a.png was laid on white\n" in text
+    assert "\n- left out: 3 truncated: b.png and 2 more\n" in text
     assert "/home" not in text
 
 

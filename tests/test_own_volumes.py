@@ -2,6 +2,7 @@
 
 import gzip
 import tracemalloc
+from dataclasses import replace
 from itertools import permutations, product
 from pathlib import Path
 
@@ -319,11 +320,36 @@ def test_different_spacings_are_reported_and_a_target_makes_one_shape(tmp_path):
     assert "spacing: [rows, columns, slices]" in notes
     collection = read(tmp_path, spacing=(1.0, 1.0, 1.0))
     assert decoded(collection.splits["all"]).shape == (8, 10, 12, 8, 1)
-    assert "resampled to 1 x 1 x 1 mm" in " ".join(collection.notes)
+    (sizes, spacings) = collection.notes
+    assert sizes == (
+        "sizes in the files: 10 x 6 x 8 to 10 x 12 x 8 (rows, columns, slices); "
+        "resampled by spacing: 10 x 12 x 8"
+    )
+    assert "resampled to 1 x 1 x 1 mm" in spacings
+    (sizes, _) = read(tmp_path, spacing=(1.0, 1.0, 2.0), shape=(8, 8, 8)).notes
+    assert sizes.endswith(
+        "resampled by spacing: 10 x 12 x 4; middle cut, or padded with black, to 8 x 8 x 8"
+    )
     shape = own.image_shape(tmp_path, ReadOptions(spacing=(1.0, 1.0, 1.0)))
     assert shape == (10, 12, 8, 1)
     same = scans(tmp_path / "same", shapes=((12, 10, 8),))
     assert "resampled to" not in " ".join(read(same, **CT).notes)
+
+
+def test_spacing_that_makes_different_sizes_asks_for_a_shape_before_any_job(tmp_path):
+    for i in range(8):
+        affine = np.diag([1 + i % 2, 1, 1, 1])
+        save_volume(tmp_path / "ab"[i // 4] / f"{i}.nii", np.full((12, 10, 8), i, np.uint8), affine)
+    options = ReadOptions(spacing=(1.0, 1.0, 2.0))
+    for read_some in (own.image_shape, lambda path, _: read(path, spacing=options.spacing)):
+        with pytest.raises(InputError) as caught:
+            read_some(tmp_path, options)
+        said = str(caught.value)
+        assert "different sizes, once spacing: [1, 1, 2] has resampled them: " in said
+        assert "a/0.nii is 10 x 12 x 4, " in said
+        assert "a/1.nii is 10 x 24 x 4 (rows, columns, slices); give shape: [rows" in said
+    shape = own.image_shape(tmp_path, replace(options, shape=(8, 8, 4)))
+    assert shape == (8, 8, 4, 1)
 
 
 @pytest.mark.parametrize(("size_in", "size_out"), [(9, 4), (8, 5), (4, 9), (5, 8), (6, 6)])

@@ -17,9 +17,11 @@ import ddcnn
 from ddcnn.__main__ import main
 from ddcnn.base.errors import InputError
 from ddcnn.bundle import large
+from ddcnn.bundle.card import card_text
 from ddcnn.bundle.file import Bundle, read_bundle, write_bundle
 from ddcnn.bundle.model import Model, _build
 from ddcnn.tiles.geometry import Tiling
+from own_data import save_volume
 from stage_runs import SETTINGS, StageRun
 from workflow_runs import small_fashion, synthetic_volumes
 
@@ -327,6 +329,25 @@ def test_another_spacing_is_refused_or_noted(volumes, tmp_path, capsys):
     resizing = with_reading(volumes, tmp_path / "lax.safetensors", known, shape=[12, 16, 8])
     assert predict(resizing, path)[0] == 0
     assert "1 volumes have voxels of a size that the training did not" in capsys.readouterr().err
+
+
+def test_with_spacing_the_middle_is_cut_and_a_series_is_refused(volumes, tmp_path, capsys):
+    path = save_volume(tmp_path / "a.nii", np.zeros((20, 20, 8), np.uint8), np.diag([2, 2, 1, 1]))
+    model = with_reading(volumes, tmp_path / "spaced.safetensors", spacing=[1, 1, 1])
+    assert predict(model, path)[0] == 0
+    said = capsys.readouterr().err
+    assert (
+        "sizes in the files: 20 x 20 x 8 (rows, columns, slices); resampled by spacing: "
+        "40 x 40 x 8; middle cut, or padded with black, to 12 x 16 x 8" in said
+    )
+    card = card_text(read_bundle(model).description)
+    words = "resampled to voxels of 1 x 1 x 1 mm, then middle cut, or padded with black, to this"
+    assert f"other sizes: {words}" in card
+    series = save_volume(tmp_path / "b.nii", np.zeros((20, 20, 8, 3), np.uint8))
+    assert predict(model, series)[0] == 1
+    said = capsys.readouterr().err
+    assert "b.nii is a series of volumes, and the model was made of single ones; save one" in said
+    assert "to dataset" not in said
 
 
 def test_a_packed_volume_beyond_the_memory_says_what_is_needed(

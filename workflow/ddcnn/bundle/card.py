@@ -7,6 +7,7 @@ from ddcnn.base.private import without_folders
 from ddcnn.base.splits import JUDGED
 from ddcnn.base.text import duration, fraction
 from ddcnn.data.card import left_out_in_words
+from ddcnn.data.scaling import fit_words
 
 Description = Mapping[str, Any]
 SHARES = ("accuracy", "balanced_accuracy", "macro_f1")  # of images
@@ -201,8 +202,7 @@ def _training(settings: Mapping[str, Any]) -> str:
 
 def _input(description: Description) -> dict[str, str]:
     data, reading = description["data"], description["reading"]
-    resized = {1: "resampled", 2: f"brought to it ({reading['fit']})", 3: "resampled"}
-    other = resized[len(data["shape"])] if reading["shape"] else "refused"
+    other = _resized(data, reading) if reading["shape"] or reading.get("spacing") else "refused"
     facts = {
         "shape": f"{_size(data['shape'])} ({', '.join(data['axes'])})",
         "channels": str(data["channels"]),
@@ -214,6 +214,15 @@ def _input(description: Description) -> dict[str, str]:
         low, high = data["spacing_mm"]["min"], data["spacing_mm"]["max"]
         facts["spacing of the training volumes"] = f"{_size(low)} to {_size(high)} mm"
     return facts
+
+
+def _resized(data: Mapping[str, Any], reading: Mapping[str, Any]) -> str:
+    """What is done with an input of another size."""
+    if len(data["shape"]) == 2:
+        return f"brought to it ({reading['fit']})"
+    spacing = reading.get("spacing")
+    first = f"resampled to voxels of {_size(spacing)} mm, then " if spacing else ""
+    return f"{first}{fit_words(spacing)} this shape"
 
 
 def _versions(description: Description) -> dict[str, str]:

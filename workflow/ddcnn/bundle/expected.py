@@ -13,6 +13,7 @@ from typing import Any
 from ddcnn.base.errors import InputError
 from ddcnn.data import images, volumes
 from ddcnn.data.labelled import KINDS, kind_of
+from ddcnn.data.nifti import SERIES
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.samples import Decoded
 from ddcnn.data.survey import Header, HeaderGroup, check_regular, size_text
@@ -152,7 +153,16 @@ def read_header(path: Path, expected: Expected) -> Header:
     kind = kind_of(path.name)
     if kind is None:
         raise InputError(f"{path} is of no known kind; accepted: {ACCEPTED}")
-    header = KINDS[kind].read_header(path, expected.options)
+    try:
+        header = KINDS[kind].read_header(path, expected.options)
+    except InputError as error:
+        if error.kind != SERIES:
+            raise
+        raise InputError(
+            f"{path} is a series of volumes, and the model was made of single ones; save one "
+            "volume of it (or their mean) as a file of its own, or train a model with frame: 0 "
+            "or frame: mean in dataset"
+        ) from error
     expected.check_size(path, header.shape)
     expected.check_channels(path, header.channels)
     expected.check_spacing(path, header)

@@ -20,6 +20,7 @@ from ddcnn.data.labelled import kind_of
 from ddcnn.data.notices import Named
 from ddcnn.data.npy import ArrayStore, open_store
 from ddcnn.data.samples import Block, Decoded, FileSamples
+from ddcnn.data.scaling import fit_words
 from ddcnn.data.survey import (
     change_notes,
     check_regular,
@@ -134,13 +135,13 @@ class Inputs:
         except InputError:
             return []  # none can be read: the predictions will say so of each
         what, fit = self.expected.kind, images.FIT_WORDS[self.expected.reading.fit]
-        how = fit if what == "images" else "resampled to"
+        how = fit if what == "images" else fit_words(self.expected.options.spacing)
         others = sum(g.count for g in groups if g.header.channels != self.expected.channels)
         to = {1: "turned into gray", 3: "in gray, repeated in three channels"}
         return [
             *change_notes(groups, what),
             *size_notes(groups, self.expected.shape, how),
-            *([f"{others} of {len(files)} images: {to[self.expected.channels]}"] if others else []),
+            *([f"{others} of {len(files)} {what}: {to[self.expected.channels]}"] if others else []),
             *self.expected.spacing_notes(groups),
         ]
 

@@ -20,7 +20,7 @@ from ddcnn.data.groups import Grouping, check_given
 from ddcnn.data.labels import check_classes, check_splits, check_targets, class_order, renamed
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.samples import Collection, FileSamples
-from ddcnn.data.survey import check_axes
+from ddcnn.data.survey import HeaderGroup, common_shape
 
 KINDS = {"images": images, "volumes": volumes}
 ACCEPTED = f"images ({', '.join(images.SUFFIXES)}) and volumes ({', '.join(volumes.SUFFIXES)})"
@@ -205,23 +205,30 @@ def kind_of(name: str) -> str | None:
 def image_shape(files: Iterable[Path], options: ReadOptions) -> tuple[int, ...]:
     """Spatial axes and channels, from the first readable header: fast, and right if all agree.
 
+    Where ``spacing`` decides the size, a few are compared: another spacing makes another size.
+
     Args:
         files: images or volumes; a few are looked at.
         options: a shape or channels set there count more than the file's.
 
     Raises:
-        InputError: none of the first files has a readable header.
+        InputError: none of the first files has a readable header, or those that are compared
+            differ.
     """
-    failure = None
+    failure, found = None, []
+    enough = MOST_TRIED if options.spacing and not options.shape else 1
     for path in islice(files, MOST_TRIED):
         try:
             header = KINDS[kind_of(path.name)].read_header(path, options)
         except InputError as error:
             failure = failure or error
             continue
-        check_axes(path, len(header.shape), options)
-        return (*(options.shape or header.shape), options.channels or header.channels)
-    raise failure or InputError("no file to read a shape from")
+        found.append(HeaderGroup(header, 1, [path]))
+        if len(found) == enough:
+            break
+    if not found:
+        raise failure or InputError("no file to read a shape from")
+    return (*common_shape(found, options), options.channels or found[0].header.channels)
 
 
 def leaves(path: str | Path, folder: str | Path) -> bool:

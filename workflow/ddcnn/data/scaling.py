@@ -77,6 +77,15 @@ def resample(image: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     return values if values.dtype == np.uint8 else to_uint8(values)
 
 
+def fit_words(spacing: Sequence[float] | None) -> str:
+    """What brings volumes to a shape, before ``to`` and the shape.
+
+    Args:
+        spacing: mm, to which they were resampled before; or None.
+    """
+    return "resampled to" if spacing is None else "middle cut, or padded with black, to"
+
+
 def cut_or_padded(image: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """The middle of an image ``*spatial, C`` with the spatial axes ``shape``; black around it.
 

@@ -39,6 +39,7 @@ class Header(NamedTuple):
         changes: on the way to 8-bit gray or RGB, as far as they are worth a note each.
         spacing: of the voxels in mm, in the order of ``shape``.
         is_deep: whether its values have more than 8 bit, so that they need a rule of intensity.
+        stored: spatial axes before anything was resampled to another spacing; empty: ``shape``.
     """
 
     shape: tuple[int, ...]
@@ -46,6 +47,7 @@ class Header(NamedTuple):
     changes: tuple[str, ...] = ()
     spacing: tuple[float, ...] = ()
     is_deep: bool = False
+    stored: tuple[int, ...] = ()
 
 
 @dataclass
@@ -169,14 +171,19 @@ def common_shape(groups: Sequence[HeaderGroup], options: ReadOptions) -> tuple[i
         return tuple(options.shape)
     for group in groups:
         if group.header.shape != shape:
-            images = len(shape) == 2
             raise InputError(
-                f"{'images' if images else 'volumes'} of different sizes: {first} is "
-                f"{size_text(shape)}, {group.first[0]} is {size_text(group.header.shape)} "
-                f"({AXES_TEXT[len(shape)]}); give shape: [{AXES_TEXT[len(shape)]}] in dataset, "
-                "and all are brought to it"
+                f"{_different(options, len(shape))}: {first} is {size_text(shape)}, "
+                f"{group.first[0]} is {size_text(group.header.shape)} ({AXES_TEXT[len(shape)]}); "
+                f"give shape: [{AXES_TEXT[len(shape)]}] in dataset, and all are brought to it"
             )
     return shape
+
+
+def _different(options: ReadOptions, axes: int) -> str:
+    if options.spacing is None:
+        return f"{'images' if axes == 2 else 'volumes'} of different sizes"
+    spacing = ", ".join(f"{number:g}" for number in options.spacing)
+    return f"volumes of different sizes, once spacing: [{spacing}] has resampled them"
 
 
 def check_axes(source: object, axes: int, options: ReadOptions) -> None:
@@ -210,13 +217,22 @@ def change_notes(groups: Sequence[HeaderGroup], what: str) -> list[str]:
 
 
 def size_notes(groups: Sequence[HeaderGroup], shape: tuple[int, ...], how: str) -> list[str]:
-    """What sizes the files have, if they are changed."""
+    """What sizes the files have, if they are changed, and what becomes of them."""
+    stored = {group.header.stored or group.header.shape for group in groups}
     sizes = {group.header.shape for group in groups}
-    if sizes == {shape}:
+    if stored == sizes == {shape}:
         return []
+    steps = [f"sizes in the files: {_span(stored)} ({AXES_TEXT[len(shape)]})"]
+    if any(group.header.stored for group in groups):
+        steps.append(f"resampled by spacing: {_span(sizes)}")
+    if sizes != {shape}:
+        steps.append(f"{how} {size_text(shape)}")
+    return ["; ".join(steps)]
+
+
+def _span(sizes: set[tuple[int, ...]]) -> str:
     smallest, largest = (choose(sizes, key=lambda s: (prod(s), s)) for choose in (min, max))
-    span = size_text(smallest) + (f" to {size_text(largest)}" if len(sizes) > 1 else "")
-    return [f"sizes in the files: {span} ({AXES_TEXT[len(shape)]}); {how} {size_text(shape)}"]
+    return size_text(smallest) + (f" to {size_text(largest)}" if len(sizes) > 1 else "")
 
 
 def first_names(paths: Sequence[Path], count: int) -> str:

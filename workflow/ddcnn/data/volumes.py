@@ -23,7 +23,14 @@ from ddcnn.data.nifti import Stored, read_stored
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.packed import broken_files_named
 from ddcnn.data.samples import Decoded
-from ddcnn.data.scaling import check_finite, cut_or_padded, resample_axis, to_uint8, windowed
+from ddcnn.data.scaling import (
+    check_finite,
+    cut_or_padded,
+    fit_words,
+    resample_axis,
+    to_uint8,
+    windowed,
+)
 from ddcnn.data.survey import (
     Header,
     HeaderGroup,
@@ -195,6 +202,7 @@ def read_header(path: Path, options: ReadOptions) -> Header:
         changes=tuple(changes),
         spacing=stored.spacing,
         is_deep=not stored.plain,
+        stored=() if options.spacing is None else stored.result_shape,
     )
 
 
@@ -208,8 +216,8 @@ def survey(paths: Sequence[Path], options: ReadOptions) -> Survey:
         raise InputError(f"channels: {options.channels}, but volumes are gray; remove channels")
     groups = read_headers(partial(read_header, options=options), paths, "volumes")
     shape, spacing = common_shape(groups, options), _spacing(groups)
-    how = "resampled to" if options.spacing is None else "middle cut, or padded with black, to"
-    notes = change_notes(groups, "volumes") + size_notes(groups, shape, how)
+    notes = change_notes(groups, "volumes")
+    notes += size_notes(groups, shape, fit_words(options.spacing))
     notes += _spacing_notes(spacing, options)
     is_open = intensity.is_open(options, any(group.header.is_deep for group in groups))
     facts = {"spacing_mm": spacing, "intensity": intensity.given(options)._asdict()}
