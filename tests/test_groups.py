@@ -10,6 +10,7 @@ import pytest
 from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold
 from sklearn.neighbors import KNeighborsClassifier
 
+from ddcnn.__main__ import main
 from ddcnn.base.division import divide
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import read_json, write_json
@@ -17,6 +18,7 @@ from ddcnn.base.listing import read_groups
 from ddcnn.base.splits import SPLITS
 from ddcnn.bundle.expected import Expected
 from ddcnn.bundle.inputs import Inputs
+from ddcnn.data.card import split_in_words
 from ddcnn.data.likely import FurtherColumns
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.preparation import prepare
@@ -164,7 +166,8 @@ def test_a_patient_of_a_table_is_in_one_split(tmp_path):
     table = patients(tmp_path / "data")
     card = prepared(table, tmp_path / "out", group="patient")
     assert card["group"] == "patient"
-    assert "in whole groups" in card["split_rule"]
+    assert card["split_rule"] == "made here: 70/15/15 % of every class in whole groups at random"
+    assert split_in_words(card).endswith("at random; seed 0")
     assert card["warnings"] == []
     rows = listed(tmp_path / "out")
     with table.open(newline="") as file:
@@ -180,6 +183,45 @@ def test_a_patient_of_a_table_is_in_one_split(tmp_path):
         ids = read_groups(tmp_path / "out/samples.csv", [split])
         names = [row["group"] for row in of_split]
         assert all((ids == ids[i]).sum() == names.count(names[i]) for i in range(len(ids)))
+
+
+@pytest.mark.parametrize(
+    ("splits", "rule"),
+    [
+        ("train val test", "given by the table"),
+        (
+            "train test",
+            "test given by the table; validation made here: 17.6 % of every class of train at "
+            "random; seed 3",
+        ),
+    ],
+)
+def test_the_card_says_which_split_was_given_and_which_was_made(tmp_path, splits, rule):
+    names, rows = splits.split(), ["file,label,split"]
+    for i in range(36):
+        save(tmp_path / f"{i}.png", pixels(6, 6, seed=i))
+        rows.append(f"{i}.png,{'ab'[i // 3 % 2]},{names[i % len(names)]}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    card = prepared(tmp_path / "labels.csv", tmp_path / "out", split_seed=3, group="none")
+    assert split_in_words(card) == rule
+
+
+def test_check_counts_classes_and_groups_once_the_data_are_prepared(tmp_path, monkeypatch, capsys):
+    table, out = patients(tmp_path / "data"), tmp_path / "results/data/mine"
+    monkeypatch.chdir(tmp_path)
+    text = f"experiment: e\ndataset: {{name: mine, path: {table}, group: patient}}\n"
+    (tmp_path / "mine.yaml").write_text(text + "grid: 1x2\noverlap: 0\n")
+    assert main(["check", "mine.yaml"]) == 0
+    assert "mine, train" not in capsys.readouterr().out
+    prepared(table, out, group="patient")
+    assert main(["check", "mine.yaml"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    for split in ("train", "val", "test"):
+        rows = [row for row in listed(out) if row["split"] == split]
+        labels = Counter(row["label"] for row in rows)
+        counts = ", ".join(f"{labels[label]} {label}" for label in sorted(labels))
+        groups = len({row["group"] for row in rows})
+        assert f"mine, {split}: {counts}, in {groups} groups" in said
 
 
 def leaky(shape: tuple[int, ...]) -> dict[str, np.ndarray]:

@@ -337,20 +337,20 @@ def test_black_and_constant_volumes_are_named(tmp_path, caplog):
     path = set_of(tmp_path / "scans", lambda i: made(i).astype(np.float32))
     card, folder = prepared(tmp_path / "out", path, window=[20, 100])
     constant, dark = warned(caplog, card).splitlines()[:2]
-    assert constant.startswith("1 of 8 images are of one value only")
+    assert constant.startswith("1 of 8 volumes is of one value only")
     assert "(3.nii.gz)" in constant
-    assert dark.startswith("1 of 8 images are black for more than 10%")
+    assert dark.startswith("1 of 8 volumes is black for more than 10%")
     assert "(5.nii.gz)" in dark
     caplog.clear()
     card, folder = prepared(tmp_path / "own", path)
-    assert "1 of 8 images are of one value only" in warned(caplog, card)
+    assert "1 of 8 volumes is of one value only" in warned(caplog, card)
     assert not np.load(folder / "x_train.npy")[3].any()  # black
 
 
 def test_darkness_that_the_window_made_is_no_background(tmp_path, caplog):
     path = set_of(tmp_path / "scans", lambda i: (body(i) * 100).astype(np.float32))
     card, _ = prepared(tmp_path / "out", path, window=[50, 200])
-    assert "8 of 8 images are black for more than 10%" in warned(caplog, card)
+    assert "8 of 8 volumes are black for more than 10%" in warned(caplog, card)
 
 
 def test_air_and_padding_of_ct_are_background(tmp_path):
@@ -366,8 +366,9 @@ def test_air_and_padding_of_ct_are_background(tmp_path):
 def test_8_bit_beside_hounsfield_units_is_named(tmp_path, caplog):
     made = lambda i: (body(i) * 255).astype(np.uint8) if i == 2 else ct(i)  # noqa: E731
     card, _ = prepared(tmp_path / "out", set_of(tmp_path / "scans", made))
-    assert "1 of 8 images hold other values, all others Hounsfield units (CT) (2.nii.gz)" in warned(
-        caplog, card
+    assert (
+        "1 of 8 volumes holds other values, all others Hounsfield units (CT) (2.nii.gz)"
+        in warned(caplog, card)
     )
     assert card["intensity"]["rule"] == "percentile"
     assert "only 3 of 4 measured images look like Hounsfield" in card["intensity"]["why"]

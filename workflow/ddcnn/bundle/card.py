@@ -6,7 +6,7 @@ from typing import Any
 from ddcnn.base.private import without_folders
 from ddcnn.base.splits import JUDGED
 from ddcnn.base.text import duration, fraction
-from ddcnn.data.card import left_out_in_words
+from ddcnn.data.card import left_out_in_words, split_in_words
 from ddcnn.data.scaling import fit_words
 
 Description = Mapping[str, Any]
@@ -67,7 +67,7 @@ def _data(data: Mapping[str, Any]) -> dict[str, str]:
         "licence": data["licence"],
         "citation": data["citation"] or "none given",
         "images": ", ".join(f"{count:,} {split}" for split, count in counts.items()),
-        "split": data.get("split_rule", "as given"),
+        "split": split_in_words(data) if "split_rule" in data else "not recorded",
         "groups": f"{data['group']}; each is in one split"
         if data.get("group")
         else "none given, every image is taken for an independent one",

@@ -5,12 +5,18 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from ddcnn.base.files import read_json
+from ddcnn.base.listing import groups_of
+from ddcnn.base.text import counted
 from ddcnn.commands.arguments import add_command, add_configuration, asked_experiment
 from ddcnn.data.card import augmentation_in_words
 from ddcnn.experiment.chosen import automatic_keys, chosen_settings, facts_of
 from ddcnn.experiment.paths import paths_of
 from ddcnn.experiment.runs import Experiment
+
+MOST_CLASSES = 20  # that are listed one by one
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
@@ -29,7 +35,7 @@ def run(options: argparse.Namespace) -> None:
             f"{run.folder}: {len(run.decomposition.subdomains)} nets of width {run.local_width} "
             f"on {tile} pixels"
         )
-    for line in (*_automatic(experiment), *_augmentation(experiment), *_folds(experiment)):
+    for line in (*_automatic(experiment), *_augmentation(experiment), *_counts(experiment)):
         print(line)
     nets = Counter(
         run.local_folder(tile) for run in experiment.runs for tile in run.decomposition.subdomains
@@ -37,16 +43,26 @@ def run(options: argparse.Namespace) -> None:
     print(f"{experiment.name}: {len(experiment.runs)} runs, {len(nets)} trainings of local nets")
 
 
-def _folds(experiment: Experiment) -> Iterator[str]:
-    """Lines for each data set: samples per class in every fold."""
-    for name in experiment.datasets if experiment.folds else ():
+def _counts(experiment: Experiment) -> Iterator[str]:
+    """Lines for each prepared data set: samples per class, and groups, in every split or fold."""
+    for name in experiment.datasets:
         card = Path(paths_of("prepare", "card", {"dataset": name}))
         facts = read_json(card) if card.is_file() else {}
-        if facts.get("folds") != experiment.folds:
-            yield f"{name}: {experiment.folds} folds, dealt when the data are prepared"
+        if facts.get("folds", 0) != experiment.folds or not facts:
+            if experiment.folds:
+                yield f"{name}: {experiment.folds} folds, dealt when the data are prepared"
             continue
-        for fold, counts in facts["counts"].items():
-            yield f"{name}, {fold}: " + ", ".join(f"{n:,} {label}" for label, n in counts.items())
+        for part, counts in facts["counts"].items():
+            groups = groups_of(card.parent, [part])
+            number = "" if groups is None else f", in {counted(len(np.unique(groups)), 'group')}"
+            yield f"{name}, {part}: {_classes(counts)}{number}"
+
+
+def _classes(counts: dict[str, int]) -> str:
+    if len(counts) <= MOST_CLASSES:
+        return ", ".join(f"{number:,} {label}" for label, number in counts.items())
+    total, fewest, most = sum(counts.values()), min(counts.values()), max(counts.values())
+    return f"{total:,} of {len(counts)} classes, {fewest:,} to {most:,} of each"
 
 
 def _automatic(experiment: Experiment) -> Iterator[str]:

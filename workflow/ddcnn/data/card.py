@@ -167,6 +167,12 @@ def _kind_left_out(kind: str, count: int, files: Sequence[str], reason: str) -> 
     return f"{count:,} {kind}: {', '.join(files)}{more}{why}"
 
 
+def split_in_words(card: Mapping[str, Any]) -> str:
+    """How the splits came about, with the seed where one was drawn."""
+    seed = card.get("split_seed")
+    return card["split_rule"] + ("" if seed is None else f"; seed {seed}")
+
+
 def augmentation_in_words(flip: Sequence[str], shift: int) -> str:
     """What augmentation may do to an image; empty where it may do nothing.
 

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from ddcnn.base.defaults import KINDS
+from ddcnn.base.text import counted
 from ddcnn.data.samples import Chunk, LabelledImages
 from ddcnn.data.values import Values, defect, joined
 
 MOST_NAMES = 3
-KINDS = {True: "Hounsfield units (CT)", False: "other values"}
+UNITS = {True: "Hounsfield units (CT)", False: "other values"}
 
 
 @dataclass
@@ -36,11 +38,13 @@ class Notices:
 
     Attributes:
         total: images seen.
+        kind: what they are, for example ``volume``.
         trained: what the values of the training split were, see
             :func:`ddcnn.data.values.joined`; none if they are the images' own.
     """
 
     total: int = 0
+    kind: str = "image"
     trained: dict[str, Any] = field(default_factory=dict)
     _defects: dict[str, Named] = field(default_factory=dict)
     _kinds: dict[bool, Named] = field(default_factory=dict)
@@ -52,6 +56,8 @@ class Notices:
             is_train: which of its images are of the training split, bool ``n``.
         """
         self.total += len(chunk.index)
+        if len(chunk.index):
+            self.kind = KINDS[chunk.images.ndim - 2]
         values = list(chunk.values) or [None] * len(chunk.index)
         for index, image, value in zip(chunk.index, chunk.images, values, strict=True):
             if found := defect(image, value):
@@ -67,16 +73,22 @@ class Notices:
 
     def warnings(self) -> list[str]:
         """One line for each thing that is probably not as it should be."""
+        total = counted(self.total, self.kind)
         lines = [
-            f"{named.count} of {self.total} images are {what}, so that they show less than "
-            f"they should ({named}); check these files, and intensity and window in dataset"
+            (
+                f"{named.count} of {total} is {what}, so that it shows less than it should"
+                if named.count == 1
+                else f"{named.count} of {total} are {what}, so that they show less than they should"
+            )
+            + f" ({named}); check these files, and intensity and window in dataset"
             for what, named in self._defects.items()
         ]
         if len(self._kinds) > 1:
             rare, common = sorted(self._kinds, key=lambda kind: self._kinds[kind].count)
             named = self._kinds[rare]
             lines.append(
-                f"{named.count} of {self.total} images hold {KINDS[rare]}, all others "
-                f"{KINDS[common]} ({named}): they are not comparable; convert or remove them"
+                f"{named.count} of {total} {'holds' if named.count == 1 else 'hold'} "
+                f"{UNITS[rare]}, all others {UNITS[common]} ({named}): they are not comparable; "
+                "convert or remove them"
             )
         return lines

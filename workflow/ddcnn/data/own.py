@@ -15,6 +15,7 @@ READERS = {
     "table": tables.read_table,
     "arrays": arrays.read_arrays,
 }
+GIVERS = {"folder": "the folders", "table": "the table", "arrays": "the arrays"}  # of splits
 ACCEPTED = (
     "a folder with one folder per class, a .csv with the columns file,label[,split] (or "
     "file,target[,split]), or arrays (.npz, .npy)"

@@ -248,8 +248,7 @@ def _write_parts(
                 _append(writer, source, samples, chunk, choice[chunk.index] == number)
     for writer in writers.values():
         writer.finish()
-    shapes = [writer.shape for writer in writers.values() if writer.shape]
-    _report_left_out(left_out, collection, KINDS[len(shapes[0]) - 1] if shapes else "image")
+    _report_left_out(left_out, collection, notices.kind)
     return writers
 
 
@@ -342,9 +341,10 @@ def _card(
     )
     warnings = list(collection.warnings)
     if duplicates["count"]:
+        count = duplicates["count"]
         warnings.append(
-            f"{duplicates['count']} images stand in more than one split, for example "
-            + " = ".join(duplicates["examples"][0])
+            f"{counted(count, KINDS[len(shape) - 1])} {'stands' if count == 1 else 'stand'} in "
+            f"more than one split, for example {' = '.join(duplicates['examples'][0])}"
         )
     return {
         "name": dataset.name,

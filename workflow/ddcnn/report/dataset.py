@@ -6,7 +6,7 @@ from typing import Any
 
 from ddcnn.base.private import without_folders
 from ddcnn.base.text import counted
-from ddcnn.data.card import augmentation_in_words, left_out_in_words
+from ddcnn.data.card import augmentation_in_words, left_out_in_words, split_in_words
 
 MOST_EXAMPLES = 3
 Card = Mapping[str, Any]
@@ -81,10 +81,7 @@ def _targets(card: Card) -> list[str]:
 
 
 def _split(card: Card) -> list[str]:
-    if "split_rule" not in card:
-        return []
-    seed = card.get("split_seed")
-    return [card["split_rule"] + ("" if seed is None else f"; seed {seed}")]
+    return [split_in_words(card)] if "split_rule" in card else []
 
 
 def _groups(card: Card) -> list[str]:

@@ -10,7 +10,6 @@ from typing import Any
 
 from ddcnn.base.errors import InputError
 from ddcnn.data.download import SourceFile
-from ddcnn.data.groups import wanted
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.registry.dataset import AXES, Dataset
 from ddcnn.data.registry.entries import EMBEDDED, REGISTRY
@@ -82,10 +81,7 @@ def _own_dataset(entry: dict[str, Any]) -> Dataset:
         task=task,
         unreadable="skip",
         synthetic=entry.get("synthetic", False),
-        split_rule="as given, or 70/15/15 % of "
-        + ("all samples" if task == "regression" else "every class")
-        + (" in whole groups" if wanted(entry.get("group")) else "")
-        + " at random with the seed below",
+        split_rule="",
     )
     return _with_options(dataset, entry)
 

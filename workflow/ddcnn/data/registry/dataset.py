@@ -43,7 +43,7 @@ class Dataset:
         shift: pixels by which an image may be moved without changing its class.
         synthetic: True if the images were computed, not recorded.
         phantoms: what ``ct-phantom`` computes instead of downloading.
-        split_rule: how train, val and test come about, in words.
+        split_rule: how train, val and test come about, in words; empty: the files say.
     """
 
     name: str
@@ -131,10 +131,16 @@ class Dataset:
         options = self.options if self.own else replace(self.options, group=NO_GROUPS)
         collection = read(raw, options, scratch, **self.reader_options)
         self._check(collection)
-        facts = {"split_rule": self.split_rule} | collection.facts
+        facts = {"split_rule": self.split_rule or self._own_rule(collection)} | collection.facts
         if "split_seed" in self.accepts:
             facts["split_seed"] = self.options.split_seed
         return replace(collection, classes=list(self.classes or collection.classes), facts=facts)
+
+    def _own_rule(self, collection: Collection) -> str:
+        from ddcnn.data import own, splitting
+
+        giver = own.GIVERS[own.recognise(self.path)]
+        return splitting.rule_in_words(collection, self.options, giver)
 
     def _check(self, collection: Collection) -> None:
         """Compare classes and counts with what is published."""
