@@ -253,7 +253,7 @@ def test_the_card_says_what_must_be_known(runs, kind, capsys):
 def test_the_card_names_warnings_and_groups(run):
     description = read_bundle(run.model).description
     data = description["data"]
-    assert "every image stands for itself" in card_text(description)
+    assert "every image is taken for an independent one" in card_text(description)
     assert "**warning**" not in card_text(description)
     baseline = description["baseline"]
     assert f"Always saying {baseline['majority_class']}, " in card_text(description)
