@@ -15,12 +15,13 @@ import torch
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import write_json
 from ddcnn.base.tasks import Classification, Regression
+from ddcnn.coarse.inputs import join_folds
 from ddcnn.coarse.joint import build_cnn_dnn, load_parts, train_coherent
 from ddcnn.coarse.linear import LinearSolver
 from ddcnn.coarse.net import CnnDnn, CoarseNet, coarse_input
 from ddcnn.coarse.problem import Problem, Solution
 from ddcnn.coarse.settings import CoarseSettings
-from ddcnn.coarse.stage import join_folds, read_outputs, train_coarse
+from ddcnn.coarse.stage import read_outputs, train_coarse
 from ddcnn.evaluation import methods, scores
 from ddcnn.local.stage import train_fold, train_local, write_features
 from ddcnn.local.subdomain import Subdomain

@@ -14,7 +14,7 @@ from ddcnn.base.errors import InputError
 from ddcnn.base.files import read_json, read_npz, read_prepared
 from ddcnn.base.tasks import task_of
 from ddcnn.bundle.model import load_model
-from ddcnn.coarse.stage import join_folds
+from ddcnn.coarse.inputs import join_folds
 from ddcnn.local import closed_form, stage
 from ddcnn.local.subdomain import Subdomain, deal_training, trainer_of
 from ddcnn.tiles.geometry import Tiling

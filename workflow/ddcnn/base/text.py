@@ -63,6 +63,18 @@ def interval(low: float, high: float, digits: int) -> str:
     return f"{signed(low, digits)} to {signed(high, digits)}"
 
 
+def augmentation_in_words(flip: Sequence[str], shift: int) -> str:
+    """What augmentation may do to an image; empty where it may do nothing.
+
+    Args:
+        flip: axes along which it may be mirrored.
+        shift: pixels by which it may be moved.
+    """
+    moves = [f"flips along {axis}" for axis in flip]
+    moves += [f"shifts up to {shift} pixels"] if shift else []
+    return ", ".join(moves)
+
+
 def table(rows: Sequence[Sequence[str]], numbers: int = 0) -> list[str]:
     """Lines of columns as wide as they must be; the last ``numbers`` columns to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -1,6 +1,10 @@
 """What the coarse solvers see of local probabilities ``p_NTK``: N images, T tiles, K classes."""
 
+from pathlib import Path
+
 import numpy as np
+
+from ddcnn.base.files import read_npz
 
 # Below it a probability says no more than "never", and its logarithm would drown the others.
 SMALLEST_PROBABILITY = 1e-6
@@ -11,3 +15,11 @@ SMALLEST_SPREAD = 0.01
 def log_rows(p_NTK: np.ndarray) -> np.ndarray:
     """Log-probabilities of all tiles side by side, ``N, T * K``."""
     return np.log(np.clip(p_NTK, SMALLEST_PROBABILITY, 1)).reshape(len(p_NTK), -1)
+
+
+def join_folds(folder: Path, num_folds: int) -> dict[str, np.ndarray]:
+    """A tile's outputs on the training split, every image's by the net that has not seen it."""
+    parts = [read_npz(folder / f"fold{k}" / "held_out.npz") for k in range(num_folds)]
+    order = np.argsort(np.concatenate([part["index"] for part in parts]))
+    names = [name for name in parts[0] if name.startswith("train")]
+    return {name: np.concatenate([part[name] for part in parts])[order] for name in names}

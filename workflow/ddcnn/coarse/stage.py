@@ -12,7 +12,7 @@ from ddcnn.base.files import read_json, read_npz, read_prepared, write_json, wri
 from ddcnn.base.process import JobClock
 from ddcnn.base.splits import SPLITS
 from ddcnn.base.tasks import Task, task_of
-from ddcnn.coarse.inputs import SMALLEST_PROBABILITY
+from ddcnn.coarse.inputs import SMALLEST_PROBABILITY, join_folds
 from ddcnn.coarse.linear import LinearSolver
 from ddcnn.coarse.problem import CoarseRows, Problem, Solution, Solver
 from ddcnn.coarse.settings import CoarseSettings
@@ -127,14 +127,6 @@ def read_outputs(
         p_NTK = np.stack([each[f"{split}_logits"] for each in outputs], axis=1)
         return p_NTK.astype(np.float64), features_NTF
     return np.log(np.clip(p_NTK, SMALLEST_PROBABILITY, 1), dtype=np.float64), features_NTF
-
-
-def join_folds(folder: Path, num_folds: int) -> dict[str, np.ndarray]:
-    """A tile's outputs on the training split, every image's by the net that has not seen it."""
-    parts = [read_npz(folder / f"fold{k}" / "held_out.npz") for k in range(num_folds)]
-    order = np.argsort(np.concatenate([part["index"] for part in parts]))
-    names = [name for name in parts[0] if name.startswith("train")]
-    return {name: np.concatenate([part[name] for part in parts])[order] for name in names}
 
 
 def _last_row(

@@ -9,9 +9,8 @@ import numpy as np
 
 from ddcnn.base.files import read_json
 from ddcnn.base.listing import groups_of
-from ddcnn.base.text import counted
+from ddcnn.base.text import augmentation_in_words, counted
 from ddcnn.commands.arguments import add_command, add_configuration, asked_experiment
-from ddcnn.data.card import augmentation_in_words
 from ddcnn.experiment.chosen import automatic_keys, chosen_settings, facts_of
 from ddcnn.experiment.paths import paths_of
 from ddcnn.experiment.runs import Experiment

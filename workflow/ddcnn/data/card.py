@@ -171,15 +171,3 @@ def split_in_words(card: Mapping[str, Any]) -> str:
     """How the splits came about, with the seed where one was drawn."""
     seed = card.get("split_seed")
     return card["split_rule"] + ("" if seed is None else f"; seed {seed}")
-
-
-def augmentation_in_words(flip: Sequence[str], shift: int) -> str:
-    """What augmentation may do to an image; empty where it may do nothing.
-
-    Args:
-        flip: axes along which it may be mirrored.
-        shift: pixels by which it may be moved.
-    """
-    moves = [f"flips along {axis}" for axis in flip]
-    moves += [f"shifts up to {shift} pixels"] if shift else []
-    return ", ".join(moves)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ddcnn.base.tasks import METHODS, Task
 from ddcnn.coarse.inputs import SMALLEST_PROBABILITY, log_rows
+from ddcnn.coarse.solvers import fit_logistic, fit_weighted
 from ddcnn.evaluation.scores import accuracy, r2
 
 
@@ -98,8 +99,6 @@ class LocalDecisions:
 
 
 def _fit_logistic(local: LocalDecisions) -> Combination:
-    from ddcnn.coarse.solvers import fit_logistic
-
     weights = fit_logistic(local.fitted_NTK, local.y_fitted, local.task.class_weights)
     return Combination(
         lambda p_NTK: logistic(p_NTK, weights), weights.size, multiply_adds=weights[:-1].size
@@ -107,8 +106,6 @@ def _fit_logistic(local: LocalDecisions) -> Combination:
 
 
 def _fit_weighted(local: LocalDecisions) -> Combination:
-    from ddcnn.coarse.solvers import fit_weighted
-
     weights, exponent = fit_weighted(local.fitted_NTK, local.y_fitted, local.task.class_weights)
     return Combination(
         lambda p_NTK: weighted(p_NTK, weights, exponent),

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from ddcnn.base.files import read_json, read_npz, read_prepared, write_json, write_npz
 from ddcnn.base.splits import JUDGED, SPLITS
 from ddcnn.base.tasks import Task, methods_of, task_of
-from ddcnn.coarse.stage import join_folds  # with scipy: no clock of a method runs meanwhile
+from ddcnn.coarse.inputs import join_folds
 from ddcnn.evaluation import diagnosis
 from ddcnn.evaluation.methods import COMBINATIONS, LocalDecisions, in_order
 from ddcnn.evaluation.scores import MEASURES, all_scores, majority_baseline

@@ -23,7 +23,7 @@ from ddcnn.base.listing import read_groups
 from ddcnn.base.process import JobClock
 from ddcnn.base.splits import FITTING
 from ddcnn.base.tasks import Task, task_of
-from ddcnn.data.card import augmentation_in_words
+from ddcnn.base.text import augmentation_in_words
 from ddcnn.local.subdomain import Subdomain, deal_training
 from ddcnn.tiles.packs import Pack
 from ddcnn.tiles.shards import read_shard

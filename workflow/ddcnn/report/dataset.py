@@ -5,8 +5,8 @@ from hashlib import sha256
 from typing import Any
 
 from ddcnn.base.private import without_folders
-from ddcnn.base.text import counted
-from ddcnn.data.card import augmentation_in_words, left_out_in_words, split_in_words
+from ddcnn.base.text import augmentation_in_words, counted
+from ddcnn.data.card import left_out_in_words, split_in_words
 
 MOST_EXAMPLES = 3
 Card = Mapping[str, Any]
