@@ -497,7 +497,8 @@ def test_the_same_rules_serve_three_dimensions(tmp_path):
     # Nobody has said that three scans are of one patient: whoever looks at a result is told.
     warning = "volumes.npz: 'patient' may name groups, such as several images of one patient"
     page = (project / "results/reports/tiny3d/report.html").read_text()
-    for text in (said, html.unescape(page), (run / "ddcnn.md").read_text()):
+    assert said.count(warning) == 2  # when the data are prepared, and beside the last figures
+    for text in (html.unescape(page), (run / "ddcnn.md").read_text()):
         assert text.count(warning) == 1
 
 
