@@ -58,7 +58,9 @@ def test_differences_are_paired_over_the_seeds_and_named_only_outside_their_inte
         mean = (accuracy[row.model, row.decomposition, row.method] - reference).mean()
         assert row.difference_to_global == pytest.approx(mean, abs=1e-6)
         inside = row.low_to_global <= 0 <= row.high_to_global
-        assert (row.verdict_to_global == NO_DIFFERENCE) == inside
+        shown = row.verdict_to_global != NO_DIFFERENCE
+        # Verdicts of later studies are adjusted for all comparisons: fewer are shown.
+        assert not (shown and inside) if study in studies.NETS else shown != inside
 
 
 @pytest.mark.parametrize("study", CLAIMS)
