@@ -127,7 +127,13 @@ def test_of(study: str) -> str:
     """What the intervals of a study are."""
     if study in COMPLETE:
         return PLAIN_TEST
-    return WIDER_TEST if study in CLAIMS else comparison.TEST
+    if study in CLAIMS:
+        return WIDER_TEST
+    number = read(study, "comparison")["comparisons"].iloc[0]
+    return (
+        f"{comparison.TEST} Verdicts are adjusted for all {number} comparisons of the study, so "
+        "that an interval that leaves out zero may still be no difference shown."
+    )
 
 
 def what(study: str) -> str:
@@ -362,7 +368,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("publish", help="copy a finished study and write its page")
-    one.add_argument("study", choices=list(SUBJECTS))
+    one.add_argument("study", choices=STUDIES)
     one.add_argument("--seconds", type=float, required=True, help="wall time of the command")
     one.add_argument("--remarks", default="", help="what a reader must know of this run")
     commands.add_parser("docs", help="renew all pages about the studies")

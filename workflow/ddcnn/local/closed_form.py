@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import read_joined, read_json, read_prepared, write_json, write_npz
-from ddcnn.base.listing import read_groups
+from ddcnn.base.listing import groups_of
 from ddcnn.base.memory import memory_left
 from ddcnn.base.process import JobClock
 from ddcnn.base.splits import FITTING
@@ -158,7 +158,7 @@ def train_fold(
     log.info("training %s, tile %s, without fold %d", subdomain.tiling, subdomain.tile, fold + 1)
     shards = subdomain.shards(Path(tiles), facts)
     samples = {s: _load(shards[s], facts, labels[s]) for s in FITTING}
-    groups = read_groups(Path(listing), ["train"]) if facts.get("group") else None
+    groups = groups_of(Path(listing).parent, ["train"])
     index, others = deal_training(samples["train"].labels, num_folds, subdomain.seed, fold, groups)
     left_out = samples["train"].subset(index)
     samples["train"] = samples["train"].subset(others)

@@ -19,7 +19,7 @@ from torch import nn
 from ddcnn.base.defaults import Facts, chosen
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import read_joined, read_json, read_prepared, write_json, write_npz
-from ddcnn.base.listing import read_groups
+from ddcnn.base.listing import groups_of
 from ddcnn.base.process import JobClock
 from ddcnn.base.splits import FITTING
 from ddcnn.base.tasks import Task, task_of
@@ -165,7 +165,7 @@ def train_fold(
     log.info("training %s, tile %s, without fold %d", subdomain.tiling, subdomain.tile, fold + 1)
     shards = subdomain.shards(Path(tiles), facts)
     samples = _load_training_images(shards, labels, facts, settings, device)
-    groups = read_groups(Path(listing), ["train"]) if facts.get("group") else None
+    groups = groups_of(Path(listing).parent, ["train"])
     targets = read_prepared(labels["train"])
     index, others = map(
         torch.from_numpy, deal_training(targets, num_folds, subdomain.seed, fold, groups)

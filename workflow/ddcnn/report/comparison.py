@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ddcnn.evaluation.intervals import Difference, paired_difference
+from ddcnn.evaluation.intervals import Difference, mean_interval, paired_difference
 from ddcnn.report.study import RunResult, Study
 from ddcnn.report.verdicts import Family
 
@@ -39,6 +39,12 @@ def pairs_of(study: Study) -> Iterator[Pair]:
                 and (found := compare(runs, method, others[name], name)) is not None
             },
         )
+
+
+def score_interval(study: Study, decomposition: str, method: str) -> tuple[float, float]:
+    """95 % interval of a method's score on the test split, accuracy or R²."""
+    low, high = mean_interval(study.merits(decomposition, method), study.runs[0].groups)
+    return low + study.is_regression, high + study.is_regression  # of merits the mean is R² - 1
 
 
 def overlap_ends(study: Study) -> list[list[RunResult]]:

@@ -8,8 +8,8 @@ from ddcnn.report.comparison import compare
 from ddcnn.report.sentences import (
     achieved,
     gain_over_mean,
+    how_sure,
     in_score,
-    score_interval,
     seconds,
     verdict_on,
 )
@@ -55,12 +55,12 @@ def _score(study: Study, family: Family) -> str:
     if not study.best:
         return (
             f"The global net {reached} {achieved(study, 'whole', 'global')} "
-            f"({score_interval(study, 'whole', 'global')})."
+            f"({how_sure(study, 'whole', 'global')})."
         )
     text = (
         f"The CNN-DNN of {study.label_of(study.best)} {reached} "
         f"{achieved(study, study.best, 'cnn-dnn')} "
-        f"({score_interval(study, study.best, 'cnn-dnn')})"
+        f"({how_sure(study, study.best, 'cnn-dnn')})"
     )
     if not study.whole:
         return f"{text}; there is no global net to compare it with."

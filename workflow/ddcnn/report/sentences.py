@@ -7,8 +7,8 @@ import numpy as np
 
 from ddcnn.base.text import counted, decimals, interval, percent, signed
 from ddcnn.evaluation import diagnosis
-from ddcnn.evaluation.intervals import FOLD_INFLATION, Difference, mean_interval
-from ddcnn.report.comparison import compare, overlap_ends
+from ddcnn.evaluation.intervals import FOLD_INFLATION, Difference
+from ddcnn.report.comparison import compare, overlap_ends, score_interval
 from ddcnn.report.sketches.charts import standard_error
 from ddcnn.report.study import RunResult, Study
 from ddcnn.report.unlike import unlike_splits
@@ -203,11 +203,11 @@ def looks(study: Study) -> str:
     return text[0].upper() + text[1:]
 
 
-def score_interval(study: Study, decomposition: str, method: str) -> str:
+def how_sure(study: Study, decomposition: str, method: str) -> str:
     """``95 % interval 88.3 to 91.0 %``, of R² without a unit."""
-    low, high = mean_interval(study.merits(decomposition, method), study.runs[0].groups)
+    low, high = score_interval(study, decomposition, method)
     if study.is_regression:
-        return f"95{NO_BREAK}% interval {1 + low:.3f} to {1 + high:.3f}"
+        return f"95{NO_BREAK}% interval {low:.3f} to {high:.3f}"
     ends = [percent(end, study.num_images) for end in (low, high)]
     return f"95{NO_BREAK}% interval {ends[0].removesuffix(' %')} to {ends[1]}"
 

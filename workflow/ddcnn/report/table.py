@@ -5,8 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from ddcnn.evaluation.intervals import mean_interval
-from ddcnn.report.comparison import comparison_table
+from ddcnn.report.comparison import comparison_table, score_interval
 from ddcnn.report.sketches.decisions import mean_calibration_error
 from ddcnn.report.study import Study
 from ddcnn.report.summary import summary_table
@@ -38,15 +37,15 @@ def _measured(study: Study, row: dict[str, Any]) -> dict[str, Any]:
     slug, method = row["decomposition"], row["method"]
     score = row[f"{study.score}_test"]
     spread = row[f"{study.score}_test_spread"]
-    low, high = mean_interval(study.merits(slug, method), study.runs[0].groups)
+    low, high = score_interval(study, slug, method)
     runs = study.by_decomposition[slug]
     return {
         "label": study.label_of(slug),
         "is_best": slug == study.best and method == "cnn-dnn",
         "score": score,
         "score_spread": spread,
-        "score_low": low + study.is_regression,  # of merits the mean is R² - 1
-        "score_high": high + study.is_regression,
+        "score_low": low,
+        "score_high": high,
         "calibration": None if study.is_regression else mean_calibration_error(runs, method),
     }
 
