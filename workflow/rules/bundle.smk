@@ -17,7 +17,7 @@ rule bundle:
         folders=of_job(parameters.bundled_folders),
         reading=of_job(parameters.reading),
         trained_by=local_code_of_run,
-        code=code_digest("bundle.stage"),
+        code=code_digest("bundle.stage", script="bundle"),
     message:
         "Bundling the nets of {wildcards.dataset}, {wildcards.decomposition}, seed {wildcards.seed} in one file"
     script:

@@ -20,7 +20,7 @@ rule train_coarse:
         coarse=parameters.coarse_net(EXPERIMENT),
         num_folds=EXPERIMENT.num_folds,
         settings=parameters.coarse_settings(EXPERIMENT),
-        code=code_digest("coarse.stage"),
+        code=code_digest("coarse.stage", script="train_coarse"),
     message:
         "Training the coarse net of {wildcards.dataset}, {wildcards.decomposition}, seed {wildcards.seed} ({wildcards.combination})"
     script:

@@ -29,6 +29,7 @@ from ddcnn.experiment.paths import (
     outputs_of,
     paths_of,
 )
+from ddcnn.experiment.records import keep_with_results, require_records
 from ddcnn.experiment.written import check_numbers
 from ddcnn.local.subdomain import trainer_name
 
@@ -40,6 +41,12 @@ try:
     EXPERIMENT = load_experiment(config)
 except InputError as error:
     sys.exit(f"Error in the configuration: {error}\nEvery key is described in config/README.md.")
+keep_with_results()
+if workflow.is_main_process and not {"--touch", "-t"}.intersection(sys.argv):
+    try:
+        require_records()
+    except InputError as error:
+        sys.exit(f"Error: {error}")
 OUTPUTS = outputs_of(EXPERIMENT.folds)
 # With all defaults: jobs read from it what changes no result, and so is no parameter of a rule.
 config |= EXPERIMENT.settings
@@ -48,7 +55,7 @@ config |= EXPERIMENT.settings
 if EXPERIMENT.settings["log"] == "tensorboard":
     os.environ[events.VARIABLE] = str(events.FOLDER)
 
-COHERENT_CODE = code_digest("coarse.joint")
+COHERENT_CODE = code_digest("coarse.joint", script="train_coherent")
 # One digest a net, and one of what trains it: an edit of another net re-runs nothing.
 ARCHITECTURES = dict.fromkeys(run.architecture for run in EXPERIMENT.trained)
 NET_CODE = {name: nets.code_of(name) for name in ARCHITECTURES}
@@ -94,9 +101,10 @@ def of_job(function):
     return partial(function, EXPERIMENT)
 
 
-def local_code(wildcards):
+def local_code(script):
     """Changes when the code of a local net's job does, that of its architecture included."""
-    return LOCAL_CODE[EXPERIMENT.net_run_of(wildcards).architecture]
+    own = code_digest(script=script)
+    return lambda wildcards: f"{own} {LOCAL_CODE[EXPERIMENT.net_run_of(wildcards).architecture]}"
 
 
 def local_code_of_run(wildcards):

@@ -14,7 +14,7 @@ rule download:
     params:
         dataset=of_job(parameters.dataset_entry),
         state=of_job(parameters.own_state),
-        code=code_digest("data.preparation"),
+        code=code_digest("data.preparation", script="download"),
     message:
         "Getting the files of {wildcards.dataset} and verifying their checksums"
     script:
@@ -35,7 +35,7 @@ rule prepare:
     params:
         dataset=of_job(parameters.dataset_entry),
         folds=EXPERIMENT.folds,
-        code=code_digest("data.preparation"),
+        code=code_digest("data.preparation", script="prepare"),
     message:
         "Preparing {wildcards.dataset}: images, labels and data card"
     script:

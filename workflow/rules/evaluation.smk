@@ -17,7 +17,7 @@ rule evaluate:
         run=of_job(parameters.evaluated_run),
         methods=of_job(parameters.methods),
         trained=of_job(parameters.trained_folders),
-        code=code_digest("evaluation.stage"),
+        code=code_digest("evaluation.stage", script="evaluate"),
     message:
         "Comparing the methods on {wildcards.dataset}, {wildcards.decomposition}, seed {wildcards.seed}"
     script:

@@ -28,7 +28,7 @@ for NAME, LOCAL in LOCAL_RULES.items():
             net=of_job(parameters.net),
             settings=of_job(parameters.local_settings),
             refit=EXPERIMENT.settings["refit"],
-            code=local_code,
+            code=local_code("train_local"),
         message:
             f"Training {{wildcards.model}} on {{wildcards.dataset}}, {{wildcards.tiling}}, tile {LOCAL.words}, seed {{wildcards.seed}}"
         script:
@@ -51,7 +51,7 @@ rule local_features:
         gpu=gpus_of(EXPERIMENT, "local_features"),
     params:
         net=of_job(parameters.net),
-        code=local_code,
+        code=local_code("local_features"),
     message:
         "What the last layer sees of {wildcards.dataset}, {wildcards.tiling}, tile {wildcards.tile}, seed {wildcards.seed}"
     script:
@@ -77,7 +77,7 @@ rule train_fold:
         settings=of_job(parameters.local_settings),
         num_folds=EXPERIMENT.settings["coarse"]["folds"],
         coarse_input=EXPERIMENT.settings["coarse"]["input"],
-        code=local_code,
+        code=local_code("train_fold"),
     message:
         "Training {wildcards.model} on {wildcards.dataset}, {wildcards.tiling}, tile {wildcards.tile}, seed {wildcards.seed}, without fold {wildcards.fold}"
     script:

@@ -60,7 +60,7 @@ rule report:
     threads: 2
     params:
         settings=EXPERIMENT.settings,
-        code=code_digest("report"),
+        code=code_digest("report", script="report"),
     message:
         "Writing the report of {wildcards.experiment}"
     script:

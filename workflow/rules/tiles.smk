@@ -15,7 +15,7 @@ rule tile:
         CONDA_ENVIRONMENT
     params:
         tiling=of_job(parameters.tiling),
-        code=code_digest("tiles.shards"),
+        code=code_digest("tiles.shards", script="tile"),
     message:
         "Cutting the images of {wildcards.dataset} into tiles: {wildcards.tiling}"
     script:
@@ -35,7 +35,7 @@ rule coarse_view:
     conda:
         CONDA_ENVIRONMENT
     params:
-        code=code_digest("tiles.shards"),
+        code=code_digest("tiles.shards", script="coarse_view"),
     message:
         "Resampling the images of {wildcards.dataset} to the tiles of {wildcards.tiling}"
     script:

@@ -1,8 +1,9 @@
 """Digest of the code that a result's numbers depend on, so that an edit repeats what stands on it.
 
-Snakemake runs a rule again when its script changes, but not when a module does that the script
-imports; rules pass this digest as a parameter. It holds what the code does: comments, docstrings,
-layout and messages do not count, and neither do the modules that only carry a result.
+Snakemake judges the script of a rule by the time of its file, which a clone, a checkout or a copy
+changes, and knows nothing of the modules that the script imports. Rules pass this digest as a
+parameter instead. It holds what the code does: comments, docstrings, layout and messages do not
+count, and neither do the modules that only carry a result.
 
 Every start of Snakemake asks for it. What was understood of a file is kept by its content, as
 Python keeps compiled modules: parsing all again was a quarter of a dry run's time.
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).parents[1]
+SCRIPTS = PACKAGE.parent / "scripts"
 INSTALLED = ("site-packages", "dist-packages")
 BESIDE = (".css", ".jinja", ".js", ".yaml", ".cpp", ".h")
 KEPT = PACKAGE / "__pycache__" / "digests.json"
@@ -51,12 +53,13 @@ CARRIERS = frozenset(
 UNSAID = ("ctx", "kind", "type_comment", "returns", "annotation")
 
 
-def code_digest(*modules: str, outside: tuple[str, Path] | None = None) -> str:
+def code_digest(*modules: str, script: str = "", outside: tuple[str, Path] | None = None) -> str:
     """Digest of modules of this package, of all package modules they import, and of the style
     sheets, templates, scripts of pages and C++ sources beside these.
 
     Args:
         modules: names inside the package, for example ``"coarse.stage"`` or ``"nets.vgg"``.
+        script: of the workflow, without what it imports, for example ``"train_coarse"``.
         outside: a module of the user and the folder from which it is imported; what it imports
             from this folder or from this package counts, too.
 
@@ -76,9 +79,12 @@ def code_digest(*modules: str, outside: tuple[str, Path] | None = None) -> str:
     digest = hashlib.sha256()
     known = len(_kept())
     files = _imported_files(names, roots)
+    if script:
+        files[SCRIPTS / f"{script}.py"] = f"scripts/{script}.py"
     for path in sorted(files, key=files.__getitem__):
         digest.update(files[path].encode())
-        digest.update(_file_digest(path.read_bytes(), path.suffix, PACKAGE in path.parents))
+        is_ours = PACKAGE in path.parents or path.parent == SCRIPTS
+        digest.update(_file_digest(path.read_bytes(), path.suffix, is_ours))
     if len(_kept()) > known and not sys.dont_write_bytecode:
         _keep()
     return digest.hexdigest()[:16]
