@@ -1,12 +1,16 @@
 """Names that cannot be shown are refused where they come in."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.listing import read_files
 from ddcnn.base.names import check_name
+from ddcnn.data.listing import Part, write_samples
+from ddcnn.data.samples import Collection, FileSamples
 from own_data import class_folders, good_rows, pixels, read, table
 
 # An escape sequence, C1, ends of lines of all kinds, marks of direction, half a character, a
@@ -68,3 +72,21 @@ def test_names_of_folders(tmp_path, name):
 def test_a_message_moves_no_cursor():
     message = str(InputError("a\x1b[2J.png\u202e cannot be read:\n  why\udcff"))
     assert message == "a\\x1b[2J.png\\u202e cannot be read:\n  why\\xff"
+
+
+def test_names_of_a_list_of_samples_are_read_back(tmp_path):
+    """What begins as a formula does is quoted for spreadsheets, and read as it was."""
+    names = ["=1+1.png", "-a.png", "'=b.png", "'c.png", "-1"]
+    samples = FileSamples(np.arange(5) % 2, list(map(Path, names)), None, Path())
+    collection = Collection(["=0", "-1"], {"all": samples})
+    parts = {"test": [Part("all", samples, np.arange(5))]}
+    write_samples(tmp_path / "samples.csv", parts, collection)
+    written = (tmp_path / "samples.csv").read_text()
+    assert "test,0,'=1+1.png,'=0," in written
+    assert "test,3,'c.png,-1," in written
+    assert read_files(tmp_path / "samples.csv") == {"test": names}
+
+
+def test_names_of_a_table_are_those_that_a_spreadsheet_keeps(tmp_path):
+    rows = good_rows().replace("class a", "'=a").replace("class b", "'b")
+    assert read(table(tmp_path, "file,label\n" + rows)).classes == ["'b", "=a"]

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.escaping import csv_text
 from ddcnn.base.names import check_name
 from ddcnn.data.columns import Layout, layout
 from ddcnn.data.groups import Grouping, group_finder, wanted
@@ -135,7 +136,7 @@ def table_lines(table: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]
         raise InputError(f"{table} is empty; accepted: a CSV that begins with file,label[,split]")
     separator = max(SEPARATORS, key=header.count)
     columns = next(csv.reader([header], delimiter=separator), [])
-    names = [check_name(name.strip(), f"{table}, line 1: column") for name in columns]
+    names = [check_name(csv_text(name.strip()), f"{table}, line 1: column") for name in columns]
     return names, _fields(table, csv.reader(lines, delimiter=separator, strict=True))
 
 
@@ -143,7 +144,7 @@ def _fields(table: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
     try:
         for fields in reader:
             if any(field.strip() for field in fields):
-                yield reader.line_num + 1, fields
+                yield reader.line_num + 1, list(map(csv_text, fields))
     except csv.Error as error:
         raise InputError(f"{table}, line {reader.line_num + 1}: no valid CSV ({error})") from error
 
