@@ -121,3 +121,14 @@ def test_garbage_is_collected_again_after_the_imports_even_failed_ones():
     with pytest.raises(ImportError), importing():
         import no_such_module  # noqa: F401
     assert gc.isenabled()
+
+
+def test_a_line_of_a_log_is_kept_and_hides_nothing(tmp_path, capsys):
+    with log_to(tmp_path / "job.log"):
+        logging.getLogger("ddcnn.job").log(NOTICE, "%s is no image", "a\x1b[2J\udcff\u202e")
+    said, shown = (
+        (tmp_path / "job.log").read_text(encoding="utf-8"),
+        "a\\x1b[2J\\xff\\u202e is no image",
+    )
+    assert shown in said
+    assert capsys.readouterr().err == f"{shown}\n"

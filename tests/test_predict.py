@@ -4,6 +4,7 @@ import csv
 import os
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from markdown_it import MarkdownIt
 from PIL import Image
 
 import ddcnn
@@ -604,3 +606,53 @@ def test_values_to_255_are_no_input_for_a_model_of_values_to_1(fractions, tmp_pa
     else:
         assert "4 of 4 inputs are of another kind than those of the training" in error
         assert "(more values white than in any training image)" in error
+
+
+def test_names_of_files_are_shown_and_obeyed_by_nobody(run, tmp_path, monkeypatch, capsys):
+    """In the table, the CSV, the drawings and the list of failures; a list is read back."""
+    image, classes = (
+        np.load(run.data / "x_test.npy")[0, ..., 0],
+        ["=1+1", "$x^{$", "-a", *"defghij"],
+    )
+    model = with_reading(run, tmp_path / "a.safetensors", {"classes": classes})
+    monkeypatch.chdir(tmp_path)
+    names = ["=1+1.png", "@a\x1b[2J\u202e.png", os.fsdecode(b"\xff$a$.png")]
+    for name in names:
+        Image.fromarray(image).save(name)
+    Path("bad\x9b31m.png").write_bytes(b"no image")
+    inputs = [Path(name) for name in (*names, "bad\x9b31m.png")]
+    status, rows = predict(model, *inputs, "--explain", "why", out=tmp_path / "a.csv")
+    shown = ["=1+1.png", "@a\\x1b[2J\\u202e.png", "\\xff$a$.png"]
+    assert status == 1
+    assert [row["file"] for row in rows] == [f"'{shown[0]}", f"'{shown[1]}", shown[2]]
+    assert list(rows[0])[2:5] == ["'=1+1", "$x^{$", "'-a"]
+    assert "bad\\x9b31m.png" in capsys.readouterr().err
+    drawings = [file.read_text("utf-8") for file in sorted(Path("why").glob("*.svg"))]
+    for name, drawing in zip(shown, drawings, strict=True):
+        assert name in "".join(ElementTree.fromstring(drawing).itertext())
+    tiles = csv.DictReader(Path("why/tiles.csv").read_text(encoding="utf-8").splitlines())
+    assert {row["file"] for row in tiles} == {row["file"] for row in rows}
+    assert predict(model, *inputs[:3]) == (0, [])
+    said = capsys.readouterr()
+    assert all(name in said.out for name in shown)
+    assert "\x1b" not in said.out + said.err
+    Path("a.csv").write_text("file\n" + rows[0]["file"] + "\n", encoding="utf-8")
+    assert predict(model, "a.csv", out=tmp_path / "b.csv")[1] == [rows[0]]
+
+
+def test_a_card_is_text_whatever_the_data_say(run, tmp_path):
+    """By the parser of Markdown: no link, picture, markup or code of others."""
+    hostile = "<b>x</b> [a](b) ![i](u) `c` _d_ **e** | f\n# g"
+    card = {"title": hostile, "licence": hostile, "notes": [hostile], "warnings": [hostile]}
+    model = with_reading(
+        run, tmp_path / "a.safetensors", card | {"classes": [hostile, *"bcdefghij"]}
+    )
+    tokens = MarkdownIt("commonmark", {"html": True}).parse(
+        card_text(read_bundle(model).description)
+    )
+    inline = [token for token in tokens if token.type == "inline"]
+    assert sum("<b>x</b> [a](b) ![i](u) `c` _d_ **e** | f # g" in "".join(
+        child.content for child in token.children) for token in inline) == 5  # fmt: skip
+    kinds = {child.type for token in inline for child in token.children}
+    assert kinds <= {"text", "text_special", "softbreak", "strong_open", "strong_close"}
+    assert not [token for token in tokens if token.type == "html_block"]

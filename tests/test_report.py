@@ -577,3 +577,21 @@ def test_nothing_is_compared_with_itself(tmp_path):
     means = table[table.index.get_level_values("method") == "mean"]
     assert means["difference_to_mean"].isna().all()
     assert means["difference_to_global"].notna().all()
+
+
+def test_names_are_no_formulas_of_figures_and_spreadsheets(tmp_path, only_svg):
+    """Nor do the numbers of a logarithmic axis come as formulas that nobody reads."""
+    names = (r"$\frac{1}$", "=1+1")
+    blocks = (("blocks", "2x2", 0, False),)
+    out = report(FakeExperiment(targets=names, tilings=blocks, seeds=(0,)), tmp_path)
+    figures_of = {svg.stem: svg.read_text() for svg in (out / "figures").glob("*.svg")}
+    assert r"true $\frac{1}$" in figures_of["scatter"]
+    assert not [name for name, text in figures_of.items() if "mathdefault" in text]
+    with (out / "predictions.csv").open() as file:
+        assert r"label_$\frac{1}$" in next(csv.reader(file))
+    classes = ("=1+1", "-1", "@x", "$x^{$")
+    out = report(FakeExperiment(classes=classes, tilings=blocks), tmp_path / "classes")
+    with (out / "predictions.csv").open() as file:
+        assert {row["label"] for row in csv.DictReader(file)} == {"'=1+1", "-1", "'@x", "$x^{$"}
+    texts = "".join(ElementTree.parse(out / "figures/confusion.svg").getroot().itertext())
+    assert all(name in texts for name in classes)

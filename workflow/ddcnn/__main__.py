@@ -3,9 +3,11 @@
 import argparse
 import os
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 
 from ddcnn import __version__
 from ddcnn.base.errors import InputError
+from ddcnn.base.escaping import Terminal
 from ddcnn.commands import (
     check,
     compare,
@@ -24,7 +26,12 @@ COMMANDS = (check, status, plan, room, compare, predict, info, export, nets, dat
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command and return its exit status."""
+    """Run a command and return its exit status; whatever it prints is made harmless."""
+    with redirect_stdout(Terminal(sys.stdout)), redirect_stderr(Terminal(sys.stderr)):
+        return _main(arguments)
+
+
+def _main(arguments: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="ddcnn", description=__doc__)
     parser.add_argument("--version", action="version", version=f"ddcnn {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from ddcnn.base.escaping import visible_lines
+
 
 class InputError(ValueError):
     """Bad input: says what is wrong, the value, what is accepted and what to do.
@@ -9,13 +11,13 @@ class InputError(ValueError):
     The workflow and the command line print its message as one line, without a traceback.
 
     Args:
-        message: the line.
+        message: the line; what a terminal would obey in it is written out.
         kind: of an unusable file, the few words that lists of such files stand under, for example
             ``truncated``; empty: nobody needs to tell it from others.
     """
 
     def __init__(self, message: str, kind: str = "") -> None:
-        super().__init__(message)
+        super().__init__(visible_lines(message))
         self.kind = kind
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ddcnn.base.escaping import csv_text
 from ddcnn.base.files import check_prepared, read_json
 
 
@@ -19,7 +20,7 @@ def read_files(path: Path) -> dict[str, list[str]]:
     files: dict[str, list[str]] = {}
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            files.setdefault(row["split"], []).append(row["file"])
+            files.setdefault(row["split"], []).append(csv_text(row["file"]))
     return files
 
 

@@ -22,6 +22,7 @@ from typing import NoReturn
 from ddcnn.base import events
 from ddcnn.base.disk import disk_errors
 from ddcnn.base.errors import DamagedResult, InputError
+from ddcnn.base.escaping import Terminal, visible_lines
 from ddcnn.base.recovery import put_aside, was_put_aside
 
 DATE = "%Y-%m-%d %H:%M:%S"
@@ -36,6 +37,14 @@ class LogFile(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Go on without the line."""
+
+
+class LogFormatter(logging.Formatter):
+    """Lines with their time, in which nothing is hidden."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as text."""
+        return visible_lines(super().format(record))
 
 
 @contextmanager
@@ -81,9 +90,9 @@ def log_to(path: str | Path) -> Iterator[None]:
             handler = LogFile(path, encoding="utf-8")
     except InputError as error:
         sys.exit(f"error: {error}")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", DATE))
+    handler.setFormatter(LogFormatter("%(asctime)s %(message)s", DATE))
     # Notices and warnings are for the person before the terminal, too; errors end the job there.
-    terminal = logging.StreamHandler(sys.stderr)
+    terminal = logging.StreamHandler(Terminal(sys.stderr))
     terminal.addFilter(lambda record: NOTICE <= record.levelno <= logging.WARNING)
     logger = logging.getLogger("ddcnn")
     logger.addHandler(handler)
@@ -118,7 +127,7 @@ def log_to(path: str | Path) -> Iterator[None]:
 
 def _end(logger: logging.Logger, message: str) -> NoReturn:
     logger.error("error: %s", message)
-    print(f"error: {message}", file=sys.stderr, flush=True)
+    print(f"error: {message}", file=Terminal(sys.stderr), flush=True)
     sys.exit(1)
 
 

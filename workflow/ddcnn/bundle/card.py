@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ddcnn.base.escaping import markdown
 from ddcnn.base.private import without_folders
 from ddcnn.base.splits import JUDGED
 from ddcnn.base.text import duration, fraction
@@ -26,7 +27,7 @@ def card_text(description: Description) -> str:
     """Markdown."""
     data = description["data"]
     parts = [
-        f"# Model card: {_title(description)}",
+        f"# Model card: {markdown(_title(description))}",
         _summary(description),
         "## Data\n\n" + _bullets(_data(data)) + _remarks(data),
         "## Intended use\n\n" + _use(description),
@@ -50,7 +51,7 @@ def _summary(description: Description) -> str:
     if description["coarse"] is None:
         return "One convolutional net that sees the whole image (the global net)."
     view = ", one of them on the coarse view," if description["run"]["coarse_view"] else ""
-    tiles = f"{plan['kind']}, {_size(plan['grid'])}, overlap {_size(plan['overlap'])}"
+    tiles = f"{markdown(plan['kind'])}, {_size(plan['grid'])}, overlap {_size(plan['overlap'])}"
     return (
         f"{num_nets} convolutional nets on parts of the image{view} and a dense coarse net that "
         f"makes one decision of theirs (CNN-DNN by domain decomposition). Tiles: {tiles} pixels, "
@@ -82,9 +83,11 @@ def _data(data: Mapping[str, Any]) -> dict[str, str]:
 
 def _remarks(data: Mapping[str, Any]) -> str:
     """What makes the scores below doubtful, and what the preparation changed or left out."""
-    lines = [f"**warning**: {warning}" for warning in data.get("warnings", [])]
-    lines += [f"note: {note}" for note in data.get("notes", [])]
-    return "".join(f"\n- {without_folders(line, data['source'])}" for line in lines)
+    lines = [("**warning**", warning) for warning in data.get("warnings", [])]
+    lines += [("note", note) for note in data.get("notes", [])]
+    return "".join(
+        f"\n- {start}: {markdown(without_folders(text, data['source']))}" for start, text in lines
+    )
 
 
 def _use(description: Description) -> str:
@@ -113,7 +116,7 @@ def _scores(description: Description) -> str:
         split: sum(by_class.values()) for split, by_class in description["data"]["counts"].items()
     }
     rows = "\n".join(
-        f"| {name} | "
+        f"| {markdown(name)} | "
         + " | ".join(_score(name, scores[f"{name}_{s}"], counts[s]) for s in JUDGED)
         + " |"
         for name in names
@@ -122,9 +125,9 @@ def _scores(description: Description) -> str:
     return (
         f"| score | validation | test |\n| --- | --- | --- |\n{rows}\n\n"
         f"95 % interval of the test {main}: {ends} "
-        f"({interval['kind']}, n = {interval['samples']:,}). It is of these trained nets and says "
-        "nothing of the method: what another seed would change is not in it, the report of the "
-        "experiment shows that."
+        f"({markdown(interval['kind'])}, n = {interval['samples']:,}). It is of these trained nets "
+        "and says nothing of the method: what another seed would change is not in it, the report "
+        "of the experiment shows that."
         f"{_baseline(description)}{_refitted(description)}{_pooled(description, main)}"
     )
 
@@ -158,9 +161,9 @@ def _baseline(description: Description) -> str:
     if baseline is None:
         return ""
     return (
-        f" Always saying {baseline['majority_class']}, the most frequent class of the training "
-        f"split, has a test accuracy of {fraction(baseline['accuracy_test'], images)}, guessing "
-        f"{baseline['chance']:.4f}."
+        f" Always saying {markdown(baseline['majority_class'])}, the most frequent class of the "
+        f"training split, has a test accuracy of {fraction(baseline['accuracy_test'], images)}, "
+        f"guessing {baseline['chance']:.4f}."
     )
 
 
@@ -236,7 +239,7 @@ def _versions(description: Description) -> dict[str, str]:
 
 
 def _bullets(facts: Mapping[str, str]) -> str:
-    return "\n".join(f"- {name}: {' '.join(text.split())}" for name, text in facts.items())
+    return "\n".join(f"- {name}: {markdown(text)}" for name, text in facts.items())
 
 
 def _size(numbers: list[float]) -> str:

@@ -5,6 +5,7 @@ import difflib
 from pathlib import Path
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.escaping import csv_cell
 from ddcnn.base.files import read_json, write_aside
 from ddcnn.commands.arguments import add_command, add_written, read_experiment
 from ddcnn.experiment.paths import RESULTS, RULES
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace) -> None:
 
     comparison = compare_experiments(folders)
     print(comparison.text())
-    _write(options.csv, comparison.rows.to_csv(index=False, float_format="%.6g"))
+    _write(options.csv, comparison.rows.map(csv_cell).to_csv(index=False, float_format="%.6g"))
     _write(options.latex, comparison.latex())
     _write(options.html, comparison.page())
 

@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.escaping import bare, csv_cell, visible
 from ddcnn.base.files import write_aside
 from ddcnn.base.text import table
 from ddcnn.commands.arguments import add_command, add_model, add_written
@@ -127,11 +128,12 @@ def _check_csv(path: Path | None, read: list[Path]) -> None:
 
 
 def _summary(failures: list[str], problem: str) -> str:
-    return "\n  ".join([problem, *failures])
+    return "\n  ".join([problem, *map(visible, failures)])
 
 
 def _bar(total: int) -> tqdm:
-    return tqdm(total=total, unit="image", disable=None if sys.stderr.isatty() else True)
+    disable = None if sys.stderr.isatty() else True
+    return tqdm(total=total, unit="image", disable=disable, file=bare(sys.stderr))
 
 
 def _rows(path: Path | None, model: "Model") -> AbstractContextManager[WriteRow]:
@@ -146,26 +148,27 @@ def _rows(path: Path | None, model: "Model") -> AbstractContextManager[WriteRow]
 def _csv_rows(path: Path, outputs: list[str], is_classes: bool) -> Iterator[WriteRow]:
     with (
         write_aside(path) as aside,
-        # Names of files may hold bytes that are no text; they stay as they are.
-        aside.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+        aside.open("w", newline="", encoding="utf-8") as file,
     ):
         writer = csv.writer(file)
+        outputs = list(map(csv_cell, outputs))
         writer.writerow(["file", "prediction", *outputs] if is_classes else ["file", *outputs])
 
         def write(name: str, values: np.ndarray) -> None:
             decided = [outputs[values.argmax()]] if is_classes else []
             # Nine digits give back every bit of a float32.
-            writer.writerow([name, *decided, *(f"{value:.9g}" for value in values)])
+            writer.writerow([csv_cell(name), *decided, *(f"{value:.9g}" for value in values)])
 
         yield write
 
 
 @contextmanager
 def _table_rows(outputs: list[str], is_classes: bool) -> Iterator[WriteRow]:
+    outputs = list(map(visible, outputs))
     rows = [["file", *(["prediction", "probability"] if is_classes else outputs)]]
 
     def write(name: str, values: np.ndarray) -> None:
-        name = name.encode(errors="replace").decode()
+        name = visible(name)
         if is_classes:
             rows.append([name, outputs[values.argmax()], f"{values.max():.4f}"])
         else:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.escaping import bare, visible
 from ddcnn.base.text import duration, table
 from ddcnn.commands.arguments import add_command, add_configuration, asked_experiment
 from ddcnn.experiment.jobs import STAGES
@@ -59,14 +60,15 @@ def run(options: argparse.Namespace) -> None:
 def watch(experiment: Experiment, every: float) -> None:
     """Look again and again: a picture that renews itself on a terminal, else a line a change."""
     live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-    print(ALTERNATE_SCREEN if live else "", end="")
+    screen = bare(sys.stdout)
+    print(ALTERNATE_SCREEN if live else "", end="", file=screen)
     said, lines = "", []
     try:
         while True:
             status = experiment_status(experiment)
             lines = lines_of(status)
             if live:
-                print(picture(lines), end="", flush=True)
+                print(picture(lines), end="", flush=True, file=screen)
             elif (news := _progress(status)) != said:
                 print(said := news, flush=True)
             if not status.of("running", "failed", "stopped", "waiting"):
@@ -76,7 +78,7 @@ def watch(experiment: Experiment, every: float) -> None:
         pass  # how one leaves
     finally:
         if live:
-            print(NORMAL_SCREEN, end="")
+            print(NORMAL_SCREEN, end="", file=screen)
             print("\n".join(lines))
 
 
@@ -85,7 +87,7 @@ def picture(lines: list[str]) -> str:
     columns, rows = shutil.get_terminal_size()
     if len(lines) >= rows:
         lines = [*lines[: rows - 2], f"... {len(lines) - rows + 2} more lines"]
-    shown = [line[:columns] + END_OF_LINE for line in lines]
+    shown = [visible(line)[:columns] + END_OF_LINE for line in lines]
     return HOME + "\n".join(shown) + REST_OF_SCREEN
 
 

@@ -7,6 +7,7 @@ from itertools import chain
 import numpy as np
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.names import check_name
 from ddcnn.data import likely
 from ddcnn.data.groups import Grouping, Groups
 from ddcnn.data.npy import ArrayStore
@@ -61,7 +62,7 @@ def groups_of(
                 f"accepted for groups: a whole number or text for each image, ({num_images},)"
             )
         for value in store.read(key).reshape(-1).tolist():
-            grouping.add(split, str(value))
+            grouping.add(split, check_name(str(value), f"{store.source(key)}:"))
     return grouping.groups()
 
 
@@ -115,7 +116,11 @@ def target_names(store: ArrayStore, targets: dict[str, np.ndarray]) -> list[str]
             f"{store.source('targets')} has the shape {shape} of {dtype}; accepted: a list of "
             f"text, a name for each of {num_targets} targets"
         )
-    return [str(name) for name in store.read("targets")]
+    return _names(store, "targets")
+
+
+def _names(store: ArrayStore, key: str) -> list[str]:
+    return [check_name(str(name), f"{store.source(key)}:") for name in store.read(key)]
 
 
 def class_names(store: ArrayStore, labels: dict[str, np.ndarray]) -> list[str]:
@@ -135,7 +140,7 @@ def class_names(store: ArrayStore, labels: dict[str, np.ndarray]) -> list[str]:
         raise InputError(
             f"{store.source('classes')} has the shape {shape} of {dtype}; accepted: a list of text"
         )
-    names = [str(name) for name in store.read("classes")]
+    names = _names(store, "classes")
     if len(set(names)) < len(names) or highest >= len(names):
         problem = f"{len(names)} names, but label {highest}"
         problem = problem if highest >= len(names) else "a name twice"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.names import check_name
 from ddcnn.data.groups import is_rule, wanted
 from ddcnn.data.options import ReadOptions
 
@@ -61,6 +62,7 @@ def _places(table: Path, names: Sequence[str], options: ReadOptions) -> dict[str
             raise InputError(
                 f"dataset.columns: {role!r} is not one of {', '.join(COLUMNS)}, target, target_NAME"
             )
+        check_name(role, "dataset.columns:")
     given = {
         role: _place(table, names, column, f"columns.{role}")
         for role, column in options.columns.items()

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.names import check_name
 from ddcnn.data.groups import Grouping, group_finder, wanted
-from ddcnn.data.labelled import ACCEPTED, UNPRINTABLE, LabelledFiles, kind_of, leaves
+from ddcnn.data.labelled import ACCEPTED, LabelledFiles, kind_of, leaves
 from ddcnn.data.labels import check_label, split_of
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.samples import MOST_UNREADABLE, Collection
@@ -164,7 +165,7 @@ def _class_folders(folder: Path) -> list[tuple[str, str, str]]:
     if not any(classes.values()):  # a class may be called train: it is a vehicle
         if splits == inside:
             raise InputError(f"{folder / splits[0]} has no class folders; accepted: {LAYOUT}")
-        return [("all", _checked_name(folder, name), name) for name in inside]
+        return [("all", check_name(name, f"{folder}:"), name) for name in inside]
     if splits != inside:
         other = next(name for name in inside if name not in splits)
         raise InputError(
@@ -173,7 +174,7 @@ def _class_folders(folder: Path) -> list[tuple[str, str, str]]:
         )
     _check_splits(folder, classes)
     return [
-        (split_of(split), _checked_name(folder / split, name), f"{split}/{name}")
+        (split_of(split), check_name(name, f"{folder / split}:"), f"{split}/{name}")
         for split in splits
         for name in classes[split]
     ]
@@ -190,14 +191,6 @@ def _check_splits(folder: Path, classes: dict[str, list[str]]) -> None:
             raise InputError(f"{folder / split} has no class folders; add them, or remove it")
 
 
-def _checked_name(parent: Path, name: str) -> str:
-    if UNPRINTABLE.search(name):
-        raise InputError(
-            f"{parent} holds {name!r}, a name with control characters or not in UTF-8; rename it"
-        )
-    return name
-
-
 def _files(folder: Path, place: str) -> Iterator[str]:
     """Files below a class folder, relative to ``folder``, in a fixed order."""
     waiting = [place]
@@ -205,7 +198,7 @@ def _files(folder: Path, place: str) -> Iterator[str]:
         current = waiting.pop()
         inside, names = _inside(folder / current, folder)
         for name in names:
-            yield f"{current}/{_checked_name(folder / current, name)}"
+            yield f"{current}/{check_name(name, f'{folder / current}:')}"
         waiting += [f"{current}/{name}" for name in reversed(inside)]
 
 

@@ -1,7 +1,6 @@
 """Files with labels: what a folder per class and a table have in common."""
 
 import os
-import re
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,8 +24,6 @@ from ddcnn.data.survey import HeaderGroup, common_shape
 KINDS = {"images": images, "volumes": volumes}
 ACCEPTED = f"images ({', '.join(images.SUFFIXES)}) and volumes ({', '.join(volumes.SUFFIXES)})"
 MOST_TRIED = 20  # files whose headers may be broken before the shape is given up
-# Characters that would break a line of a log, or that no UTF-8 file can hold.
-UNPRINTABLE = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 
 
 class Paths(Sequence[Path]):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.names import check_name
 from ddcnn.base.splits import JUDGED, SPLITS
 
 SPLIT_WORDS = {
@@ -76,6 +77,8 @@ def renamed(
             f"dataset.classes: {source} has no class {unknown[0]!r}; its classes: {found}; put "
             "names in quotes that YAML reads as something else (yes, no, 01)"
         )
+    for name in names.values():
+        check_name(name, "dataset.classes:")
     new = [names.get(name, name) for name in classes]
     kept = list(dict.fromkeys(new))
     return kept, np.array([kept.index(name) for name in new], np.int64)

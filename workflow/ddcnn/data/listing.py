@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ddcnn.base.escaping import csv_cell
 from ddcnn.base.files import write_aside
 from ddcnn.data.samples import Collection, LabelledImages
 
@@ -34,10 +35,11 @@ def write_samples(path: Path, splits: Mapping[str, Sequence[Part]], collection: 
     targets = [name if name == "target" else f"target_{name}" for name in collection.targets]
     with write_aside(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["split", "index", "file", *(targets or ["label"]), "group"])
+        heads = ["split", "index", "file", *(targets or ["label"]), "group"]
+        writer.writerow(map(csv_cell, heads))
         for split, parts in splits.items():
             for index, row in enumerate(_rows(parts, collection)):
-                writer.writerow([split, index, *row])
+                writer.writerow([split, index, *map(csv_cell, row)])
 
 
 def _rows(parts: Sequence[Part], collection: Collection) -> Iterator[list[object]]:

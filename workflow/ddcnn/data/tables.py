@@ -15,9 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.escaping import csv_text
+from ddcnn.base.names import check_name
 from ddcnn.data.columns import Layout, layout
 from ddcnn.data.groups import Grouping, group_finder, wanted
-from ddcnn.data.labelled import ACCEPTED, UNPRINTABLE, LabelledFiles, kind_of, leaves
+from ddcnn.data.labelled import ACCEPTED, LabelledFiles, kind_of, leaves
 from ddcnn.data.labels import SPLIT_WORDS, check_label, split_of
 from ddcnn.data.likely import FurtherColumns
 from ddcnn.data.options import ReadOptions
@@ -133,7 +135,8 @@ def table_lines(table: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]
     if header is None:
         raise InputError(f"{table} is empty; accepted: a CSV that begins with file,label[,split]")
     separator = max(SEPARATORS, key=header.count)
-    names = [name.strip() for name in next(csv.reader([header], delimiter=separator), [])]
+    columns = next(csv.reader([header], delimiter=separator), [])
+    names = [check_name(csv_text(name.strip()), f"{table}, line 1: column") for name in columns]
     return names, _fields(table, csv.reader(lines, delimiter=separator, strict=True))
 
 
@@ -141,7 +144,7 @@ def _fields(table: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
     try:
         for fields in reader:
             if any(field.strip() for field in fields):
-                yield reader.line_num + 1, fields
+                yield reader.line_num + 1, list(map(csv_text, fields))
     except csv.Error as error:
         raise InputError(f"{table}, line {reader.line_num + 1}: no valid CSV ({error})") from error
 
@@ -180,8 +183,7 @@ def _row(table: Path, line: int, columns: Layout, fields: list[str], options: Re
     for name, value in values.items():
         if not value:
             raise InputError(f"{table}, line {line}: the {name} is missing; fill it in")
-        if UNPRINTABLE.search(value):
-            raise InputError(f"{table}, line {line}: {name} {value!r} has control characters")
+        check_name(value, f"{table}, line {line}: {name}")
     word = values.get("split")
     if word is not None and split_of(word) is None:
         raise InputError(

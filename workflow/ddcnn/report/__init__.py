@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.escaping import csv_cell
 from ddcnn.base.files import write_aside
 from ddcnn.base.logs import importing
 from ddcnn.base.private import names_only
@@ -39,11 +40,12 @@ def write_report(experiment: Experiment, results: Path, out: Path, processes: in
         raise InputError(f"report of {experiment.name}: there is no run to report")
     read = pooled_runs(RunResult.of(run, results) for run in experiment.runs)
     with write_aside(out / "summary.csv") as aside:
-        summary_table([run.evaluation for run in read]).to_csv(aside, index=False)
+        summary_table([run.evaluation for run in read]).map(csv_cell).to_csv(aside, index=False)
     studies = studies_of(read, experiment, results)
     family = family_of(studies, experiment.settings["report"]["margin"])
     with write_aside(out / "comparison.csv") as aside:
-        comparison_table(studies, family).to_csv(aside, index=False, float_format="%.6g")
+        table = comparison_table(studies, family).map(csv_cell)
+        table.to_csv(aside, index=False, float_format="%.6g")
     write_predictions(studies, out / "predictions.csv")
     write_tables(studies, family, out)
     write_snapshot(read, experiment.settings, out)

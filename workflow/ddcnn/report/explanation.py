@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ddcnn.base.escaping import csv_cell
 from ddcnn.base.files import write_aside
 from ddcnn.report.figures.votes import WeightedVote, save_described, votes_picture
 
@@ -61,7 +62,7 @@ class Explainer:
         head = ["file", "tile", "output", "decision", "vote", "vote_value", "weight"]
         with (
             write_aside(self._folder / "tiles.csv") as aside,
-            aside.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+            aside.open("w", newline="", encoding="utf-8") as file,
         ):
             csv.writer(file).writerows([head, *self._rows])
 
@@ -77,7 +78,7 @@ class Explainer:
                 own = int(vote.argmax()) if self._is_classes else k
                 texts = [f"{x:.9g}" for x in (values[k], vote[own], weight[k])]
                 row = [name, tile, self._outputs[k], texts[0], self._outputs[own], *texts[1:]]
-                self._rows.append(row)
+                self._rows.append(list(map(csv_cell, row)))
 
     def _draw_one(
         self,
@@ -93,9 +94,7 @@ class Explainer:
             for tile, vote, weight in zip(self._subdomains, votes_TK, weights_TK, strict=True)
         }
         title, what = self._title(values, k), self._what(k)
-        name = name.encode(errors="replace").decode()
-        # A $ in a name is no beginning of mathematics.
-        figure = votes_picture(image, self._boxes, votes, title, name.replace("$", r"\$"), what)
+        figure = votes_picture(image, self._boxes, votes, title, name, what)
         stem = UNSAFE.sub("_", Path(name).name)[-MOST_NAME:]
         said = "; ".join(f"{t}: {v.text}, weight {v.weight:+.4f}" for t, v in votes.items())
         path = self._folder / f"{self._count:04d}-{stem}.svg"

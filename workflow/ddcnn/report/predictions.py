@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ddcnn.base.escaping import csv_cell
 from ddcnn.base.files import write_aside
 from ddcnn.base.splits import JUDGED, stored_parts
 from ddcnn.evaluation.methods import in_order
@@ -37,7 +38,7 @@ def write_predictions(studies: Sequence[Study], path: Path, most: int = MOST_ROW
     heads = _heads(runs)
     with write_aside(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*NAMED, *PLACED, *heads])
+        writer.writerow([*NAMED, *PLACED, *map(csv_cell, heads)])
         for study, run in runs:
             for split in JUDGED if rows <= most and not run.folds else ("test",):
                 for each in run.single:
@@ -73,7 +74,7 @@ def _write_run(writer: Any, heads: Sequence[str], study: Study, run: RunResult, 
         columns |= _said(study, method, decided)
     names = [repeat(run.evaluation[key]) for key in NAMED]
     part = split if run.run.fold is None else stored_parts(study.folds)[run.run.fold]
-    files = study.files.get(part) or repeat("")
+    files = map(csv_cell, study.files.get(part) or repeat(""))
     found = [columns.get(head) or repeat("") for head in heads]
     writer.writerows(zip(*names, repeat(part), range(len(labels)), files, *found))
 
@@ -82,7 +83,8 @@ def _said(study: Study, name: str, values: np.ndarray) -> Mapping[str, list[str]
     """Texts by column, of classes int64 ``N`` or of targets float ``N, M``."""
     if not study.is_regression:
         classes = study.runs[0].evaluation["classes"]
-        return {name: [classes[value] for value in values.tolist()]}
+        cells = list(map(csv_cell, classes))
+        return {name: [cells[value] for value in values.tolist()]}
     heads = _columns_of(study, name)
     return {
         head: [f"{value:.6g}" for value in column]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from ddcnn.base.escaping import visible
 from ddcnn.base.files import read_json
 from ddcnn.base.splits import JUDGED
 from ddcnn.base.text import fraction
@@ -125,7 +126,7 @@ def headline(summary: Path) -> str:
 def _doubts(card: Path) -> Iterator[str]:
     warnings = warnings_of(read_json(card)) if card.is_file() else []
     for warning in warnings:
-        yield f"Warning: {warning}."
+        yield f"Warning: {visible(warning)}."
 
 
 def _three_figures(means: pd.DataFrame, compared: pd.DataFrame) -> str:

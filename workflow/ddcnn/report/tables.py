@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from ddcnn.base.escaping import latex, markdown
 from ddcnn.base.files import write_aside
 from ddcnn.base.text import decimals
 from ddcnn.report.opening import baseline
@@ -14,15 +15,6 @@ from ddcnn.report.study import Study
 from ddcnn.report.verdicts import Family
 
 MISSING = "\N{EN DASH}"
-LATEX_SIGNS = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-}
 
 
 class Column(NamedTuple):
@@ -88,7 +80,7 @@ def markdown_table(study: Study, family: Family) -> str:
     columns = _columns(study)
     heads = ["decomposition", "method", "n", *(column.markdown for column in columns)]
     lines = [
-        f"### {study.dataset}, {study.model}",
+        f"### {markdown(study.dataset)}, {markdown(study.model)}",
         "",
         _markdown_row(heads),
         _markdown_row(["---", "---", *["---:"] * (len(heads) - 2)]),
@@ -97,8 +89,8 @@ def markdown_table(study: Study, family: Family) -> str:
         for row in rows:
             cells = [_markdown_cell(cell) for cell in _cells(row, columns, study)]
             method = f"`{row['method']}`" + (" *" if _is_chosen(row, study) else "")
-            lines.append(_markdown_row([label, method, str(row["seeds"]), *cells]))
-    return "\n".join([*lines, "", note(study, family).replace("*:", r"\*:"), ""])
+            lines.append(_markdown_row([markdown(label), method, str(row["seeds"]), *cells]))
+    return "\n".join([*lines, "", markdown(note(study, family)), ""])
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
@@ -152,11 +144,6 @@ def _latex_cell(cell: Cell) -> str:
         return "--"
     mean = rf"\mathbf{{{cell.mean}}}" if cell.is_best else cell.mean
     return f"${mean} \\pm {cell.spread}$" if cell.spread else f"${mean}$"
-
-
-def latex(text: str) -> str:
-    """``text`` with every sign that means something to LaTeX written out."""
-    return "".join(LATEX_SIGNS.get(sign, sign) for sign in text)
 
 
 def _columns(study: Study) -> list[Column]:

@@ -9,11 +9,11 @@ import pandas as pd
 from markupsafe import Markup
 
 from ddcnn import report
+from ddcnn.base.escaping import latex
 from ddcnn.base.private import names_only
 from ddcnn.base.text import decimals, fraction, interval, signed, table
 from ddcnn.report.comparison import TEST
 from ddcnn.report.sentences import seconds
-from ddcnn.report.tables import latex
 from ddcnn.report.template import template_environment
 from ddcnn.report.verdicts import Family, in_cell
 

@@ -21,6 +21,7 @@ from ddcnn.report.figures.style import (
     WIDTH,
     direct_title,
     styled,
+    write_plainly,
 )
 
 ACROSS = 3  # panels side by side
@@ -154,6 +155,7 @@ def training_curves(groups: Sequence[CurveGroup], score: str = "accuracy") -> Fi
     if score == "r2":  # of the first epochs it has no lower bound; errors fall by orders
         grid[0, 0].set_ylim(max(grid[0, 0].get_ylim()[0], LOWEST_R2), 1.02)
         grid[0, 1].set_yscale("log")
+        write_plainly(grid[0, 1].yaxis)
     return figure
 
 

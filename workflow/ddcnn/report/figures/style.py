@@ -7,8 +7,11 @@ from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
+from ddcnn.base.escaping import all_visible
 from ddcnn.base.files import write_aside
 
 # Paper, ink and lines stand for what a page may exchange in its dark scheme (THEME_COLOURS).
@@ -91,12 +94,15 @@ STYLE = {
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Run a drawing function under this project's style, whatever the caller's settings."""
+    """Run a drawing function under this project's style, whatever the caller's settings.
+
+    No text that it is given is hidden or read as a formula.
+    """
 
     @wraps(draw)
     def draw_with_style(*args: Any, **kwargs: Any) -> Figure:
         with matplotlib.rc_context(STYLE):
-            return draw(*args, **kwargs)
+            return draw(*map(all_visible, args), **all_visible(kwargs))
 
     return draw_with_style
 
@@ -130,6 +136,20 @@ def save(figure: Figure, stem: Path) -> dict[str, Path]:
             with write_aside(path) as aside:
                 figure.savefig(aside, **FORMATS[name])
     return paths
+
+
+class PlainLogFormatter(LogFormatter):
+    """Numbers on a logarithmic axis as ``0.4``: powers of ten would be formulas."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """The text at ``x``; empty where none has room."""
+        return f"{x:g}" if super().__call__(x, pos) else ""
+
+
+def write_plainly(axis: Axis) -> None:
+    """Write out the numbers of a logarithmic axis."""
+    axis.set_major_formatter(PlainLogFormatter())
+    axis.set_minor_formatter(PlainLogFormatter())
 
 
 def direct_title(axes: Axes, title: str, note: str = "") -> None:

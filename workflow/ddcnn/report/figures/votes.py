@@ -12,6 +12,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from ddcnn.base.escaping import visible
 from ddcnn.base.files import write_aside
 from ddcnn.report.figures.boxes import Box, Boxes, average_over_tiles, flat, is_interleaved, layers
 from ddcnn.report.figures.style import (
@@ -160,6 +161,7 @@ def _draw_bars(axes: Axes, votes: Mapping[str, WeightedVote], what: str) -> None
 
 def save_described(figure: Figure, path: Path, title: str, description: str) -> None:
     """Write an SVG that says in words what it shows, for those who cannot see it."""
-    metadata = {"Date": None, "Creator": None, "Title": title, "Description": description}
+    words = {"Title": visible(title), "Description": visible(description)}
+    metadata = {"Date": None, "Creator": None, **words}
     with matplotlib.rc_context(STYLE), write_aside(path) as aside:
         figure.savefig(aside, metadata=metadata)
