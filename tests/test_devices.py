@@ -1,11 +1,15 @@
 """GPUs without one: what torch says of devices is simulated, or tensors are torch's fake ones."""
 
+import os
+from itertools import takewhile
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from ddcnn.training.device import Device
+from ddcnn.training import slots
+from ddcnn.training.device import Device, choose_device
 from ddcnn.training.steps import precision_of
 
 GPU = Device(torch.device("cuda", 0), "no such GPU", 1)
@@ -21,3 +25,74 @@ def test_emulated_bfloat16_is_not_taken_for_real(monkeypatch, capability, precis
     monkeypatch.setattr(torch.cuda, "_check_bf16_tensor_supported", lambda device: True)
     assert precision_of("auto", GPU) == precision
     assert precision_of("bfloat16", GPU) == "bfloat16"
+
+
+class Driver:
+    """A simulated CUDA driver of four GPUs: it reads the environment once, when it starts.
+
+    torch counts devices without starting it only where it finds NVML.
+    """
+
+    def __init__(self, monkeypatch, broken: bool = False) -> None:
+        self.seen: list[str] | None = None
+        self.broken, self.current = broken, 0
+        for name in ("is_available", "device_count", "set_device", "get_device_name"):
+            monkeypatch.setattr(torch.cuda, name, getattr(self, name))
+
+    def device_count(self) -> int:
+        if self.seen is None:
+            asked = os.environ.get("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+            self.seen = list(takewhile(lambda name: name in [*"0123"], asked.split(",")))
+        return len(self.seen)
+
+    def is_available(self) -> bool:
+        return self.device_count() > 0 and not self.broken
+
+    def set_device(self, device: torch.device) -> None:
+        self.current = device.index
+
+    def get_device_name(self, device: torch.device) -> str:
+        return f"simulated GPU {self.seen[device.index]}"
+
+
+@pytest.fixture(autouse=True)
+def own_locks(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+def held_locks() -> set[str]:
+    """Names of the device locks that somebody holds: a second holder is refused."""
+    folder = next(Path(os.environ["TMPDIR"]).glob("ddcnn-devices-*"), None)
+    free = [slots._try_lock(path) is not None for path in folder.iterdir()] if folder else []
+    names = [path.name for path in folder.iterdir()] if folder else []
+    return {name for name, is_free in zip(names, free, strict=True) if not is_free}
+
+
+@pytest.mark.parametrize("given", [None, "3,1"])
+def test_every_job_computes_on_the_device_that_it_holds(monkeypatch, given):
+    if given:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    names = (given or "0,1,2,3").split(",")
+    jobs = []
+    for name in names:
+        driver = Driver(monkeypatch)  # every job is a process of its own
+        jobs.append(choose_device(gpus=1, threads=1))
+        assert jobs[-1].slot.device == name
+        assert jobs[-1].name == f"simulated GPU {name}"
+        assert driver.seen[driver.current] == name
+
+
+@pytest.mark.parametrize(
+    ("given", "broken"), [("-1", False), ("", False), ("2", True), ("9", False)]
+)
+def test_a_job_without_a_gpu_holds_none_and_waits_for_none(monkeypatch, caplog, given, broken):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    Driver(monkeypatch, broken)
+    first, second = choose_device(gpus=1, threads=1), choose_device(gpus=1, threads=1)
+    assert first.torch.type == second.torch.type == "cpu"
+    assert first.slot is second.slot is None
+    assert not held_locks()
+    warned = [each.levelname for each in caplog.records] == ["WARNING", "WARNING"]
+    assert warned == (given not in ("", "-1"))

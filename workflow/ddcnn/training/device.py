@@ -55,8 +55,7 @@ def choose_device(gpus: int, threads: int) -> Device:
     """The device for this job: a GPU if it asks for one and there is one, else the CPU.
 
     A GPU is claimed for this process alone (see :mod:`ddcnn.training.slots`), out of those that
-    ``CUDA_VISIBLE_DEVICES`` names, or of all. The same seed gives the same numbers on the same
-    device, so algorithms are deterministic.
+    torch sees.
 
     Args:
         gpus: what the job was granted; ``--resources gpu=0`` makes it 0 and forces the CPU.
@@ -65,34 +64,38 @@ def choose_device(gpus: int, threads: int) -> Device:
     torch.set_num_threads(threads)
     keep_memory()
     given, devices = found_place(), visible_devices() if gpus > 0 else []
+    if not devices:
+        return _processor(gpus, threads, given)
     begin = time.perf_counter()
-    slot = claim_slot(devices) if devices else None
+    slot = claim_slot(devices)
     waited = time.perf_counter() - begin
-    if slot is not None:
-        # Before CUDA starts, which reads it once: the job sees no device but its own.
-        os.environ["CUDA_VISIBLE_DEVICES"] = slot.device
-        log.info("device %s, place %d", slot.device, slot.number)
-    if slot is not None and torch.cuda.is_available():
-        torch.backends.cudnn.deterministic = True
-        torch.backends.cudnn.benchmark = False
-        name = torch.cuda.get_device_name(0)
-        return Device(torch.device("cuda", 0), name, threads, slot, given, waited)
-    if slot is None:
-        why = "no GPU is granted" if gpus == 0 else "there is no GPU"
-        log.info("computing on the CPU: %s", why)
-    else:
-        # Hours on a processor are not what somebody wants who has waited for a GPU.
+    log.info("device %s, place %d", slot.device, slot.number)
+    # By its number: CUDA_VISIBLE_DEVICES means nothing any more to a driver that has started, and
+    # counting the devices may have started it.
+    device = torch.device("cuda", devices.index(slot.device))
+    torch.cuda.set_device(device)
+    name = torch.cuda.get_device_name(device)
+    return Device(device, name, threads, slot, given, waited)
+
+
+def _processor(gpus: int, threads: int, given: dict[str, str | None]) -> Device:
+    """The CPU, and in the log why."""
+    if gpus > 0 and _names(given["devices"]):
+        # Hours on a processor are not what somebody wants who asked for a GPU.
         log.warning(
             "warning: computing on the CPU: the job was given device %s, but torch %s finds no GPU",
-            slot.device,
+            given["devices"],
             torch.__version__,
         )
+    else:
+        why = "no GPU is granted" if gpus == 0 else "there is no GPU"
+        log.info("computing on the CPU: %s", why)
     begin = time.perf_counter()
     if threads == 1:
         kernels()  # compiled here, if need be: no clock of a training runs yet
-    waited += time.perf_counter() - begin
+    waited = time.perf_counter() - begin
     name = str(hardware()["processor"])
-    return Device(torch.device("cpu"), name, threads, slot, given, waited)
+    return Device(torch.device("cpu"), name, threads, None, given, waited)
 
 
 def keep_memory() -> None:
@@ -108,9 +111,13 @@ def keep_memory() -> None:
 
 
 def visible_devices() -> list[str]:
-    """Names of the GPUs that this process may use."""
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if given is not None:
-        return [name.strip() for name in given.split(",") if name.strip()]
-    # Counts without starting CUDA, which would fix the devices for the life of the process.
-    return [str(index) for index in range(torch.cuda.device_count())]
+    """Names of the GPUs that torch sees, in its order: as CUDA_VISIBLE_DEVICES calls them."""
+    # Asks the driver itself: what was given to a job need not be there.
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    given = _names(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return (given or [str(index) for index in range(count)])[:count]
+
+
+def _names(given: str | None) -> list[str]:
+    names = [name.strip() for name in (given or "").split(",")]
+    return [name for name in names if name not in ("", "-1")]
