@@ -62,6 +62,19 @@ def own_locks(tmp_path, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
+@pytest.fixture
+def own_settings():
+    """torch's global ones, restored."""
+    parts = [torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn]
+    before = [part.fp32_precision for part in parts]
+    deterministic = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
+    yield
+    for part, precision in zip(parts, before, strict=True):
+        part.fp32_precision = precision
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = deterministic
+    torch.use_deterministic_algorithms(False)
+
+
 def held_locks() -> set[str]:
     """Names of the device locks that somebody holds: a second holder is refused."""
     folder = next(Path(os.environ["TMPDIR"]).glob("ddcnn-devices-*"), None)
@@ -71,7 +84,7 @@ def held_locks() -> set[str]:
 
 
 @pytest.mark.parametrize("given", [None, "3,1"])
-def test_every_job_computes_on_the_device_that_it_holds(monkeypatch, given):
+def test_every_job_computes_on_the_device_that_it_holds(monkeypatch, own_settings, given):
     if given:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
     names = (given or "0,1,2,3").split(",")
@@ -96,3 +109,24 @@ def test_a_job_without_a_gpu_holds_none_and_waits_for_none(monkeypatch, caplog, 
     assert not held_locks()
     warned = [each.levelname for each in caplog.records] == ["WARNING", "WARNING"]
     assert warned == (given not in ("", "-1"))
+
+
+def test_on_a_gpu_float32_is_float32_and_nothing_is_left_to_chance(monkeypatch, own_settings):
+    assert torch.backends.cudnn.conv.fp32_precision != "ieee"  # torch's own choice
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    Driver(monkeypatch)
+    choose_device(gpus=1, threads=1)
+    parts = [torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn]
+    assert {part.fp32_precision for part in parts} == {"ieee"}
+    assert torch.backends.cudnn.deterministic
+    assert not torch.backends.cudnn.benchmark
+    assert torch.are_deterministic_algorithms_enabled()
+    assert torch.is_deterministic_algorithms_warn_only_enabled()
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
+def test_a_gpu_s_peak_memory_is_reset(monkeypatch):
+    reset = []
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", reset.append)
+    GPU.forget_peak_memory()
+    assert reset == [GPU.torch]

@@ -44,8 +44,13 @@ class Device:
         if self.torch.type == "cuda":
             torch.cuda.synchronize(self.torch)
 
+    def forget_peak_memory(self) -> None:
+        """A GPU's :meth:`peak_memory_bytes` counts from here: another training begins."""
+        if self.torch.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.torch)
+
     def peak_memory_bytes(self) -> int:
-        """Largest memory so far: of the GPU's tensors, or of the whole process on a CPU."""
+        """Largest memory of the GPU's tensors in this training, on a CPU of the process so far."""
         if self.torch.type == "cuda":
             return torch.cuda.max_memory_allocated(self.torch)
         return peak_memory_bytes()
@@ -74,6 +79,7 @@ def choose_device(gpus: int, threads: int) -> Device:
     # counting the devices may have started it.
     device = torch.device("cuda", devices.index(slot.device))
     torch.cuda.set_device(device)
+    compute_repeatably()
     name = torch.cuda.get_device_name(device)
     return Device(device, name, threads, slot, given, waited)
 
@@ -96,6 +102,21 @@ def _processor(gpus: int, threads: int, given: dict[str, str | None]) -> Device:
     waited = time.perf_counter() - begin
     name = str(hardware()["processor"])
     return Device(torch.device("cpu"), name, threads, None, given, waited)
+
+
+def compute_repeatably() -> None:
+    """On a GPU, the same numbers from the same seed, software and kind of GPU, and float32 in full.
+
+    TF32, which convolutions take otherwise, keeps 10 of float32's 23 binary digits. Kernels that
+    torch knows to add in an order of chance are replaced where it has others, or warned of.
+    """
+    for part in (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn):
+        part.fp32_precision = "ieee"
+    torch.backends.cudnn.benchmark = False  # which kernel is fastest depends on the moment
+    torch.backends.cudnn.deterministic = True
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as torch asks for
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # we read none
 
 
 def keep_memory() -> None:
