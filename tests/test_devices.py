@@ -8,8 +8,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from ddcnn import nets
+from ddcnn.base.tasks import Classification
+from ddcnn.coarse.net import CnnDnn, CoarseNet
+from ddcnn.tiles.geometry import Tiling
 from ddcnn.training import slots
 from ddcnn.training.device import Device, choose_device
+from ddcnn.training.loop import fit
+from ddcnn.training.samples import Images
+from ddcnn.training.settings import Settings
 from ddcnn.training.steps import precision_of
 
 GPU = Device(torch.device("cuda", 0), "no such GPU", 1)
@@ -130,3 +137,24 @@ def test_a_gpu_s_peak_memory_is_reset(monkeypatch):
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", reset.append)
     GPU.forget_peak_memory()
     assert reset == [GPU.torch]
+
+
+@pytest.mark.parametrize("white", [1, 255])
+@pytest.mark.parametrize(
+    ("shape", "grid"), [((32,), "2"), ((16, 16), "2x2"), ((16, 16, 8), "2x1x1")]
+)
+def test_nets_with_the_coarse_view_train_together_in_bfloat16(shape, grid, white):
+    """The view itself is resampled in full, as without autocast."""
+    tiling, task = Tiling.of("blocks", grid), Classification(3)
+    tile_shape = (*tiling.tile_shape(shape), 1)
+    local = [nets.build("vgg", tile_shape, 3, 8) for _ in range(tiling.num_tiles + 1)]
+    coarse = CoarseNet(3 * len(local), 3, (8,))
+    net = CnnDnn(tiling.tiles(shape), local, coarse, "logits", task, shape, [0.5], [0.2], white)
+    pixels = torch.randint(0, 256, (8, *shape, 1)).to(torch.uint8 if white == 255 else torch.float)
+    exact = list(net.subdomains(pixels.movedim(-1, 1).float()))[-1]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(list(net.subdomains(pixels.movedim(-1, 1).float()))[-1], exact)
+    images = Images(pixels, torch.arange(8) % 3, [0.5], [0.2], normalise=False)
+    settings = Settings(2, 4, "adamw", 0.003, 0.01, precision="bfloat16")
+    progress = fit(net, images, images, settings, 0, choose_device(0, 1), task=task)
+    assert len(progress.history) == 2
