@@ -730,6 +730,18 @@ def test_a_pack_of_tiles_gives_what_the_tiles_give_alone(tmp_path):
         assert same_results(folder, tmp_path / "alone" / folder.name)
 
 
+def test_the_peak_memory_of_a_pack_s_tile_is_its_own(tmp_path, monkeypatch):
+    """The CPU stands for a GPU whose memory was largest before any of them."""
+    peak = [10**15]
+    monkeypatch.setattr(Device, "forget_peak_memory", lambda self: peak.append(len(peak)))
+    monkeypatch.setattr(Device, "peak_memory_bytes", lambda self: peak[-1])
+    job = Job(tmp_path)
+    tiles = [replace(job.subdomain, tile=tile) for tile in ("0-0", "0-1")]
+    out = [tmp_path / tile.tile for tile in tiles]
+    job.train_all(tiles, out, SETTINGS)
+    assert [metrics(folder)["peak_memory_bytes"] for folder in out] == [1, 2]
+
+
 def test_a_pack_that_is_killed_does_not_train_its_finished_tiles_again(tmp_path, caplog):
     caplog.set_level(logging.INFO, "ddcnn")
     job = Job(tmp_path)

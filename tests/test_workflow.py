@@ -1,7 +1,6 @@
 """The workflow itself, run on tiny data in a project of its own."""
 
 import csv
-import fcntl
 import html
 import json
 import os
@@ -143,22 +142,20 @@ def works_in(process: psutil.Process, folder: Path) -> bool:
         return False
 
 
-def test_no_device_stays_locked_and_no_temporary_file_stays(tmp_path, monkeypatch):
-    """Two devices are simulated by name; the trainings compute on the CPU if they are not there."""
+def test_jobs_whose_gpus_are_not_there_hold_none_and_no_temporary_file_stays(tmp_path, monkeypatch):
+    """Two devices are named that this machine does not have."""
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "17,18")
     project = make_project(tmp_path / "project")
     data = small_fashion(tmp_path / "fashion.npz", num_images=240)
     config = write_config(project / "tiny.yaml", dataset=dataset(data), grid="1x2", overlap=0)
     snakemake(project, config, "--resources", "gpu=2", "--until", "train_local")
-    locks = {path for path in temporary.rglob("*") if path.is_file()}
-    assert {path.name for path in locks} <= {"machine-0-0.lock", "machine-1-0.lock"}
-    assert locks
-    for path in locks:
-        with path.open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert not [path for path in temporary.rglob("*") if path.is_file()]
+    logs = list((project / "logs/train_local").rglob("*.log"))
+    assert len(logs) == 4
+    assert all("the job was given device 17,18, but" in log.read_text() for log in logs)
 
 
 def test_every_job_has_a_log(project):

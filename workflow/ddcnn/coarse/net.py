@@ -194,6 +194,10 @@ class CnnDnn(nn.Module):
 
     def _coarse_view(self, pixels: torch.Tensor) -> torch.Tensor:
         """The image in the size of a tile: :func:`ddcnn.tiles.geometry.resample`, to the bit."""
+        kind = pixels.device.type
+        if torch.is_autocast_enabled(kind):  # its products would be of bfloat16
+            with torch.autocast(kind, enabled=False):
+                return self._coarse_view(pixels)
         out = pixels.to(self.resample0.dtype)
         for axis in range(pixels.ndim - 2):
             weights = getattr(self, f"resample{axis}")

@@ -86,6 +86,7 @@ def train_local(
     clock, failed, done = JobClock(waited=device.waited), [], []
     for subdomain, folder in zip(subdomains, map(Path, out), strict=True):
         log.info("training %s, tile %s, on %s", subdomain.tiling, subdomain.tile, device.name)
+        device.forget_peak_memory()
         shards = subdomain.shards(Path(tiles), facts)
         samples = _load_training_images(shards, labels, facts, settings, device)
         clock.loaded()

@@ -44,8 +44,13 @@ class Device:
         if self.torch.type == "cuda":
             torch.cuda.synchronize(self.torch)
 
+    def forget_peak_memory(self) -> None:
+        """A GPU's :meth:`peak_memory_bytes` counts from here: another training begins."""
+        if self.torch.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.torch)
+
     def peak_memory_bytes(self) -> int:
-        """Largest memory so far: of the GPU's tensors, or of the whole process on a CPU."""
+        """Largest memory of the GPU's tensors in this training, on a CPU of the process so far."""
         if self.torch.type == "cuda":
             return torch.cuda.max_memory_allocated(self.torch)
         return peak_memory_bytes()
@@ -55,8 +60,7 @@ def choose_device(gpus: int, threads: int) -> Device:
     """The device for this job: a GPU if it asks for one and there is one, else the CPU.
 
     A GPU is claimed for this process alone (see :mod:`ddcnn.training.slots`), out of those that
-    ``CUDA_VISIBLE_DEVICES`` names, or of all. The same seed gives the same numbers on the same
-    device, so algorithms are deterministic.
+    torch sees.
 
     Args:
         gpus: what the job was granted; ``--resources gpu=0`` makes it 0 and forces the CPU.
@@ -65,34 +69,54 @@ def choose_device(gpus: int, threads: int) -> Device:
     torch.set_num_threads(threads)
     keep_memory()
     given, devices = found_place(), visible_devices() if gpus > 0 else []
+    if not devices:
+        return _processor(gpus, threads, given)
     begin = time.perf_counter()
-    slot = claim_slot(devices) if devices else None
+    slot = claim_slot(devices)
     waited = time.perf_counter() - begin
-    if slot is not None:
-        # Before CUDA starts, which reads it once: the job sees no device but its own.
-        os.environ["CUDA_VISIBLE_DEVICES"] = slot.device
-        log.info("device %s, place %d", slot.device, slot.number)
-    if slot is not None and torch.cuda.is_available():
-        torch.backends.cudnn.deterministic = True
-        torch.backends.cudnn.benchmark = False
-        name = torch.cuda.get_device_name(0)
-        return Device(torch.device("cuda", 0), name, threads, slot, given, waited)
-    if slot is None:
-        why = "no GPU is granted" if gpus == 0 else "there is no GPU"
-        log.info("computing on the CPU: %s", why)
-    else:
-        # Hours on a processor are not what somebody wants who has waited for a GPU.
+    log.info("device %s, place %d", slot.device, slot.number)
+    # By its number: CUDA_VISIBLE_DEVICES means nothing any more to a driver that has started, and
+    # counting the devices may have started it.
+    device = torch.device("cuda", devices.index(slot.device))
+    torch.cuda.set_device(device)
+    compute_repeatably()
+    name = torch.cuda.get_device_name(device)
+    return Device(device, name, threads, slot, given, waited)
+
+
+def _processor(gpus: int, threads: int, given: dict[str, str | None]) -> Device:
+    """The CPU, and in the log why."""
+    if gpus > 0 and _names(given["devices"]):
+        # Hours on a processor are not what somebody wants who asked for a GPU.
         log.warning(
             "warning: computing on the CPU: the job was given device %s, but torch %s finds no GPU",
-            slot.device,
+            given["devices"],
             torch.__version__,
         )
+    else:
+        why = "no GPU is granted" if gpus == 0 else "there is no GPU"
+        log.info("computing on the CPU: %s", why)
     begin = time.perf_counter()
     if threads == 1:
         kernels()  # compiled here, if need be: no clock of a training runs yet
-    waited += time.perf_counter() - begin
+    waited = time.perf_counter() - begin
     name = str(hardware()["processor"])
-    return Device(torch.device("cpu"), name, threads, slot, given, waited)
+    return Device(torch.device("cpu"), name, threads, None, given, waited)
+
+
+def compute_repeatably() -> None:
+    """On a GPU, the same numbers from the same seed, software and kind of GPU, and float32 in full.
+
+    TF32, which convolutions take otherwise, keeps 10 of float32's 23 binary digits. Kernels that
+    torch knows to add in an order of chance are replaced where it has others, or warned of.
+    """
+    for part in (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn):
+        part.fp32_precision = "ieee"
+    torch.backends.cudnn.benchmark = False  # which kernel is fastest depends on the moment
+    torch.backends.cudnn.deterministic = True
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as torch asks for
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # we read none
 
 
 def keep_memory() -> None:
@@ -108,9 +132,13 @@ def keep_memory() -> None:
 
 
 def visible_devices() -> list[str]:
-    """Names of the GPUs that this process may use."""
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if given is not None:
-        return [name.strip() for name in given.split(",") if name.strip()]
-    # Counts without starting CUDA, which would fix the devices for the life of the process.
-    return [str(index) for index in range(torch.cuda.device_count())]
+    """Names of the GPUs that torch sees, in its order: as CUDA_VISIBLE_DEVICES calls them."""
+    # Asks the driver itself: what was given to a job need not be there.
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    given = _names(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return (given or [str(index) for index in range(count)])[:count]
+
+
+def _names(given: str | None) -> list[str]:
+    names = [name.strip() for name in (given or "").split(",")]
+    return [name for name in names if name not in ("", "-1")]

@@ -155,8 +155,9 @@ def precision_of(asked: str, device: Device) -> str:
     """``float32`` or ``bfloat16``: what was asked for; ``auto`` takes bfloat16 on a GPU with it."""
     if asked != "auto":
         return asked
-    on_gpu = device.torch.type == "cuda" and torch.cuda.is_bf16_supported()
-    return "bfloat16" if on_gpu else "float32"
+    # Older GPUs (V100, T4, RTX 20) only emulate it, which is slower than float32.
+    has_it = device.torch.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bfloat16" if has_it else "float32"
 
 
 def kernels_of(device: Device, precision: str) -> str:
