@@ -128,6 +128,22 @@ def test_exports_say_what_the_model_says(runs, kind, tmp_path, monkeypatch):
             np.testing.assert_allclose(found, expected, atol=1e-5, rtol=1e-5)
 
 
+def test_an_export_replaces_neither_the_model_nor_an_image(runs, tmp_path, monkeypatch, capsys):
+    run = runs[KINDS[0]]
+    monkeypatch.chdir(run.results.parent)
+    np.save(tmp_path / "x.npy", np.load(run.data / "x_test.npy")[:3])
+    before = run.model.read_bytes(), (tmp_path / "x.npy").read_bytes()
+    other = str(tmp_path / "other")
+    for arguments, words in (
+        (["--torch-export", str(run.model)], "is also read"),
+        (["--onnx", str(tmp_path / "x.npy"), "--images", str(tmp_path)], "is also read"),
+        (["--onnx", other, "--torch-export", other], "are one file"),
+    ):
+        assert main(["export", str(run.model), *arguments]) == 1
+        assert words in capsys.readouterr().err
+    assert before == (run.model.read_bytes(), (tmp_path / "x.npy").read_bytes())
+
+
 def test_an_export_that_differs_is_not_kept(run, tmp_path, monkeypatch):
     monkeypatch.chdir(run.results.parent)
     monkeypatch.setattr("ddcnn.bundle.export.TOLERANCE", -1.0)

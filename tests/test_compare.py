@@ -234,6 +234,16 @@ def test_a_mistake_is_one_clear_line(compare, tmp_path, others, said):
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", ["summary.csv", "settings.json", "merits.npz"])
+def test_a_comparison_replaces_no_report(compare, finished, name):
+    file = finished / "results/reports/wide" / name
+    before = file.read_bytes()
+    status, _, error = compare("narrow", "wide", "--csv", file)
+    assert status == 1
+    assert f"{name} is also read" in error
+    assert file.read_bytes() == before
+
+
 def test_another_test_split_is_not_compared(finished, tmp_path):
     changed = tmp_path / "changed"
     shutil.copytree(finished / "results/reports/wide", changed)

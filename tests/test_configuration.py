@@ -253,6 +253,24 @@ def test_own_data_are_known_by_their_path(tmp_path, shape, grid, tile):
     assert experiment.runs[1].tiling.tile_shape(experiment.datasets["mine"].shape) == tile
 
 
+@pytest.mark.parametrize("place", ["results/data/mine", "results/data/mine/deep/a.npz"])
+def test_own_data_where_the_prepared_ones_are_written_are_refused(tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    path = Path(place) if place.endswith("npz") else Path(place) / "x.npz"
+    path.parent.mkdir(parents=True)
+    arrays = {"x": np.zeros((40, 8, 8), np.uint8), "y": np.arange(40) % 2}
+    np.savez(path, **arrays)
+    if place != str(path):
+        for name, array in arrays.items():
+            np.save(path.with_name(f"{name}.npy"), array)
+    (tmp_path / "link").symlink_to(place)
+    for name in (place, "link") if place != str(path) else (place,):
+        config = {"experiment": "e", "dataset": {"name": "mine", "path": name}}
+        with pytest.raises(InputError, match=r"dataset: path .* would replace it"):
+            load_experiment(config)
+    load_experiment({"experiment": "e", "dataset": {"name": "other", "path": place}})
+
+
 def test_several_data_sets_are_one_experiment(tmp_path):
     entry = write_images(tmp_path / "mine.npz", (12, 16))
     experiment = load(dataset=["fashion-mnist-10k", entry])

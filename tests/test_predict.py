@@ -475,6 +475,23 @@ def test_a_list_of_inputs_is_not_replaced_by_the_predictions(run, tmp_path, caps
     assert (tmp_path / "q.csv").read_text() == "file,mine\na.png,1\n"
 
 
+def test_what_is_predicted_is_not_replaced(run, tmp_path, capsys):
+    pictures(run, tmp_path, 1)
+    (tmp_path / "tiles.csv").write_text("file\ndeep/er/0.png\n")
+    folder, picture, table = tmp_path / "deep", tmp_path / "deep/er/0.png", tmp_path / "tiles.csv"
+    before = [picture.read_bytes(), table.read_bytes()]
+    for arguments in (
+        [folder, "--csv", picture],
+        [table, "--csv", picture],
+        [picture, "--csv", run.model],
+        [table, "--explain", tmp_path],
+    ):
+        assert main(["predict", str(run.model), *map(str, arguments)]) == 1
+        assert "is also read" in capsys.readouterr().err
+    assert [picture.read_bytes(), table.read_bytes()] == before
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["0.png", "tiles.csv"]
+
+
 def test_a_missing_table_does_not_stop_the_other_inputs(run, tmp_path, capsys):
     Image.new("L", (28, 28)).save(tmp_path / "a.png")
     out = tmp_path / "p.csv"

@@ -3,14 +3,16 @@
 import errno
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ddcnn.base.errors import InputError
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
+FORBIDDEN |= {errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO, errno.ETXTBSY, errno.EINVAL}
 FREE = "free some space, then run the same command again"
 
 
@@ -31,11 +33,73 @@ def disk_errors(path: Path, needed: int | None = None, advice: str = FREE) -> It
     except OSError as error:
         if error.errno in FULL:
             raise InputError(_full(path, needed, error.strerror, advice)) from error
-        if error.errno in FORBIDDEN:
+        # A folder that is none, as /proc; a missing file that is read in between is none of ours.
+        no_place = error.errno == errno.ENOENT and Path(str(error.filename)).parent == path.parent
+        if error.errno in FORBIDDEN or no_place:
             raise InputError(
-                f"{path} cannot be written ({error.strerror}); check the folder and its rights"
+                f"{path} cannot be written ({error.strerror}); check its name, the folder and its "
+                "rights"
             ) from error
         raise
+
+
+def output_place(path: Path) -> Path:
+    """Where an output comes to lie: ``path``, or what the link of this name leads to.
+
+    Raises:
+        InputError: something lies there that no file may replace: a device, a pipe, a folder, or
+            the file into which this process's own output goes.
+    """
+    with disk_errors(path):
+        mode, what = _mode_of(path), ""
+    if stat.S_ISDIR(mode):
+        what = "a folder"
+    elif mode and not stat.S_ISREG(mode):
+        what = "a device or a pipe"
+    elif mode and any(os.path.samestat(path.stat(), own) for own in _standard_files()):
+        what = "the file that this command prints into"
+    if what:
+        raise InputError(f"{path} is {what}, which no output may replace; name another file")
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def _mode_of(path: Path) -> int:
+    """Kind and rights of what lies there; 0: nothing."""
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return 0
+
+
+def _standard_files() -> Iterator[os.stat_result]:
+    for descriptor in range(3):
+        with suppress(OSError):  # closed
+            yield os.fstat(descriptor)
+
+
+def check_outputs(outputs: Iterable[Path | None], read: Iterable[Path] = ()) -> None:
+    """Refuse outputs before any work is done for them.
+
+    Args:
+        outputs: files to write; None: this one is not asked for.
+        read: files and folders that are read.
+
+    Raises:
+        InputError: an output would replace what is read, another output, or what is no file.
+    """
+    places = {}
+    for path in filter(None, outputs):
+        place = Path(os.path.realpath(output_place(path)))
+        if place in places:
+            raise InputError(f"{path} and {places[place]} are one file; give each its own")
+        places[place] = path
+    existing = [(place.stat(), path) for place, path in places.items() if place.exists()]
+    for path in read if existing else ():
+        with suppress(OSError):  # who reads it will say what is wrong
+            found = path.stat()
+            for known, output in existing:
+                if os.path.samestat(found, known):
+                    raise InputError(f"{output} is also read; name another file to write")
 
 
 def require_writable(*folders: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ddcnn.base.disk import disk_errors
+from ddcnn.base.disk import disk_errors, output_place
 from ddcnn.base.errors import DamagedResult
 
 
@@ -20,12 +20,13 @@ def write_aside(path: str | Path, needed: int | None = None) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it takes the final name at once.
 
     On an error the temporary file is removed and an earlier ``path`` stays as it was. The error
-    of a full disk names the bytes ``needed``, if they are known.
+    of a full disk names the bytes ``needed``, if they are known. Where ``path`` is a link, it stays
+    one, and the file that it leads to is replaced.
 
     Raises:
-        InputError: the disk is full or must not be written.
+        InputError: the disk is full or must not be written, or ``path`` is no file.
     """
-    path = Path(path)
+    path = output_place(Path(path))
     with disk_errors(path, needed):
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(path)

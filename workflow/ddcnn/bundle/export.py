@@ -22,14 +22,17 @@ OPSET = 20
 Run = Callable[[np.ndarray], np.ndarray]
 
 
-def real_images(model: Model, paths: Sequence[Path]) -> np.ndarray:
+def real_images(
+    model: Model, paths: Sequence[Path], outputs: Sequence[Path | None] = ()
+) -> np.ndarray:
     """Some images to compare on, float32 ``n, C, *spatial``.
 
     Args:
         paths: inputs as ``predict`` takes them; none: the test split, where it is prepared.
+        outputs: files that will be written.
 
     Raises:
-        InputError: there are none.
+        InputError: there are none, or one of them is also an output.
     """
     (part,) = parts_of(model.description["data"], "test")
     folder = folder_of("prepare", model.description["run"]["dataset"])
@@ -39,7 +42,7 @@ def real_images(model: Model, paths: Sequence[Path]) -> np.ndarray:
             f"the export is compared with the model on real images, and {prepared} is not here; "
             "name some: --images FOLDER"
         )
-    inputs = Inputs.find(paths or [prepared], Expected.of(model.description))
+    inputs = Inputs.find(paths or [prepared], Expected.of(model.description), outputs)
     found: list[np.ndarray] = []
     for batch in inputs.batches(NUM_CHECKED):
         found += list(batch.images)

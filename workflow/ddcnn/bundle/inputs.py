@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ddcnn.base.disk import check_outputs
 from ddcnn.base.errors import DamagedResult, InputError
 from ddcnn.base.files import check_prepared, read_json
 from ddcnn.bundle.expected import ACCEPTED, Expected, decode, read_header
@@ -66,12 +67,14 @@ class Inputs:
     left_out: list[Path] = field(default_factory=list)
 
     @classmethod
-    def find(cls, paths: Iterable[Path], expected: Expected) -> "Inputs":
+    def find(
+        cls, paths: Iterable[Path], expected: Expected, outputs: Iterable[Path | None] = ()
+    ) -> "Inputs":
         """Look into folders and tables.
 
         Raises:
             InputError: there is nothing to predict in the only folder or table; of several, the
-                others are predicted.
+                others are predicted. Or one of the files is also an output.
         """
         found, paths = cls(expected), list(paths)
         for path in paths:
@@ -81,7 +84,12 @@ class Inputs:
                 if len(paths) == 1:
                     raise
                 found.failures.append(str(error))
+        check_outputs(outputs, found._files())
         return found
+
+    def _files(self) -> Iterator[Path]:
+        for source in self.sources:
+            yield from source if isinstance(source, Files) else [source.store.path]
 
     def __len__(self) -> int:
         return sum(len(source) for source in self.sources)

@@ -4,6 +4,7 @@ import argparse
 import difflib
 from pathlib import Path
 
+from ddcnn.base.disk import check_outputs
 from ddcnn.base.errors import InputError
 from ddcnn.base.escaping import csv_cell
 from ddcnn.base.files import read_json, write_aside
@@ -37,9 +38,12 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 def run(options: argparse.Namespace) -> None:
     """Print the comparison and write the files that are asked for."""
     folders = [report_folder(name) for name in options.experiments]
-    from ddcnn.report.compare import (
-        compare_experiments,  # SciPy, pandas and matplotlib take a second
-    )
+    # SciPy, pandas and matplotlib take a second.
+    from ddcnn.report.compare import READ, compare_experiments
+
+    read = [folder / name for folder in folders for name in READ]
+    outputs = [options.csv, options.latex, options.html]
+    check_outputs(outputs, [*map(Path, options.experiments), *read])
 
     comparison = compare_experiments(folders)
     print(comparison.text())

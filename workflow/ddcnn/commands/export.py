@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from ddcnn.base.disk import check_outputs
 from ddcnn.base.errors import InputError
 from ddcnn.commands.arguments import add_command, add_model, add_written
 
@@ -32,11 +33,13 @@ def run(options: argparse.Namespace) -> None:
     """Write what is asked for, and say how well it agrees."""
     if not (options.onnx or options.torch_export):
         raise InputError("nothing to write; add --onnx FILE or --torch-export FILE")
+    outputs = [options.onnx, options.torch_export]
+    check_outputs(outputs, filter(None, [options.model, options.net_file]))
     from ddcnn import load
     from ddcnn.bundle.export import export_onnx, export_torch, real_images
 
     model = load(options.model, options.net_file)
-    images = real_images(model, options.images)
+    images = real_images(model, options.images, outputs)
     for path, export in ((options.onnx, export_onnx), (options.torch_export, export_torch)):
         if path:
             difference = export(model, path, images)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
+from ddcnn.base.disk import check_outputs
 from ddcnn.base.errors import InputError
 from ddcnn.base.escaping import bare, csv_cell, visible
 from ddcnn.base.files import write_aside
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from ddcnn.bundle.model import Model
     from ddcnn.report.explanation import Explainer
 
+EXPLAINED = "tiles.csv"  # in the folder of --explain
 WriteRow = Callable[[str, np.ndarray], None]
 
 
@@ -68,11 +70,13 @@ def run(options: argparse.Namespace) -> None:
     from ddcnn.bundle.inputs import Inputs
     from ddcnn.bundle.prediction import choose, enough_memory, predict
 
-    _check_csv(options.csv, [options.model, *options.inputs])
+    outputs = [options.csv, options.explain and options.explain / EXPLAINED]
+    check_outputs(outputs, filter(None, [options.model, options.net_file, *options.inputs]))
     device = choose(options.device)
     with enough_memory(options.batch_size):
         model = load(options.model, options.net_file)
-    inputs = Inputs.find(options.inputs, Expected.of(model.description, options.adapt))
+    expected = Expected.of(model.description, options.adapt)
+    inputs = Inputs.find(options.inputs, expected, outputs)
     if options.explain and inputs.expected.large:
         raise InputError("--explain: volumes of this size are never in memory as a whole; leave it")
     for note in inputs.notes():
@@ -99,7 +103,7 @@ def run(options: argparse.Namespace) -> None:
         if not num_predicted:
             raise InputError(_summary(inputs.failures, "nothing was predicted:"))
     if explainer:
-        explainer.finish()
+        explainer.finish(options.explain / EXPLAINED)
     if inputs.failures:
         failed = len(inputs.failures)
         problem = (
@@ -115,16 +119,6 @@ def _explainer(folder: Path, model: "Model") -> "Explainer":
     boxes = model.description["plan"]["tiles"]
     is_classes = bool(model.description["data"]["classes"])
     return Explainer(folder, model.subdomains, boxes, model.outputs, is_classes)
-
-
-def _check_csv(path: Path | None, read: list[Path]) -> None:
-    """A list of the user's own must not be replaced by the predictions."""
-    if path is None:
-        return
-    if not path.name or path.is_dir():
-        raise InputError(f"--csv {path} is a folder; name a file")
-    if path.resolve() in [each.resolve() for each in read]:
-        raise InputError(f"--csv {path} is also read; name another file")
 
 
 def _summary(failures: list[str], problem: str) -> str:

@@ -13,6 +13,7 @@ from ddcnn.base.errors import InputError
 from ddcnn.data.registry import Dataset
 from ddcnn.experiment import without_steps
 from ddcnn.experiment.needs import JOINT
+from ddcnn.experiment.paths import folder_of
 from ddcnn.experiment.runs import Experiment, Run, experiment_of
 from ddcnn.experiment.schema import complete
 
@@ -28,6 +29,7 @@ def load_experiment(config: dict[str, Any]) -> Experiment:
     _check_log(settings["log"])
     _check_refit(settings)
     for dataset in datasets.values():
+        _check_place(dataset)
         _check_task(dataset, settings)
         _check_splits(dataset, experiment.folds)
     without_steps.check(settings, datasets)
@@ -36,6 +38,16 @@ def load_experiment(config: dict[str, Any]) -> Experiment:
         _check_run(run, datasets[run.dataset])
     _check_own_nets(experiment.trained, datasets, settings["local"]["dropout"])
     return experiment
+
+
+def _check_place(dataset: Dataset) -> None:
+    """Refuse data that lie where the preparation writes its own: they would be replaced."""
+    prepared = folder_of("prepare", dataset.name).resolve()
+    if dataset.path and prepared in (dataset.path.resolve(), *dataset.path.resolve().parents):
+        raise InputError(
+            f"dataset: path {str(dataset.path)!r} is in {prepared}, where the prepared data are "
+            "written and would replace it; move it elsewhere, or change the name"
+        )
 
 
 def _check_log(log: str) -> None:

@@ -16,7 +16,7 @@ MOST_NAME = 60  # letters
 
 
 class Explainer:
-    """Writes an ``.svg`` for each image into a folder, and ``tiles.csv`` with all numbers.
+    """Writes an ``.svg`` for each image into a folder, and a table with all numbers.
 
     The weight of a tile is the change of the decision when the tile's probabilities are replaced
     by the mean: by how much the decided class's probability is higher than it would be if the tile
@@ -57,11 +57,11 @@ class Explainer:
             self._add_rows(name, *facts[1:])
             self._draw_one(name, *facts)
 
-    def finish(self) -> None:
+    def finish(self, table: Path) -> None:
         """Write the table."""
         head = ["file", "tile", "output", "decision", "vote", "vote_value", "weight"]
         with (
-            write_aside(self._folder / "tiles.csv") as aside,
+            write_aside(table) as aside,
             aside.open("w", newline="", encoding="utf-8") as file,
         ):
             csv.writer(file).writerows([head, *self._rows])

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ddcnn.base.errors import InputError
-from ddcnn.report.compare.experiment import read
+from ddcnn.report.compare.experiment import READ, read
 from ddcnn.report.compare.page import Comparison
 from ddcnn.report.compare.pairs import compared, differing_settings, judged, labelled
 from ddcnn.report.verdicts import Family
 
-__all__ = ["Comparison", "compare_experiments"]
+__all__ = ["READ", "Comparison", "compare_experiments"]
 
 
 def compare_experiments(folders: Sequence[Path]) -> Comparison:

@@ -12,6 +12,8 @@ from ddcnn.base.files import read_json, read_npz
 from ddcnn.report.snapshot import MERITS, SETTINGS
 from ddcnn.report.summary import NAMED
 
+SUMMARY = "summary.csv"
+READ = (SUMMARY, SETTINGS, MERITS)  # of a report's folder
 NAMES = dict.fromkeys(("dataset", "model", "decomposition", "grid", "overlap", "method"), str)
 
 
@@ -40,7 +42,7 @@ def read(folder: Path) -> Finished:
     Raises:
         InputError: a file is missing or damaged.
     """
-    for name in ("summary.csv", SETTINGS, MERITS):
+    for name in READ:
         if not (folder / name).is_file():
             raise InputError(
                 f"{folder} holds no {name}: its experiment is not finished, or an earlier version "
@@ -52,7 +54,7 @@ def read(folder: Path) -> Finished:
             f"{folder / MERITS} does not say which images belong together: an earlier version of "
             "ddcnn wrote it; run its experiment again"
         )
-    summary = _read_summary(folder / "summary.csv")
+    summary = _read_summary(folder / SUMMARY)
     return Finished(settings["experiment"], folder, settings, summary, merits)
 
 
