@@ -14,7 +14,8 @@ from scipy import stats
 
 from ddcnn.base.errors import DamagedResult, InputError
 from ddcnn.base.files import read_json, write_json
-from ddcnn.evaluation.intervals import paired_difference, student
+from ddcnn.base.text import fraction
+from ddcnn.evaluation.intervals import paired_difference, student, wilson
 from ddcnn.report import figures, write_report
 from ddcnn.report.comparison import compare, comparison_table, family_of
 from ddcnn.report.figures import style
@@ -163,7 +164,8 @@ def test_two_studies_share_a_page(tmp_path, only_svg):
     page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
     assert_sound(page, num_figures=2 * len(ALL_FIGURES))
     assert (tmp_path / "out/figures/others-vgg-w16-tiles.svg").is_file()
-    assert "others, vgg-w16: Test accuracy" in headline(tmp_path / "out/summary.csv")
+    lines = headline(tmp_path / "out/summary.csv")
+    assert lines[lines.index("others, vgg-w16:") + 1].startswith("Test accuracy of the CNN-DNN")
 
 
 def test_settings_and_provenance_are_shown_as_people_write_them(quickstart):
@@ -354,38 +356,60 @@ def test_means_over_seeds(tmp_path):
     assert means.loc[0, "accuracy_test_spread"] == pytest.approx(np.std(chosen, ddof=1))
 
 
-def test_headline_says_where_and_the_three_figures(quickstart):
-    text = headline(quickstart / "summary.csv")
+def test_headline_says_where_and_the_three_figures_with_intervals(quickstart):
+    lines = headline(quickstart / "summary.csv")
     table = pd.read_csv(quickstart / "summary.csv").set_index(["decomposition", "method"])
     candidates = table.xs("cnn-dnn", level="method")
     best = candidates["accuracy_val"].idxmax()
-    assert str(quickstart / "report.html") in text
-    assert f"CNN-DNN {candidates.loc[best, 'accuracy_test']:.2f}" in text
-    assert f"{table.loc[('whole', 'global'), 'accuracy_test']:.2f} of the global net" in text
-    assert f"always the most frequent class: {table['majority_test'].iloc[0]:.2f}" in text
-    assert re.search(r"of the global net, .* after adjustment for 23 comparisons", text)
-    assert f"{candidates.loc[best, 'speedup']:.1f} times as fast" in text
-    assert f"ideal {candidates.loc[best, 'flop_ratio']:.1f}" in text
-    assert best in text
-    assert "\n" not in text
+    images = pd.read_csv(quickstart / "comparison.csv")["test_images"].iloc[0]
+
+    def reached(accuracy: float) -> str:
+        low, high = (fraction(end, images) for end in wilson(accuracy * images, images))
+        return f"{fraction(accuracy, images)} (95 %: {low} to {high})"
+
+    cnn_dnn = reached(candidates.loc[best, "accuracy_test"])
+    alone = reached(table.loc[("whole", "global"), "accuracy_test"])
+    assert lines[0] == f"Test accuracy of the CNN-DNN: {cnn_dnn}, {best}"
+    assert lines[1] == f"Test accuracy of the global net: {alone}"
+    assert re.fullmatch(r"The CNN-DNN against .*: .* after adjustment for 23 comparisons", lines[2])
+    majority = fraction(table["majority_test"].iloc[0], images)
+    assert lines[3] == f"Always saying the most frequent class: {majority}"
+    speed, ideal = candidates.loc[best, ["speedup", "flop_ratio"]]
+    assert (
+        lines[4] == f"Trained {speed:.1f} times as fast (one seed: no interval), ideal {ideal:.1f}"
+    )
+    assert lines[5:] == [f"Report: {quickstart / 'report.html'}"]
+
+
+def test_headline_of_several_seeds_has_an_interval_of_the_speed_up(tmp_path, only_svg):
+    folder = report(EXPERIMENTS["three seeds, colour"], tmp_path)
+    (line,) = [line for line in headline(folder / "summary.csv") if "as fast" in line]
+    table = pd.read_csv(folder / "summary.csv").set_index(["decomposition", "method"])
+    found = [
+        f"Trained {rows['speedup'].mean():.1f} times as fast (95 %: {low:.1f} to {high:.1f})"
+        for _, rows in table.xs("cnn-dnn", level="method").groupby("decomposition")
+        for low, high in [
+            stats.t.interval(0.95, 2, rows["speedup"].mean(), stats.sem(rows["speedup"]))
+        ]
+    ]
+    assert line.split(", ideal")[0] in found
 
 
 @pytest.mark.parametrize("name", ["only whole", "no global net"])
 def test_headline_without_a_comparison(name, tmp_path, only_svg):
-    text = headline(report(EXPERIMENTS[name], tmp_path) / "summary.csv")
+    text = "\n".join(headline(report(EXPERIMENTS[name], tmp_path) / "summary.csv"))
     assert "nan" not in text
     assert ("of the global net" in text) == (name == "only whole")
 
 
-def test_headline_ends_with_what_makes_it_doubtful(tmp_path, only_svg):
+def test_headline_says_what_makes_it_doubtful(tmp_path, only_svg):
     folder = tmp_path / "results/reports/one"
     shutil.copytree(report(EXPERIMENTS["only whole"], tmp_path / "made"), folder)
     dataset = pd.read_csv(folder / "summary.csv")["dataset"].iloc[0]
     card = {"source": "/srv/x.csv", "warnings": ["the column 'patient' looks like groups"]}
     write_json(tmp_path / "results/data" / dataset / "card.json", card)
-    assert headline(folder / "summary.csv").endswith(
-        "Warning: the column 'patient' looks like groups."
-    )
+    warning = "Warning: the column 'patient' looks like groups."
+    assert headline(folder / "summary.csv")[-2:] == [warning, f"Report: {folder / 'report.html'}"]
 
 
 def test_paired_difference_of_one_seed_is_the_interval_of_discordant_pairs():

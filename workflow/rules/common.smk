@@ -118,11 +118,11 @@ def joint_code(wildcards):
 
 
 def headline():
-    """Where the report is, and the three figures that matter."""
+    """The three figures that matter, and where the report is."""
     from ddcnn.report.summary import headline as headline_of
 
     summary = Path(paths_of("report", "summary", {"experiment": EXPERIMENT.name}))
-    return headline_of(summary) if summary.is_file() else "Done."
+    return "\n".join(headline_of(summary)) if summary.is_file() else "Done."
 
 
 def check_folders():

@@ -79,7 +79,8 @@ def family_of(studies: Iterable[Study], margin: float) -> Family:
 def comparison_table(studies: Sequence[Study], family: Family) -> pd.DataFrame:
     """One row per decomposition and method: ``comparison.csv``.
 
-    Means and spreads over the seeds, and for the references ``global`` and ``mean`` the columns
+    Means and spreads over the seeds, the 95 % interval of the score (``{score}_low`` and
+    ``{score}_high``), and for the references ``global`` and ``mean`` the columns
     ``difference_to_{reference}``, ``low_to_...``, ``high_to_...`` (95 % interval),
     ``verdict_to_...`` (adjusted for the family), and ``smallest_to_...``, the smallest difference
     that could have been shown; all in the units of the score.
@@ -98,6 +99,9 @@ def _row(study: Study, pair: Pair, family: Family) -> dict[str, Any]:
     measured = (score, f"{score}_spread", "parallel_seconds", "serial_seconds", "speedup")
     keys = (*known, *measured, "flop_ratio", "parameters_largest", "parameters_total")
     row = names | {key: means[key] for key in keys} | {"test_images": study.num_images}
+    row[f"{score}_low"], row[f"{score}_high"] = score_interval(
+        study, means["decomposition"], means["method"]
+    )
     for name in REFERENCES:
         row |= _columns(pair.differences.get(name), name, family)
     return row | {"comparisons": family.size}

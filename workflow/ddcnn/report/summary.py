@@ -10,6 +10,7 @@ from ddcnn.base.escaping import visible
 from ddcnn.base.files import read_json
 from ddcnn.base.splits import JUDGED
 from ddcnn.base.text import fraction
+from ddcnn.evaluation.intervals import student
 from ddcnn.evaluation.methods import in_order
 from ddcnn.evaluation.scores import MEASURES
 from ddcnn.experiment.paths import folder_of
@@ -105,22 +106,22 @@ def best_decomposition(means: pd.DataFrame) -> str | None:
     return candidates.loc[candidates[f"{score_of(means)}_val"].idxmax(), "decomposition"]
 
 
-def headline(summary: Path) -> str:
-    """Where the report is, the three figures that matter and what makes them doubtful, as text.
+def headline(summary: Path) -> list[str]:
+    """Lines for a terminal: three figures with their intervals, what makes them doubtful, the page.
 
     Args:
         summary: the report's ``summary.csv``, in a folder of ``results/reports``.
     """
     table, folder = pd.read_csv(summary), Path(summary).parent
     compared = pd.read_csv(folder / "comparison.csv").set_index(["dataset", "model"])
-    lines = [f"Report: {folder / 'report.html'}."]
+    lines = []
     studies = list(table.groupby(["dataset", "model"], sort=False))
     for study, rows in studies:
-        prefix = f"{', '.join(study)}: " if len(studies) > 1 else ""
-        lines.append(prefix + _three_figures(mean_over_seeds(rows), compared.loc[[study]]))
+        lines += [f"{', '.join(study)}:"] if len(studies) > 1 else []
+        lines += _three_figures(rows, compared.loc[[study]])
     for dataset in dict.fromkeys(table["dataset"]):
         lines += _doubts(folder_of("prepare", dataset, folder.parents[1]) / "card.json")
-    return " ".join(lines)
+    return [*lines, f"Report: {folder / 'report.html'}"]
 
 
 def _doubts(card: Path) -> Iterator[str]:
@@ -129,34 +130,43 @@ def _doubts(card: Path) -> Iterator[str]:
         yield f"Warning: {visible(warning)}."
 
 
-def _three_figures(means: pd.DataFrame, compared: pd.DataFrame) -> str:
-    by_name = means.set_index(["decomposition", "method"])
-    best = best_decomposition(means)
-    has_global = (WHOLE, "global") in by_name.index
-    score = score_of(means)
-    name, column = {"accuracy": "accuracy", "r2": "R²"}[score], f"{score}_test"
-    majority, images = means["majority_test"].iloc[0], int(compared["test_images"].iloc[0])
+def _three_figures(table: pd.DataFrame, compared: pd.DataFrame) -> Iterator[str]:
+    """Two scores on the test split and the speed-up, each with its 95 % interval."""
+    best, score = best_decomposition(mean_over_seeds(table)), score_of(table)
+    rows = compared.set_index(["decomposition", "method"])
+    has_global = (WHOLE, "global") in rows.index
+    images = int(rows["test_images"].iloc[0])
+    name = {"accuracy": "accuracy", "r2": "R²"}[score]
 
     def shown(value: float) -> str:
         return fraction(value, images) if score == "accuracy" else f"{value:.4f}"
 
-    baseline = "" if pd.isna(majority) else f" (always the most frequent class: {shown(majority)})"
-    if best is None:
-        alone = shown(by_name.loc[WHOLE, "global"][column])
-        return f"Test {name} of the global net {alone}{baseline}."
-    row = by_name.loc[best, "cnn-dnn"]
-    against = ""
+    def reached(key: tuple[str, str]) -> str:
+        value, low, high = (rows.loc[key, f"{score}_test{end}"] for end in ("", "_low", "_high"))
+        return f"{shown(value)} (95 %: {shown(low)} to {shown(high)})"
+
+    if best is not None:
+        yield f"Test {name} of the CNN-DNN: {reached((best, 'cnn-dnn'))}, {best}"
     if has_global:
-        rows = compared.set_index(["decomposition", "method"])
-        verdict = rows.loc[(best, "cnn-dnn"), "verdict_to_global"]
-        against = f" against {shown(by_name.loc[WHOLE, 'global'][column])} of the global net"
-        against += f", {verdict} after adjustment for {rows['comparisons'].iloc[0]} comparisons"
-    speed = (
-        f"trained {row.speedup:.1f} times as fast (ideal {row.flop_ratio:.1f})"
-        if has_global
-        else f"trained in {row.parallel_seconds:.1f} s with all tiles in parallel"
-    )
-    return (
-        f"Test {name} of the CNN-DNN {shown(row[column])}{against}{baseline}; {speed}; best "
-        f"decomposition on the validation split: {best}."
-    )
+        yield f"Test {name} of the global net: {reached((WHOLE, 'global'))}"
+    if best is not None and has_global:
+        row = rows.loc[(best, "cnn-dnn")]
+        against = f"after adjustment for {row['comparisons']:.0f} comparisons"
+        yield f"The CNN-DNN against the global net: {row['verdict_to_global']} {against}"
+    if not pd.isna(majority := table["majority_test"].iloc[0]):
+        yield f"Always saying the most frequent class: {shown(majority)}"
+    if best is not None:
+        yield _speed(table[(table["decomposition"] == best) & (table["method"] == "cnn-dnn")])
+
+
+def _speed(rows: pd.DataFrame) -> str:
+    """How much sooner a run's nets are trained with all tiles in parallel; a row a seed."""
+    if rows["speedup"].isna().any():
+        return f"Trained in {rows['parallel_seconds'].mean():.1f} s with all tiles in parallel"
+    means, seeds = rows[["speedup", "flop_ratio"]].mean(), len(rows)
+    spread = "one seed: no interval"
+    if seeds > 1:
+        margin = student(seeds - 1) * rows["speedup"].std(ddof=1) / seeds**0.5
+        spread = f"95 %: {means['speedup'] - margin:.1f} to {means['speedup'] + margin:.1f}"
+    ideal = "" if pd.isna(means["flop_ratio"]) else f", ideal {means['flop_ratio']:.1f}"
+    return f"Trained {means['speedup']:.1f} times as fast ({spread}){ideal}"
