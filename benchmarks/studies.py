@@ -44,19 +44,6 @@ SUBJECTS = {
 MAIN = ("study-complete-controls", "blocks-2x2-overlap4")  # the decomposition of the page's table
 BEGIN, END = "<!-- studies: made by benchmarks/studies.py -->", "<!-- end of studies -->"
 FIGURES = ("differences", "overlap", "times")
-# Of the intervals in the tables of CLAIMS; those of a study that is run again are narrower, and
-# then it is ddcnn.report.comparison.TEST, as for the others.
-WIDER_TEST = (
-    "Difference: mean over the seeds, on the same images. Interval, 95 %: Student's, paired over "
-    "the seeds, widened by the chance of which images are in the test split (the two are added as "
-    "squares). The part of seed by image is in both: these intervals are wider than 95 % needs."
-)
-# Tables of COMPLETE were written before verdicts were adjusted for the comparisons of a page.
-PLAIN_TEST = (
-    "Difference: mean over the seeds, on the same images. Interval, 95 %: for other seeds and "
-    "other test images, both random. Each verdict is by its own interval, not adjusted for their "
-    "number."
-)
 PUBLISHED = (
     "What others report on the same 10,000 test images, as the authors of the data set collected "
     "it, unchecked, in its README: two convolutional layers and fewer than 100,000 parameters "
@@ -87,11 +74,10 @@ def publish(study: str, seconds: float, remarks: str) -> None:
     for name in figures_of(study):
         if (source / "figures" / f"{name}.svg").is_file():
             shutil.copy(source / "figures" / f"{name}.svg", target / f"{name}.svg")
-    cores = 2 if study in CLAIMS else 1
     about = {
         "study": study,
         "date": datetime.now(UTC).date().isoformat(),
-        "command": f"snakemake --cores {cores} --configfile config/{study}.yaml",
+        "command": f"snakemake --cores 1 --configfile config/{study}.yaml",
         "wall_seconds": round(seconds),
         "remarks": remarks,
         "commit": git_commit(),
@@ -125,10 +111,6 @@ def figures_of(study: str) -> list[str]:
 
 def test_of(study: str) -> str:
     """What the intervals of a study are."""
-    if study in COMPLETE:
-        return PLAIN_TEST
-    if study in CLAIMS:
-        return WIDER_TEST
     number = read(study, "comparison")["comparisons"].iloc[0]
     return (
         f"{comparison.TEST} Verdicts are adjusted for all {number} comparisons of the study, so "
