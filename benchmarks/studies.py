@@ -213,7 +213,7 @@ def _accuracy_claim(coarse: pd.DataFrame) -> str:
         f"**The accuracy of the global net is kept.** {verdict}: against it the coarse net's "
         f"decisions are worse in {counts.get('worse', 0)} of {len(coarse)} decompositions and "
         f"better in {counts.get('better', 0)} (in the others: {NO_DIFFERENCE}); the differences "
-        f"are {_signed(low)} to {_signed(high)} points."
+        f"are {_signed(low)} to {_signed(high)} points. {_unadjusted(coarse, 'global')}"
     )
 
 
@@ -233,7 +233,16 @@ def _averaging_claim(coarse: pd.DataFrame) -> str:
     return (
         f"**The coarse net beats averaging.** {verdict}: it is better than the mean of the same "
         f"local nets in {better} of {len(coarse)} decompositions and worse in {worse} (in the "
-        f"others: {NO_DIFFERENCE}); the differences are {_signed(low)} to {_signed(high)} points."
+        f"others: {NO_DIFFERENCE}); the differences are {_signed(low)} to {_signed(high)} points. "
+        f"{_unadjusted(coarse, 'mean')}"
+    )
+
+
+def _unadjusted(coarse: pd.DataFrame, reference: str) -> str:
+    low, high = (coarse[f"{part}_to_{reference}"] for part in ("low", "high"))
+    return (
+        f"By each 95 % interval alone, not adjusted, it would be better in {(low > 0).sum()} and "
+        f"worse in {(high < 0).sum()}."
     )
 
 
