@@ -78,22 +78,22 @@ def simulate(jobs: Sequence[ScheduledJob], machine: Machine) -> Schedule:
     events = [(machine.queue_seconds, 1, order[name]) for name in missing if not missing[name]]
     heapq.heapify(events)
     free = [machine.cores, machine.devices]
-    ready: list[int] = []
+    ready: dict[tuple[float, float], list[int]] = {_asked(job, machine): [] for job in jobs}
     spans: dict[str, tuple[float, float]] = {}
     while events:
         now = events[0][0]
         while events and events[0][0] <= now:
             _, kind, place = heapq.heappop(events)
-            if kind == 1:
-                heapq.heappush(ready, place)
-                continue
             cores, devices = _asked(jobs[place], machine)
+            if kind == 1:
+                heapq.heappush(ready[cores, devices], place)
+                continue
             free = [free[0] + cores, free[1] + devices]
             for name in dependants[jobs[place].name]:
                 missing[name] -= 1
                 if missing[name] == 0:
                     heapq.heappush(events, (now + machine.queue_seconds, 1, order[name]))
-        for place in _startable(ready, jobs, machine, free):
+        for place in _startable(ready, free):
             end = now + machine.start_seconds + jobs[place].seconds
             spans[jobs[place].name] = (now, end)
             heapq.heappush(events, (end, 0, place))
@@ -103,22 +103,23 @@ def simulate(jobs: Sequence[ScheduledJob], machine: Machine) -> Schedule:
     return Schedule(spans)
 
 
-def _startable(
-    ready: list[int], jobs: Sequence[ScheduledJob], machine: Machine, free: list[float]
-) -> list[int]:
-    """Take the jobs that fit now out of ``ready``, and their cores and devices out of ``free``."""
-    started, later = [], []
-    # Every job holds a core: once all are taken, the rest need not be looked at.
-    while ready and free[0] >= 1:
-        place = heapq.heappop(ready)
-        cores, devices = _asked(jobs[place], machine)
-        if cores <= free[0] and devices <= free[1]:
-            free[:] = free[0] - cores, free[1] - devices
-            started.append(place)
-        else:
-            later.append(place)
-    for place in later:
-        heapq.heappush(ready, place)
+def _startable(ready: Mapping[tuple[float, float], list[int]], free: list[float]) -> list[int]:
+    """Take the jobs that fit now out of ``ready``, and their cores and devices out of ``free``.
+
+    Args:
+        ready: heaps of places, by the cores and devices that these jobs ask for: where one does
+            not fit, none behind it with the same wish does.
+    """
+    started = []
+    while fitting := [
+        (heap[0], asked)
+        for asked, heap in ready.items()
+        if heap and asked[0] <= free[0] and asked[1] <= free[1]
+    ]:
+        place, (cores, devices) = min(fitting)
+        heapq.heappop(ready[cores, devices])
+        free[:] = free[0] - cores, free[1] - devices
+        started.append(place)
     return started
 
 
