@@ -449,7 +449,7 @@ def test_every_image_is_judged_by_a_net_that_has_not_seen_it(tmp_path):
     parts = [np.load(folder / f"fold{fold}/held_out.npz") for fold in range(3)]
     seen = np.concatenate([part["index"] for part in parts])
     assert sorted(seen) == list(range(60))
-    joined = join_folds(folder, 3)
+    joined = join_folds(folder, 3, ["train", "train_logits"])
     assert joined["train"].shape == (60, 3)
     for part in parts:
         np.testing.assert_array_equal(joined["train"][part["index"]], part["train"])

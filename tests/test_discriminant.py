@@ -186,7 +186,7 @@ def test_folds_are_judged_by_nets_that_have_not_seen_them(run, tmp_path):
     for k in range(3):
         out = tmp_path / f"fold{k}"
         closed_form.train_fold(subdomain, k, 3, tiles, labels, card, listing, PLAIN, "logits", out)
-    joined = join_folds(tmp_path, 3)
+    joined = join_folds(tmp_path, 3, ["train", "train_logits"])
     y, stored = read_prepared(labels["train"]), np.load(shard)
     facts = read_json(card)
     everything = closed_form.TileImages(stored, facts["mean"], facts["std"], y)

@@ -112,22 +112,25 @@ def _tensors(
         for name, value in read_weights(folder / "model.safetensors").items()
     }
     kind = solved["input"] if solved else "probabilities"
-    judged = [read_npz(folder / "probabilities.npz") for folder in folders]
-    tensors["mean_outputs"] = np.stack([_mean_output(arrays, kind, task) for arrays in judged])
+    tensors["mean_outputs"] = np.stack([_mean_output(folder, kind, task) for folder in folders])
     if kind == "features":
-        seen = [read_npz(folder / "features.npz", "train_features") for folder in folders]
-        means = [arrays["train_features"].mean(axis=0, dtype=np.float64) for arrays in seen]
+        means = [_mean(folder / "features.npz", "train_features") for folder in folders]
         tensors["mean_features"] = np.stack(means).astype(np.float32)
     return tensors
 
 
-def _mean_output(arrays: dict[str, np.ndarray], kind: str, task: Task) -> np.ndarray:
+def _mean(path: Path, name: str) -> np.ndarray:
+    return read_npz(path, name)[name].mean(axis=0, dtype=np.float64)
+
+
+def _mean_output(folder: Path, kind: str, task: Task) -> np.ndarray:
     """Float32 ``K``, in the form that the coarse net takes: see :mod:`ddcnn.bundle.model`."""
+    path = folder / "probabilities.npz"
+    if kind == "logits" and task.name != "regression":
+        return _mean(path, "train_logits").astype(np.float32)
+    p_K = _mean(path, "train")
     if task.name == "regression":
-        return task.load_targets(arrays["train"].mean(axis=0, dtype=np.float64))
-    if kind == "logits":
-        return arrays["train_logits"].mean(axis=0, dtype=np.float64).astype(np.float32)
-    p_K = arrays["train"].mean(axis=0, dtype=np.float64)
+        return task.load_targets(p_K)
     return np.log(np.clip(p_K, SMALLEST_PROBABILITY, 1)).astype(np.float32)
 
 

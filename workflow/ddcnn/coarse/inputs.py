@@ -1,5 +1,6 @@
 """What the coarse solvers see of local probabilities ``p_NTK``: N images, T tiles, K classes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,15 @@ def log_rows(p_NTK: np.ndarray) -> np.ndarray:
     return np.log(np.clip(p_NTK, SMALLEST_PROBABILITY, 1)).reshape(len(p_NTK), -1)
 
 
-def join_folds(folder: Path, num_folds: int) -> dict[str, np.ndarray]:
-    """A tile's outputs on the training split, every image's by the net that has not seen it."""
-    parts = [read_npz(folder / f"fold{k}" / "held_out.npz") for k in range(num_folds)]
+def join_folds(folder: Path, num_folds: int, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """A tile's outputs on the training split, every image's by the net that has not seen it.
+
+    Args:
+        folder: of the tile's local net.
+        num_folds: of the training split.
+        names: of the outputs: ``train``, ``train_logits``, ``train_features``.
+    """
+    files = [folder / f"fold{k}" / "held_out.npz" for k in range(num_folds)]
+    parts = [read_npz(file, "index", *names) for file in files]
     order = np.argsort(np.concatenate([part["index"] for part in parts]))
-    names = [name for name in parts[0] if name.startswith("train")]
     return {name: np.concatenate([part[name] for part in parts])[order] for name in names}

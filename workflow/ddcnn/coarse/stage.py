@@ -56,13 +56,14 @@ def train_coarse(
     numbers = chosen(vars(settings), Facts(num_rows, "image", task.name), "coarse")
     solver = _solver(coarse, replace(settings, **numbers), task, seed, gpus, threads)
     clock = JobClock(waited=solver.waited)
-    outputs = [_read_outputs(path, coarse.input) for path in local.values()]
+    outputs = [_read_outputs(path, coarse.input, task) for path in local.values()]
     samples = {
         s: solver.samples(*read_outputs(outputs, s, coarse.input, task), y.get(s)) for s in SPLITS
     }
     fitted = samples["val" if coarse.fit_on == "validation" else "train"]
     if coarse.fit_on == "out-of-fold":
-        held_out = [join_folds(path.parent, num_folds) for path in local.values()]
+        names = names_of("train", coarse.input, task)
+        held_out = [join_folds(path.parent, num_folds, names) for path in local.values()]
         fitted = solver.samples(*read_outputs(held_out, "train", coarse.input, task), y["train"])
     clock.loaded()
     log.info("training the coarse net of %d tiles on %s", len(local), solver.place)
@@ -97,10 +98,20 @@ def _solver(
     return MlpSolver(coarse, settings, task, seed, choose_device(gpus, threads))
 
 
-def _read_outputs(path: Path, kind: str) -> dict[str, np.ndarray]:
+def names_of(split: str, kind: str, task: Task) -> list[str]:
+    """Names of the arrays that the coarse net sees of a split, see :func:`read_outputs`."""
+    if kind == "logits" and task.name == "classification":
+        return [f"{split}_logits"]
+    return [split, f"{split}_features"] if kind == "features" else [split]
+
+
+def _read_outputs(path: Path, kind: str, task: Task) -> dict[str, np.ndarray]:
     """What a local net says, with what its last layer sees where the coarse net does, too."""
-    features = read_npz(path.with_name("features.npz")) if kind == "features" else {}
-    return read_npz(path) | features
+    arrays = {}
+    for name in (name for split in SPLITS for name in names_of(split, kind, task)):
+        file = path.with_name("features.npz") if name.endswith("_features") else path
+        arrays |= read_npz(file, name)
+    return arrays
 
 
 def read_outputs(
@@ -117,15 +128,15 @@ def read_outputs(
         kind: what the coarse net sees, see :func:`ddcnn.coarse.net.coarse_input`.
         task: of the data set.
     """
-    p_NTK = np.stack([each[split] for each in outputs], axis=1)
     features_NTF = None
     if kind == "features":
         features_NTF = np.stack([each[f"{split}_features"] for each in outputs], axis=1)
+    if kind == "logits" and task.name == "classification":
+        logits_NTK = np.stack([each[f"{split}_logits"] for each in outputs], axis=1)
+        return logits_NTK.astype(np.float64), features_NTF
+    p_NTK = np.stack([each[split] for each in outputs], axis=1)
     if task.name == "regression":
         return task.load_targets(p_NTK), features_NTF
-    if kind == "logits":
-        p_NTK = np.stack([each[f"{split}_logits"] for each in outputs], axis=1)
-        return p_NTK.astype(np.float64), features_NTF
     return np.log(np.clip(p_NTK, SMALLEST_PROBABILITY, 1), dtype=np.float64), features_NTF
 
 

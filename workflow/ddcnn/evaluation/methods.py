@@ -84,15 +84,17 @@ class LocalDecisions:
     """What the methods that need no further training know of a run.
 
     Attributes:
-        p_NTK, y: local decisions and truth by split.
-        fitted_NTK, y_fitted: those that a method learns from: what the coarse net was fitted on.
+        p_NTK: local decisions on the splits that are judged.
+        y: truth by split.
+        fitted_NTK, y_fitted: those that a method learns from: what the coarse net was fitted on;
+            decisions are None where no method of :data:`LEARNING` is asked.
         tiles: names of the subdomains.
         task: with the weights of the classes that the coarse net has.
     """
 
     p_NTK: Mapping[str, np.ndarray]
     y: Mapping[str, np.ndarray]
-    fitted_NTK: np.ndarray
+    fitted_NTK: np.ndarray | None
     y_fitted: np.ndarray
     tiles: list[str]
     task: Task
@@ -129,6 +131,8 @@ COMBINATIONS: dict[str, Callable[[LocalDecisions], Combination]] = {
     "vote": lambda _: Combination(vote),
     "best-tile": _find_best_tile,
 }
+
+LEARNING = frozenset({"logistic", "weighted"})  # from what the local nets said of some images
 
 
 def in_order(methods: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -11,11 +11,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ddcnn.base.files import read_json, read_npz, read_prepared, write_json, write_npz
-from ddcnn.base.splits import JUDGED, SPLITS
+from ddcnn.base.splits import JUDGED
 from ddcnn.base.tasks import Task, methods_of, task_of
 from ddcnn.coarse.inputs import join_folds
 from ddcnn.evaluation import diagnosis
-from ddcnn.evaluation.methods import COMBINATIONS, LocalDecisions, in_order
+from ddcnn.evaluation.methods import COMBINATIONS, LEARNING, LocalDecisions, in_order
 from ddcnn.evaluation.scores import MEASURES, all_scores, majority_baseline
 
 log = logging.getLogger(__name__)
@@ -114,7 +114,9 @@ def evaluate_run(
     task = task_of(facts)
     y = {split: read_prepared(path) for split, path in labels.items()}
     nets = {tile: _metrics(folder) for tile, folder in trained.local.items()}
-    local = {tile: read_npz(f / "probabilities.npz") for tile, f in trained.local.items()}
+    # Of the training split there are most images, and logits nobody needs here.
+    seen = (*JUDGED, "seconds")
+    local = {tile: read_npz(f / "probabilities.npz", *seen) for tile, f in trained.local.items()}
     decisions = decide(local, nets, trained, y, methods, facts)
     reference = _metrics(trained.global_net) if trained.global_net else None
     results = {
@@ -161,7 +163,7 @@ def decide(
     """Every method's decision.
 
     Args:
-        local: ``probabilities.npz`` of every subdomain, by tile.
+        local: of ``probabilities.npz`` of every subdomain what was judged, by tile.
         nets: metrics of every local net, by tile.
         trained: folders of the other nets.
         y: labels or targets of every split.
@@ -175,10 +177,10 @@ def decide(
     coarse, folds = _metrics(trained.coarse), _all_metrics(trained.folds)
     both = [[*step, *folds], [coarse]]
     decisions = {"cnn-dnn": Decision(_probabilities(trained.coarse), both, [*step, coarse])}
-    known = _known(local, trained, y, coarse, card)
-    for name in COMBINATIONS:
-        if name in methods and name in methods_of(known.task.name):
-            decisions[name] = _combine(name, known, step, folds)
+    task = task_of(card, coarse["settings"]["class_weights"])
+    asked = [name for name in COMBINATIONS if name in methods and name in methods_of(task.name)]
+    known = _known(local, trained, y, coarse["fit_on"], task, not LEARNING.isdisjoint(asked))
+    decisions |= {name: _combine(name, known, step, folds) for name in asked}
     for name, folder in trained.joint.items():
         joint = _metrics(folder)
         steps = [[joint]] if name == "coherent" else [*both, [joint]]
@@ -200,20 +202,28 @@ def _known(
     local: dict[str, dict[str, np.ndarray]],
     trained: Trained,
     y: dict[str, np.ndarray],
-    coarse: Metrics,
-    card: dict[str, Any],
+    fit_on: str,
+    task: Task,
+    is_learned_from: bool,
 ) -> LocalDecisions:
     """What the coarse net knew, its classes weighed as it weighed them."""
-    fit_on = coarse["fit_on"]
     learned = "val" if fit_on == "validation" else "train"
-    p_NTK = {s: np.stack([p[s] for p in local.values()], axis=1) for s in SPLITS}
-    fitted_NTK = p_NTK[learned]
-    if fit_on == "out-of-fold":
-        num_folds = len(trained.folds) // len(local)
-        held_out = [join_folds(folder, num_folds) for folder in trained.local.values()]
-        fitted_NTK = np.stack([each["train"] for each in held_out], axis=1)
-    task = task_of(card, coarse["settings"]["class_weights"])
+    p_NTK = {s: np.stack([p[s] for p in local.values()], axis=1) for s in JUDGED}
+    fitted_NTK = _fitted(trained, fit_on, p_NTK) if is_learned_from else None
     return LocalDecisions(p_NTK, y, fitted_NTK, y[learned], list(local), task)
+
+
+def _fitted(trained: Trained, fit_on: str, p_NTK: dict[str, np.ndarray]) -> np.ndarray:
+    """What local nets said of the images that the coarse net was fitted on."""
+    if fit_on == "validation":
+        return p_NTK["val"]
+    folders = trained.local.values()
+    if fit_on == "out-of-fold":
+        num_folds = len(trained.folds) // len(folders)
+        said = [join_folds(folder, num_folds, ["train"]) for folder in folders]
+    else:
+        said = [read_npz(folder / "probabilities.npz", "train") for folder in folders]
+    return np.stack([each["train"] for each in said], axis=1)
 
 
 def _combine(
@@ -283,8 +293,7 @@ def _all_metrics(folders: Iterable[Path]) -> list[Metrics]:
 
 
 def _probabilities(folder: Path) -> dict[str, np.ndarray]:
-    arrays = read_npz(folder / "probabilities.npz")
-    return {split: arrays[split] for split in JUDGED}
+    return read_npz(folder / "probabilities.npz", *JUDGED)
 
 
 def _local_table(
