@@ -14,6 +14,7 @@ import numpy as np
 from ddcnn.base.disk import check_outputs
 from ddcnn.base.errors import DamagedResult, InputError
 from ddcnn.base.files import check_prepared, read_json
+from ddcnn.base.foreign import check_regular
 from ddcnn.bundle.expected import ACCEPTED, Expected, decode, read_header
 from ddcnn.data import arrays, images
 from ddcnn.data.folders import BESIDE_IMAGES, is_ignored
@@ -24,7 +25,6 @@ from ddcnn.data.samples import Block, Decoded, FileSamples
 from ddcnn.data.scaling import fit_words
 from ddcnn.data.survey import (
     change_notes,
-    check_regular,
     first_names,
     read_headers,
     size_notes,

@@ -7,7 +7,7 @@ from pathlib import Path
 from ddcnn.base.disk import check_outputs
 from ddcnn.base.errors import InputError
 from ddcnn.base.escaping import csv_cell
-from ddcnn.base.files import read_json, write_aside
+from ddcnn.base.files import write_aside
 from ddcnn.commands.arguments import add_command, add_written, read_experiment
 from ddcnn.experiment.paths import RESULTS, RULES
 
@@ -87,9 +87,11 @@ def _of_configuration(path: Path) -> Path:
     again = f"run: snakemake --cores all --configfile {path}"
     if not (folder / "settings.json").is_file():
         raise InputError(f"{path}: the experiment {asked.name} is not finished; {again}")
+    from ddcnn.report.compare.experiment import read_settings
     from ddcnn.report.snapshot import flatten
 
-    now, then = dict(flatten(asked.settings)), dict(flatten(read_json(folder / "settings.json")))
+    made_with = read_settings(folder / "settings.json")
+    now, then = dict(flatten(asked.settings)), dict(flatten(made_with))
     for key in dict.fromkeys([*now, *then]):
         if now.get(key) != then.get(key):
             raise InputError(
