@@ -279,6 +279,13 @@ def test_no_such_time_between_two_looks(project, every, capsys, monkeypatch):
     assert "--every" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", [["compare", "b"], ["plan", "--measured"]])
+@pytest.mark.parametrize("name", ["a" * 5000, f"{'a' * 5000}/b", "config/config.yaml/b"])
+def test_a_folder_that_cannot_be(project, command, name, capsys):
+    assert main([*command, name]) == 1
+    assert re.fullmatch(r"error: [^\n]+\n", capsys.readouterr().err)
+
+
 @pytest.mark.parametrize("arguments", [
     ["--cores", "9" * 5000], ["--gpus", "1" + "0" * 400], ["--queue-seconds", "1e308"],
     ["--start-seconds", "nan"],

@@ -28,6 +28,14 @@ def check_regular(path: Path) -> None:
     raise InputError(f"{path} {what}; replace or remove it")
 
 
+def is_folder(path: Path) -> bool:
+    """Whether this is a folder; what may not be looked at, or whose name is too long, is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def read_facts(path: Path) -> dict[str, Any]:
     """A JSON file that holds keys.
 

@@ -8,6 +8,8 @@ from ddcnn.base.disk import check_outputs
 from ddcnn.base.errors import InputError
 from ddcnn.base.escaping import csv_cell
 from ddcnn.base.files import write_aside
+from ddcnn.base.foreign import is_folder
+from ddcnn.base.names import MOST_SHOWN
 from ddcnn.commands.arguments import add_command, add_written, read_experiment
 from ddcnn.experiment.paths import RESULTS, RULES
 
@@ -65,18 +67,19 @@ def report_folder(text: str) -> Path:
         InputError: there is no such experiment, or it is not finished.
     """
     path = Path(text)
-    if "/" not in text and (REPORTS / text).is_dir():
+    if "/" not in text and is_folder(REPORTS / text):
         return REPORTS / text
     if path.suffix in (".yaml", ".yml"):
         return _of_configuration(path)
-    if path.is_dir():
+    if is_folder(path):
         return path
     known = sorted(folder.name for folder in REPORTS.glob("*") if folder.is_dir())
     close = difflib.get_close_matches(text, known, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ";"
     raise InputError(
-        f"{text!r} is no experiment with a report{hint} accepted: a configuration file (.yaml), a "
-        f"report's folder, or one of: {', '.join(known) or f'nothing in {REPORTS} yet'}"
+        f"{text[:MOST_SHOWN]!r} is no experiment with a report{hint} accepted: a configuration "
+        "file (.yaml), a report's folder, or one of: "
+        f"{', '.join(known) or f'nothing in {REPORTS} yet'}"
     )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from ddcnn import nets
 from ddcnn.base.defaults import AUTO, Facts, chosen
 from ddcnn.base.errors import DamagedResult, InputError
-from ddcnn.base.foreign import check_regular, entry, leave_out, read_facts
+from ddcnn.base.foreign import check_regular, entry, is_folder, leave_out, read_facts
 from ddcnn.experiment.chosen import facts_of
 from ddcnn.experiment.jobs import Job, kind_of
 from ddcnn.experiment.paths import BENCHMARKS_FOLDER, RESULTS, folder_of
@@ -43,7 +43,8 @@ class JobTime:
 def measured_seconds(results: str | Path) -> dict[str, float]:
     """Seconds of every job that has a benchmark file below ``results/benchmarks``, by name."""
     folder = _benchmarks(results)
-    names = [p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.tsv")]
+    paths = folder.rglob("*.tsv") if is_folder(folder) else []
+    names = [path.relative_to(folder).with_suffix("").as_posix() for path in paths]
     times = {name: measured_time(results, name) for name in sorted(names)}
     return {name: seconds for name, seconds in times.items() if seconds is not None}
 
