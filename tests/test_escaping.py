@@ -144,7 +144,7 @@ def test_markdown(form):
         assert one_space(shown) == one_space(start + visible(one_space(name)) + end)
 
 
-TEX = re.compile(r"\\([a-zA-Z]+)\{\}|\\([&%$#_{}])|([^\\&%$#_{}~^<>|])", re.DOTALL)
+TEX = re.compile(r"\\([a-zA-Z]+)\{\}|\\([&%$#_{}])|([^\\&%$#_{}~^<>|])|\{\}", re.DOTALL)
 WRITTEN = {"textbackslash": "\\", "textasciitilde": "~", "textasciicircum": "^", "textless": "<"}
 WRITTEN |= {"textgreater": ">", "textbar": "|"}
 
@@ -156,9 +156,10 @@ def test_latex():
         while place < len(text):
             token = TEX.match(text, place)
             assert token, (name, text[place:])
-            read += WRITTEN[token[1]] if token[1] else token[2] or token[3]
+            read += WRITTEN[token[1]] if token[1] else token[2] or token[3] or ""
             place = token.end()
         assert read == visible(name)
+        assert not re.search("--|''|``|[!?]`|,,", text)
 
 
 def texts_of(svg: bytes) -> list[str]:
