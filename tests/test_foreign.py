@@ -231,6 +231,16 @@ def test_a_card_of_another_kind_is_one_line(project, command, kind, capsys):
         assert kind in ("pipe", "device", "folder", "link to nothing")
 
 
+@pytest.mark.parametrize("counts", [3, {"train": 3}, {"train": [1]}, {"train": {"a": "b"}}])
+@pytest.mark.parametrize("command", ["plan", "check"])
+def test_a_card_with_other_counts_is_one_line(project, command, counts, capsys):
+    card = project / "results/data/fashion-mnist-10k/card.json"
+    card.parent.mkdir(parents=True)
+    card.write_text(json.dumps({"counts": counts, "axes": ["row", "column"]}))
+    assert main([command]) == 1
+    refused(capsys.readouterr(), card)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("command", [["status"], ["room", "--remove", "data", "--yes"]])
 def test_a_log_of_another_kind_is_no_log(project, command, kind, capsys):

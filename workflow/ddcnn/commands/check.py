@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ddcnn.base.errors import DamagedResult
 from ddcnn.base.foreign import entry, read_facts
 from ddcnn.base.listing import groups_of
 from ddcnn.base.text import augmentation_in_words, counted
@@ -51,7 +52,10 @@ def _counts(experiment: Experiment) -> Iterator[str]:
             if experiment.folds:
                 yield f"{name}: {experiment.folds} folds, dealt when the data are prepared"
             continue
-        for part, counts in entry(facts, card, "counts", dict).items():
+        for part in entry(facts, card, "counts", dict):
+            counts = entry(facts, card, f"counts.{part}", dict)
+            if not all(isinstance(number, int) for number in counts.values()):
+                raise DamagedResult(card, f"counts.{part} are no whole numbers")
             groups = groups_of(card.parent, [part])
             number = "" if groups is None else f", in {counted(len(np.unique(groups)), 'group')}"
             yield f"{name}, {part}: {_classes(counts)}{number}"
