@@ -34,6 +34,7 @@ class Fault:
     Attributes:
         times: how many requests it spoils; None: all.
         status: answers with this status and a page.
+        phrase: says this beside the status.
         page: answers 200 with this page instead of the file.
         redirect: answers 302 to this address.
         headers: further or other headers; None leaves a header out.
@@ -50,6 +51,7 @@ class Fault:
 
     times: int | None = None
     status: int | None = None
+    phrase: str | None = None
     page: bytes | None = None
     redirect: str | None = None
     headers: Mapping[str, str | None] = field(default_factory=dict)
@@ -205,7 +207,7 @@ class _Handler(BaseHTTPRequestHandler):
         self, fault: Fault, path: str, status: int, body: bytes, headers: Mapping[str, str]
     ) -> None:
         self.server.requests.append(Request(path, dict(self.headers), status))
-        self.send_response(status, HTTPStatus(status).phrase)
+        self.send_response(status, fault.phrase or HTTPStatus(status).phrase)
         for name, value in {**headers, **fault.headers}.items():
             if value is not None:
                 self.send_header(name, value)

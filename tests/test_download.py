@@ -360,6 +360,8 @@ def test_a_server_may_ask_for_a_pause(server, raw, caplog, monkeypatch):
     ("fault", "words", "requests"),
     [
         (Fault(status=404), "the server answers 404 Not Found", 1),
+        (Fault(status=404, phrase="a\x1b[2J\x9b31m"), "answers 404 a\\x1b[2J\\x9b31m", 1),
+        (Fault(page=PAGE.replace(b"in<", b"\x1b[2J<")), "titled 'Please log \\x1b[2J'", 1),
         (Fault(status=403), "the server answers 403 Forbidden", 1),
         (Fault(status=500), "the server answers 500 Internal Server Error (3 tries)", 3),
         (Fault(status=429), "the server answers 429 Too Many Requests (3 tries)", 3),

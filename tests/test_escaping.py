@@ -7,6 +7,7 @@ import random
 import re
 import sys
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from jinja2 import DictLoader
 from markdown_it import MarkdownIt
 
 from ddcnn.__main__ import main
+from ddcnn.base import escaping
 from ddcnn.base.escaping import (
     HIDDEN,
     Terminal,
@@ -142,7 +144,7 @@ def test_markdown(form):
         assert one_space(shown) == one_space(start + visible(one_space(name)) + end)
 
 
-TEX = re.compile(r"\\([a-zA-Z]+)\{\}|\\([&%$#_{}])|([^\\&%$#_{}~^<>|])", re.DOTALL)
+TEX = re.compile(r"\\([a-zA-Z]+)\{\}|\\([&%$#_{}])|([^\\&%$#_{}~^<>|])|\{\}", re.DOTALL)
 WRITTEN = {"textbackslash": "\\", "textasciitilde": "~", "textasciicircum": "^", "textless": "<"}
 WRITTEN |= {"textgreater": ">", "textbar": "|"}
 
@@ -154,9 +156,10 @@ def test_latex():
         while place < len(text):
             token = TEX.match(text, place)
             assert token, (name, text[place:])
-            read += WRITTEN[token[1]] if token[1] else token[2] or token[3]
+            read += WRITTEN[token[1]] if token[1] else token[2] or token[3] or ""
             place = token.end()
         assert read == visible(name)
+        assert not re.search("--|''|``|[!?]`|,,", text)
 
 
 def texts_of(svg: bytes) -> list[str]:
@@ -191,3 +194,31 @@ def test_what_a_command_prints(capsys, tmp_path):
     said = capsys.readouterr()
     assert "a\\x1b[2J.yaml" in said.err
     assert "\x1b" not in said.out + said.err
+
+
+WRITERS = re.compile(r"csv\.(Dict)?[wW]riter\(|\.to_csv\(")
+NUMBERS_ONLY = {"training/settings.py"}  # history.csv: keys of ours, and numbers
+
+
+def test_every_table_that_is_written_has_its_cells_escaped():
+    package = Path(escaping.__file__).parents[1]
+    written = {
+        path.relative_to(package).as_posix(): text
+        for path in package.rglob("*.py")
+        if WRITERS.search(text := path.read_text(encoding="utf-8"))
+    }
+    assert len(written) > 5
+    assert {name for name, text in written.items() if "csv_cell(" not in text.replace(
+        "map(csv_cell", "csv_cell(")} == NUMBERS_ONLY  # fmt: skip
+
+
+def test_only_commands_and_logs_print():
+    """Both through :class:`Terminal`; the kernels' own program prints paths of this package."""
+    package = Path(escaping.__file__).parents[1]
+    printing = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if re.search(r"(?<![\w.])print\(|std(out|err)\.write\(", path.read_text(encoding="utf-8"))
+    }
+    elsewhere = {name for name in printing if not name.startswith("commands/")}
+    assert elsewhere == {"__main__.py", "base/logs.py", "nets/kernels/__main__.py"}

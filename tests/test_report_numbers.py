@@ -212,6 +212,22 @@ def test_bars_of_a_lane_do_not_overlap_and_pauses_are_cut_out(tmp_path):
     assert "1 pause" in sketch_timeline(study).caption
 
 
+def test_a_clock_set_back_makes_no_training_end_before_its_steps(tmp_path):
+    """Nor a critical path of less than nothing, where Snakemake measured nothing."""
+    study = study_of(FakeExperiment(tilings=(("blocks", "2x2", 0, False),)), tmp_path)
+    for training in trainings_of(study):
+        file = training.folder / "metrics.json"
+        metrics = json.loads(file.read_text())
+        moment = datetime.fromisoformat(metrics["finished"]) - timedelta(hours=1)
+        metrics["finished"] = moment.isoformat(timespec="milliseconds")
+        file.write_text(json.dumps(metrics))
+    trainings = trainings_of(study)
+    bars = bars_of(trainings, pauses_of(trainings), critical_path(study))
+    assert all(bar.begin <= bar.ready < bar.end for bar in bars)
+    slowest = max(t.metrics["train_seconds"] for t in trainings if t.kind != "global net")
+    assert critical_path(study).seconds >= slowest
+
+
 def write_benchmarks(results, measured: dict[str, float]) -> None:
     for name, seconds in measured.items():
         file = results / "benchmarks" / f"{name}.tsv"

@@ -33,6 +33,9 @@ LATEX = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }
 
+# Between these LaTeX makes one character of two: a dash, a quotation mark.
+LIGATURE = re.compile("(?<=-)(?=-)|(?<=')(?=')|(?<=[`!?])(?=`)|(?<=,)(?=,)")
+
 
 def visible(text: str) -> str:
     """One line in which nothing is hidden: for a terminal's table, a figure, an SVG."""
@@ -93,7 +96,8 @@ def markdown(text: str) -> str:
 
 def latex(text: str) -> str:
     """Text with every character that means something to LaTeX written out."""
-    return "".join(LATEX.get(character, character) for character in visible(text))
+    written = "".join(LATEX.get(character, character) for character in visible(text))
+    return LIGATURE.sub("{}", written)
 
 
 def in_template(value: Any) -> Any:

@@ -29,6 +29,7 @@ DATE = "%Y-%m-%d %H:%M:%S"
 STARTED = "started on"  # begins the first line of every try
 FINISHED = "finished"  # the last line of a try that did its work
 NOTICE = logging.INFO + 5  # level of what a person should see although nothing is wrong
+MOST_READ = 2**24  # bytes of a log, its last ones
 LOCK_SECONDS = 1.0  # to wait for somebody who looks whether the lock is held
 
 
@@ -166,10 +167,14 @@ class LastTry:
 
 def read_log(path: str | Path) -> LastTry | None:
     """The last try of a job; None where it was never started."""
+    path = Path(path)
     try:
-        with Path(path).open(encoding="utf-8", errors="replace") as file:
+        if not path.is_file():  # to open a pipe waits for ever
+            return None
+        with path.open("rb") as file:
             alive = is_held(file.fileno())
-            lines = file.read().splitlines()
+            file.seek(max(0, path.stat().st_size - MOST_READ))
+            lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         return None
     messages = [line[20:] if time_of(line) else "" for line in lines]

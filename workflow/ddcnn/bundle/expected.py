@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.foreign import check_regular
 from ddcnn.data import images, volumes
 from ddcnn.data.labelled import KINDS, kind_of
 from ddcnn.data.nifti import SERIES
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.samples import Decoded
-from ddcnn.data.survey import Header, HeaderGroup, check_regular, size_text
+from ddcnn.data.survey import Header, HeaderGroup, size_text
 from ddcnn.data.values import defect, strange
 
 ACCEPTED = "images, NIfTI volumes, .npy and .npz arrays, folders of them, and tables (.csv)"

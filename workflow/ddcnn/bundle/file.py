@@ -16,7 +16,7 @@ from safetensors.numpy import load, save
 
 from ddcnn.base.errors import DamagedResult, InputError
 from ddcnn.base.files import write_aside
-from ddcnn.data.survey import check_regular
+from ddcnn.base.foreign import check_regular
 from ddcnn.training.weights import digest_of_arrays
 
 FORMAT = 1  # of the description and the names of the tensors

@@ -14,6 +14,7 @@ import numpy as np
 from ddcnn.base.disk import check_outputs
 from ddcnn.base.errors import DamagedResult, InputError
 from ddcnn.base.files import check_prepared, read_json
+from ddcnn.base.foreign import check_regular, is_folder
 from ddcnn.bundle.expected import ACCEPTED, Expected, decode, read_header
 from ddcnn.data import arrays, images
 from ddcnn.data.folders import BESIDE_IMAGES, is_ignored
@@ -24,7 +25,6 @@ from ddcnn.data.samples import Block, Decoded, FileSamples
 from ddcnn.data.scaling import fit_words
 from ddcnn.data.survey import (
     change_notes,
-    check_regular,
     first_names,
     read_headers,
     size_notes,
@@ -154,7 +154,7 @@ class Inputs:
         ]
 
     def _add(self, path: Path) -> None:
-        if _is_folder(path):
+        if is_folder(path):
             self._add_all(self._in_folder(path), path)
         elif path.suffix.lower() in TABLES:
             column = self.expected.reading.columns.get("file", "file")
@@ -201,13 +201,6 @@ class Inputs:
         if not found and len(self.failures) > before:
             raise InputError(self.failures.pop())
         return found
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # it may not be looked at, or its name is too long: reading it will say so
-        return False
 
 
 def _in_table(table: Path, column: str) -> list[Path]:

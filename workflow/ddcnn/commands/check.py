@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ddcnn.base.files import read_json
+from ddcnn.base.errors import DamagedResult
+from ddcnn.base.foreign import entry, read_facts
 from ddcnn.base.listing import groups_of
 from ddcnn.base.text import augmentation_in_words, counted
 from ddcnn.commands.arguments import add_command, add_configuration, asked_experiment
@@ -46,12 +47,15 @@ def _counts(experiment: Experiment) -> Iterator[str]:
     """Lines for each prepared data set: samples per class, and groups, in every split or fold."""
     for name in experiment.datasets:
         card = Path(paths_of("prepare", "card", {"dataset": name}))
-        facts = read_json(card) if card.is_file() else {}
+        facts = read_facts(card) if card.is_file() else {}
         if facts.get("folds", 0) != experiment.folds or not facts:
             if experiment.folds:
                 yield f"{name}: {experiment.folds} folds, dealt when the data are prepared"
             continue
-        for part, counts in facts["counts"].items():
+        for part in entry(facts, card, "counts", dict):
+            counts = entry(facts, card, f"counts.{part}", dict)
+            if not all(isinstance(number, int) for number in counts.values()):
+                raise DamagedResult(card, f"counts.{part} are no whole numbers")
             groups = groups_of(card.parent, [part])
             number = "" if groups is None else f", in {counted(len(np.unique(groups)), 'group')}"
             yield f"{name}, {part}: {_classes(counts)}{number}"

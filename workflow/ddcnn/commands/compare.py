@@ -7,7 +7,9 @@ from pathlib import Path
 from ddcnn.base.disk import check_outputs
 from ddcnn.base.errors import InputError
 from ddcnn.base.escaping import csv_cell
-from ddcnn.base.files import read_json, write_aside
+from ddcnn.base.files import write_aside
+from ddcnn.base.foreign import is_folder
+from ddcnn.base.names import MOST_SHOWN
 from ddcnn.commands.arguments import add_command, add_written, read_experiment
 from ddcnn.experiment.paths import RESULTS, RULES
 
@@ -65,18 +67,19 @@ def report_folder(text: str) -> Path:
         InputError: there is no such experiment, or it is not finished.
     """
     path = Path(text)
-    if "/" not in text and (REPORTS / text).is_dir():
+    if "/" not in text and is_folder(REPORTS / text):
         return REPORTS / text
     if path.suffix in (".yaml", ".yml"):
         return _of_configuration(path)
-    if path.is_dir():
+    if is_folder(path):
         return path
     known = sorted(folder.name for folder in REPORTS.glob("*") if folder.is_dir())
     close = difflib.get_close_matches(text, known, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ";"
     raise InputError(
-        f"{text!r} is no experiment with a report{hint} accepted: a configuration file (.yaml), a "
-        f"report's folder, or one of: {', '.join(known) or f'nothing in {REPORTS} yet'}"
+        f"{text[:MOST_SHOWN]!r} is no experiment with a report{hint} accepted: a configuration "
+        "file (.yaml), a report's folder, or one of: "
+        f"{', '.join(known) or f'nothing in {REPORTS} yet'}"
     )
 
 
@@ -87,9 +90,11 @@ def _of_configuration(path: Path) -> Path:
     again = f"run: snakemake --cores all --configfile {path}"
     if not (folder / "settings.json").is_file():
         raise InputError(f"{path}: the experiment {asked.name} is not finished; {again}")
+    from ddcnn.report.compare.experiment import read_settings
     from ddcnn.report.snapshot import flatten
 
-    now, then = dict(flatten(asked.settings)), dict(flatten(read_json(folder / "settings.json")))
+    made_with = read_settings(folder / "settings.json")
+    now, then = dict(flatten(asked.settings)), dict(flatten(made_with))
     for key in dict.fromkeys([*now, *then]):
         if now.get(key) != then.get(key):
             raise InputError(

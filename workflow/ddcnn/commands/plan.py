@@ -23,6 +23,8 @@ examples:
 The jobs are those of the whole experiment, whether done or not. Their times are those that
 Snakemake measured in results/benchmarks; of jobs that never ran they are estimated.
 """
+MOST_PLACES, MOST_SECONDS = 10**6, 365 * 86_400
+SHORTEST = 1e-9  # seconds that jobs take which were measured to take none
 START_SECONDS = 0.2  # see docs/scale.md
 
 
@@ -101,7 +103,7 @@ def _doubling(most: int) -> list[int]:
 def _rows(
     planned: list[ScheduledJob], machines: list[Machine], gpus: bool
 ) -> list[tuple[str, ...]]:
-    makespans = [simulate(planned, machine).makespan for machine in machines]
+    makespans = [simulate(planned, machine).makespan or SHORTEST for machine in machines]
     rows = [("GPUs" if gpus else "cores", "makespan", "speed-up", "busy")]
     for machine, makespan in zip(machines, makespans, strict=True):
         places = machine.devices if gpus else machine.cores
@@ -113,8 +115,10 @@ def _rows(
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    if not (text.isdecimal() and len(text) < 10 and 1 <= int(text) <= MOST_PLACES):
+        raise argparse.ArgumentTypeError(
+            f"{text[:20]!r} is not a whole number from 1 to {MOST_PLACES:,}"
+        )
     return int(text)
 
 
@@ -123,6 +127,8 @@ def _seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 0 or more")
+    if not 0 <= seconds <= MOST_SECONDS:
+        raise argparse.ArgumentTypeError(
+            f"{text[:20]!r} is not a number of seconds, from 0 to {MOST_SECONDS:,} (a year)"
+        )
     return seconds

@@ -26,6 +26,7 @@ examples:
 Only files are looked at, while Snakemake runs or after it stopped. What a change of settings or
 code makes out of date, a dry run tells: snakemake --dry-run --quiet rules --cores all
 """
+MOST_SECONDS = 86_400  # between two looks
 MOST_LINES = 20  # of a list of jobs
 ALTERNATE_SCREEN, NORMAL_SCREEN = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 HOME, END_OF_LINE, REST_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
@@ -44,8 +45,10 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print the state of an experiment, once or until it is done."""
-    if options.every <= 0:
-        raise InputError(f"--every: {options.every} is not a number of seconds above 0")
+    if not 0 < options.every <= MOST_SECONDS:
+        raise InputError(
+            f"--every: {options.every} is not a number of seconds above 0, and at most a day"
+        )
     experiment = asked_experiment(options)
     if options.watch and options.json:
         raise InputError("--watch and --json: take one of the two")

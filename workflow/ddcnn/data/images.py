@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.foreign import check_regular
 from ddcnn.data import intensity, tiff
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.pillow import PillowImage
@@ -25,7 +26,6 @@ from ddcnn.data.survey import (
     Survey,
     change_notes,
     check_no_scans,
-    check_regular,
     common_shape,
     measured,
     read_headers,

@@ -16,9 +16,10 @@ import numpy as np
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.foreign import check_regular
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.packed import is_packed, stream
-from ddcnn.data.survey import check_regular, size_text
+from ddcnn.data.survey import size_text
 
 AXES = ("P", "L", "S")  # where the axes of the result run to, see volumes
 KINDS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}  # by the size of the header

@@ -15,8 +15,9 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.foreign import check_regular
 from ddcnn.data.samples import CHUNK_BYTES
-from ddcnn.data.survey import check_regular, reason
+from ddcnn.data.survey import reason
 
 HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ddcnn.base.errors import InputError
-from ddcnn.data.survey import check_regular
+from ddcnn.base.foreign import check_regular
 
 
 def read_series(path: Path) -> tuple[np.ndarray, list[str], list[str]]:

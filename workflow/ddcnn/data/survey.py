@@ -241,22 +241,6 @@ def first_names(paths: Sequence[Path], count: int) -> str:
     return names + (", ..." if count > NAMES_SHOWN else "")
 
 
-def check_regular(path: Path) -> None:
-    """Refuse what is no file: reading a pipe or a device would wait or go on for ever."""
-    try:
-        regular = path.is_file()
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be reached ({error.strerror}); check it and its folder"
-        ) from error
-    if regular:
-        return
-    if not (path.exists() or path.is_symlink()):
-        raise InputError(f"{path} does not exist; check its name and folder", "missing")
-    what = "is no file" if path.exists() else "is a link to nothing"
-    raise InputError(f"{path} {what}; replace or remove it")
-
-
 def reason(error: BaseException) -> str:
     """An exception of a library in one line; some quote half the file."""
     text = " ".join(str(error)[: 4 * MOST_REASON].split()) or type(error).__name__

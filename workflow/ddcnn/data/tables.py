@@ -16,6 +16,7 @@ import numpy as np
 
 from ddcnn.base.errors import InputError
 from ddcnn.base.escaping import csv_text
+from ddcnn.base.foreign import check_regular
 from ddcnn.base.names import check_name
 from ddcnn.data.columns import Layout, layout
 from ddcnn.data.groups import Grouping, group_finder, wanted
@@ -24,7 +25,6 @@ from ddcnn.data.labels import SPLIT_WORDS, check_label, split_of
 from ddcnn.data.likely import FurtherColumns
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.samples import Collection
-from ddcnn.data.survey import check_regular
 
 SEPARATORS = ",;\t"
 MOST_LINE = 2**16  # characters; a longer one is no line of a table

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from ddcnn.base.defaults import KINDS, Facts, chosen
-from ddcnn.base.files import read_json
+from ddcnn.base.errors import DamagedResult
+from ddcnn.base.foreign import read_facts
 from ddcnn.data.registry import Dataset
 from ddcnn.experiment.paths import RESULTS, folder_of
 from ddcnn.experiment.without_steps import is_alone
@@ -21,9 +22,12 @@ def facts_of(dataset: Dataset, results: str | Path = RESULTS, folds: int = 0) ->
     """
     folder = folder_of("prepare", dataset.name, results)
     card = folder / "fold0" / "card.json" if folds else folder / "card.json"
-    facts = read_json(card) if card.is_file() else {}
+    facts = read_facts(card) if card.is_file() else {}
     if facts.get("folds", 0) == folds and facts:
-        return Facts.of_card(facts)
+        try:
+            return Facts.of_card(facts)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DamagedResult(card, f"it is no card of a data set: {error!r}") from error
     counts = {s: n if isinstance(n, int) else sum(n) for s, n in dataset.counts.items()}
     if dataset.phantoms is not None:
         counts = {"all": dataset.phantoms.count}

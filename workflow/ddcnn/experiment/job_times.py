@@ -14,8 +14,8 @@ from pathlib import Path
 
 from ddcnn import nets
 from ddcnn.base.defaults import AUTO, Facts, chosen
-from ddcnn.base.errors import InputError
-from ddcnn.base.files import read_json
+from ddcnn.base.errors import DamagedResult, InputError
+from ddcnn.base.foreign import check_regular, entry, is_folder, leave_out, read_facts
 from ddcnn.experiment.chosen import facts_of
 from ddcnn.experiment.jobs import Job, kind_of
 from ddcnn.experiment.paths import BENCHMARKS_FOLDER, RESULTS, folder_of
@@ -29,6 +29,9 @@ HOW = {
 }
 
 
+MOST_READ = 2**16  # characters of a benchmark file
+
+
 @dataclass(frozen=True)
 class JobTime:
     """Seconds of a job, and how they are known: a key of :data:`HOW`."""
@@ -40,18 +43,35 @@ class JobTime:
 def measured_seconds(results: str | Path) -> dict[str, float]:
     """Seconds of every job that has a benchmark file below ``results/benchmarks``, by name."""
     folder = _benchmarks(results)
-    names = [p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.tsv")]
+    paths = folder.rglob("*.tsv") if is_folder(folder) else []
+    names = [path.relative_to(folder).with_suffix("").as_posix() for path in paths]
     times = {name: measured_time(results, name) for name in sorted(names)}
     return {name: seconds for name, seconds in times.items() if seconds is not None}
 
 
 def measured_time(results: str | Path, name: str) -> float | None:
     """Seconds of the job of this name; None without a benchmark file, or with a part of one."""
+    path = _benchmarks(results) / f"{name}.tsv"
     try:
-        with (_benchmarks(results) / f"{name}.tsv").open(newline="") as file:
-            return float(list(csv.DictReader(file, delimiter="\t"))[-1]["s"])
-    except (FileNotFoundError, IndexError, KeyError, TypeError, ValueError):
+        check_regular(path)
+        with path.open(newline="") as file:
+            reader = csv.DictReader(file.read(MOST_READ).splitlines(), delimiter="\t")
+        rows = list(reader)
+        if reader.fieldnames and "s" not in reader.fieldnames:
+            raise ValueError("no column s")
+        return _seconds(rows[-1]["s"]) if rows else None  # None: it is written just now
+    except (OSError, TypeError, ValueError, csv.Error) as error:
+        if path.exists():
+            why = " ".join(str(error).removeprefix(f"{path} ").split())[:80]
+            leave_out(path, f"no measured time of a job ({why})")
         return None
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"{seconds} seconds")
+    return seconds
 
 
 def _benchmarks(results: str | Path) -> Path:
@@ -154,13 +174,34 @@ def _measured_work(
     paths = [folder / "metrics.json" for folder in folders]
     if rule != "train_local" or not all(path.is_file() for path in paths):
         return None
-    trained = [read_json(path) for path in paths]
-    if any(nets.is_closed_form(net["architecture"]) for net in trained):
+    try:
+        trained = [_net(path) for path in paths]
+    except InputError as error:
+        leave_out(paths[0], str(error))
+        return None
+    if None in trained:
+        return None
+    work = math.fsum(net.work for net in trained)
+    seconds = math.fsum(net.train_seconds for net in trained)
+    other = max(0.0, measured[name] - seconds)
+    return _Training(work, trained[0].epochs, seconds, other)
+
+
+def _net(path: Path) -> _Training | None:
+    """What a net's metrics say; None where it was not trained in steps.
+
+    Raises:
+        InputError: they are of another type, or of a training that did nothing.
+    """
+    net = read_facts(path)
+    if nets.is_closed_form(entry(net, path, "architecture", str)):
         return None  # without epochs, and of work that grows otherwise
-    work = sum(net["multiply_adds"] * net["images"] * net["epochs"] for net in trained)
-    seconds = math.fsum(net["train_seconds"] for net in trained)
-    asked = trained[0]["settings"]["epochs"]  # a training that ends early has fewer
-    return _Training(work, asked, seconds, max(0.0, measured[name] - seconds))
+    parts = (entry(net, path, key, float) for key in ("multiply_adds", "images", "epochs"))
+    work, asked = math.prod(parts), entry(net, path, "settings.epochs", float)
+    if not work * asked:
+        raise DamagedResult(path, "it is of a training without images or epochs")
+    # A training that ends early has fewer epochs than it was asked for.
+    return _Training(work, asked, entry(net, path, "train_seconds", float), 0.0)
 
 
 def _seconds_of_work(work: float, trainings: Sequence[_Training]) -> float:
@@ -181,9 +222,9 @@ def _work(run: Run, experiment: Experiment, results: str | Path) -> float:
             "run snakemake --cores all --until prepare"
         )
     card = folder_of("prepare", run.dataset, results) / "card.json"
-    classes = read_json(card)["classes"] if card.is_file() else dataset.classes
+    known = entry(read_facts(card), card, "classes", list) if card.is_file() else dataset.classes
     shape = (*run.tiling.tile_shape(dataset.shape), dataset.image_shape[-1])
-    net = nets.build(run.architecture, shape, max(2, len(classes)), run.local_width)
+    net = nets.build(run.architecture, shape, max(2, len(known)), run.local_width)
     return multiply_adds(net, shape) * facts.num_images * _epochs(experiment, facts)
 
 

@@ -128,7 +128,7 @@ def refuse_while_running(folder: str | Path = ".") -> None:
             f"Snakemake runs in {folder.resolve()}, or was killed there: wait for its end, or, if "
             "none runs, unlock the folder (snakemake --unlock); nothing was removed"
         )
-    for path in (folder / LOGS_FOLDER).rglob("*.log"):
+    for path in filter(Path.is_file, (folder / LOGS_FOLDER).rglob("*.log")):
         with path.open() as file:
             if is_held(file.fileno()):
                 raise InputError(f"the job that writes {path} still runs; nothing was removed")

@@ -23,8 +23,9 @@ from ddcnn.experiment.runs import Experiment
 STATES = ("done", "running", "failed", "stopped", "waiting")
 LAST_LINES = 6  # of the log of a failed job
 LATELY = 20  # jobs that tell how many ran at a time
-EPOCH = re.compile(r"epoch (\d+)/(\d+): ")
-ACCURACY = re.compile(r"accuracy ([0-9.]+)")
+EPOCH = re.compile(r"epoch (\d{1,9})/(\d{1,9}): ")
+ACCURACY = re.compile(r"accuracy (\d+(?:\.\d+)?)")
+MOST_LETTERS = 200  # of a line that is shown
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def _job_status(job: Job, folder: Path, usual: float | None, again: int) -> JobS
         left = _seconds_left(last, training, usual, num_nets)
         return JobStatus(job, "running", last.seconds, **training, seconds_left=left)
     state = "failed" if last.failed else "stopped"
-    lines = last.lines[-LAST_LINES:]
+    lines = [line[:MOST_LETTERS] for line in last.lines[-LAST_LINES:]]
     return JobStatus(job, state, last.seconds, **training, seconds_left=usual, last_lines=lines)
 
 
@@ -184,7 +185,7 @@ def _seconds_left(
     Args:
         num_nets: that the job trains one after the other.
     """
-    lines = [line for line in last.lines if EPOCH.search(line)]
+    lines = [line for line in last.lines if EPOCH.search(line) and time_of(line)]
     if len(lines) > 1:
         # From line to line: the first epoch's time would hold the loading of the data.
         seconds = (time_of(lines[-1]) - time_of(lines[0])).total_seconds() / (len(lines) - 1)
@@ -192,7 +193,8 @@ def _seconds_left(
         epochs = max(0, num_nets - max(1, len(begun))) * training["epochs"]
         # After the first word of a net the last epoch is still that of the net before.
         in_hand = 0 if last.lines[-1] in begun else training["epoch"]
-        return seconds * (epochs + training["epochs"] - in_hand)
+        # Neither a clock that was set back nor a strange line makes it less than nothing.
+        return max(0.0, seconds) * max(0, epochs + training["epochs"] - in_hand)
     return None if usual is None else max(0.0, usual - last.seconds)
 
 

@@ -52,7 +52,9 @@ class Training:
 
     @property
     def end(self) -> float:
-        return _seconds(self.metrics["finished"])
+        """Not before its steps can be done, whatever a clock says that was set back meanwhile."""
+        done = self.ready + self.metrics["train_seconds"]
+        return max(done, _seconds(self.metrics["finished"]))
 
     @property
     def where(self) -> str:

@@ -130,7 +130,8 @@ def _chosen(table: pd.DataFrame) -> Cut | None:
     rows = table[table["method"] == "cnn-dnn"]
     if rows.empty:
         return None
-    return Cut(*rows.groupby(["model", "decomposition"])[f"{_score(table)}_val"].mean().idxmax())
+    means = rows.groupby(["model", "decomposition"])[f"{_score(table)}_val"].mean().dropna()
+    return None if means.empty else Cut(*means.idxmax())
 
 
 def _score(table: pd.DataFrame) -> str:
