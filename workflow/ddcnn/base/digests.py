@@ -41,6 +41,7 @@ CARRIERS = frozenset(
         "base.memory",
         "base.process",
         "base.provenance",
+        "base.reading",
         "base.recovery",
         "base.text",
         "tiles.packs",

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ddcnn.base.errors import DamagedResult, InputError
 from ddcnn.base.files import read_json, read_npz
+from ddcnn.base.reading import reading
 from ddcnn.report.snapshot import MERITS, SETTINGS
 from ddcnn.report.summary import NAMED
 
@@ -59,11 +60,9 @@ def read(folder: Path) -> Finished:
 
 
 def _read_summary(path: Path) -> pd.DataFrame:
-    try:
+    with reading(path):
         # Names may look like numbers or like "NA".
         table = pd.read_csv(path, dtype=NAMES, keep_default_na=False, na_values=[""])
-    except (ValueError, UnicodeDecodeError) as error:
-        raise DamagedResult(path, error) from error
     if missing := set(NAMED) - set(table.columns):
         raise DamagedResult(path, f"no column {sorted(missing)[0]}")
     return table
