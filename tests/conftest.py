@@ -1,7 +1,12 @@
 """What all tests share."""
 
+import signal
+
 import pytest
 from hypothesis import settings
+
+# A shell lets its background jobs ignore Ctrl-C, and every process started here would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in every run: a failure on one machine is a failure on all. No deadline,
 # because a busy machine is no error.

@@ -67,9 +67,13 @@ def recovered(project: Path, *arguments: str) -> str:
     return output
 
 
-def wait_until(happened: Callable[[], bool], running: subprocess.Popen) -> None:
+def wait_until(
+    happened: Callable[[], bool], running: subprocess.Popen, seconds: float = 120
+) -> None:
     """Wait for a state of a running workflow; the end of the workflow before it is an error."""
+    end = time.monotonic() + seconds
     while not happened():
+        assert time.monotonic() < end
         assert running.poll() is None, running.communicate()[0]
         time.sleep(0.01)
 

@@ -209,8 +209,6 @@ def start_fetch(url: str, folder: Path, **keys: object) -> subprocess.Popen:
         command,
         stdout=subprocess.PIPE,
         text=True,
-        # A shell lets its background jobs ignore Ctrl-C, and they hand that on.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         **keys,
     )
 

@@ -1116,6 +1116,73 @@ def test_a_library_that_cannot_be_loaded_is_made_again(tmp_path: Path, content: 
     assert path.stat().st_size > 1000
 
 
+# Loading a cut-off library would kill the process, so this tells instead of doing it.
+NEVER_BROKEN = """
+load = library.ctypes.CDLL
+def careful(path):
+    if pathlib.Path(path).read_bytes() == pathlib.Path(os.environ["BROKEN"]).read_bytes():
+        print("the broken one is loaded")
+        raise OSError("refused by the test")
+    return load(path)
+library.ctypes.CDLL = careful
+print(library.kernels()._name)
+"""
+
+
+@pytest.fixture(scope="module")
+def quick_compiler(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Takes no time: it gives what the compiler made of the sources, once for all tests."""
+    folder = tmp_path_factory.mktemp("compiled")
+    in_a_process(FRESH + "library.kernels()", folder)
+    (path,) = folder.rglob("*.so")
+    (folder / "made").write_bytes(path.read_bytes()[: -library.DIGEST_BYTES])
+    compiler = folder / "c++"
+    compiler.write_text(f'#!/bin/sh\nfor out; do :; done\ncp "{folder}/made" "$out"\n')
+    compiler.chmod(0o755)
+    return compiler
+
+
+@pytest.mark.parametrize("how", ["cut", "one byte less", "zeros", "wrong byte"])
+def test_a_library_that_is_not_whole_is_made_again_and_never_loaded(
+    tmp_path: Path, quick_compiler: Path, how: str
+) -> None:
+    in_a_process(FRESH + "library.kernels()", tmp_path, CXX=str(quick_compiler))
+    (path,) = tmp_path.rglob("*.so")
+    content = path.read_bytes()
+    middle = len(content) // 2
+    broken = {
+        "cut": content[:middle],
+        "one byte less": content[:-1],
+        "zeros": bytes(len(content)),
+        "wrong byte": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+    }[how]
+    path.write_bytes(broken)
+    (tmp_path / "broken").write_bytes(broken)
+    environment = {"BROKEN": str(tmp_path / "broken"), "CXX": str(quick_compiler)}
+    said = in_a_process(FRESH + NEVER_BROKEN, tmp_path, **environment)
+    assert said.splitlines() == [f"compiled {path.name}", str(path)]
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("how", ["foreign", "open to others"])
+def test_a_library_that_somebody_else_may_have_written_is_made_again(
+    tmp_path: Path, quick_compiler: Path, how: str
+) -> None:
+    in_a_process(FRESH + "library.kernels()", tmp_path, CXX=str(quick_compiler))
+    (path,) = tmp_path.rglob("*.so")
+    if how == "open to others":
+        path.chmod(0o777)
+    elif os.geteuid():
+        pytest.skip("only root gives files away")
+    else:
+        os.chown(path, 65534, 65534)
+    code = FRESH + "print(library.kernels()._name)"
+    said = in_a_process(code, tmp_path, CXX=str(quick_compiler))
+    assert said.splitlines() == [f"compiled {path.name}", str(path)]
+    assert path.stat().st_uid == os.geteuid()
+    assert not path.stat().st_mode & 0o022
+
+
 def test_a_user_without_a_home_or_a_place_to_write_computes_with_torch(tmp_path: Path) -> None:
     code = (
         FRESH

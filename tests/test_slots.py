@@ -1,6 +1,7 @@
 """Places on devices, claimed by real processes; the devices are simulated, only names count."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -84,6 +85,72 @@ def test_jobs_of_different_slurm_jobs_do_not_wait_for_each_other(monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "2")
     second = claim_slot(["0"])
     assert first.device == second.device == "0"
+
+
+def locks_in(tmp_path: Path) -> Path:
+    folder = tmp_path / f"ddcnn-devices-{os.geteuid()}"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+@pytest.mark.parametrize("how", ["link", "hard link", "pipe", "folder"])
+def test_what_is_no_lock_is_refused_and_nothing_is_emptied(tmp_path, monkeypatch, how):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    path, precious = locks_in(tmp_path) / "machine-0-0.lock", tmp_path / "precious"
+    precious.write_text("all my work")
+    make = {
+        "link": lambda: path.symlink_to(precious),
+        "hard link": lambda: path.hardlink_to(precious),
+    }
+    make |= {"pipe": lambda: os.mkfifo(path, 0o600), "folder": path.mkdir}
+    make[how]()
+    with pytest.raises(InputError, match=r"machine-0-0\.lock"):
+        claim_slot(["0"])
+    assert precious.read_text() == "all my work"
+
+
+@pytest.mark.parametrize("how", ["link", "open to others", "foreign", "file"])
+def test_a_folder_that_is_not_ours_alone_is_refused(tmp_path, how):
+    folder = tmp_path / f"ddcnn-devices-{os.geteuid()}"
+    (tmp_path / "elsewhere").mkdir()
+    if how == "link":
+        folder.symlink_to("elsewhere")
+    elif how == "file":
+        folder.touch()
+    else:
+        folder.mkdir()
+        folder.chmod(0o777 if how == "open to others" else 0o755)
+        if how == "foreign" and os.geteuid():
+            pytest.skip("only root gives folders away")
+        if how == "foreign":
+            os.chown(folder, 65534, 65534)
+    with pytest.raises(InputError, match="ddcnn-devices"):
+        claim_slot(["0"])
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.parametrize("job", ["../../elsewhere/x", "/elsewhere/x", "..", "a/b"])
+def test_the_name_of_a_slurm_job_leads_nowhere_else(tmp_path, monkeypatch, job):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.setenv("SLURM_JOB_ID", job)
+    slot = claim_slot(["../0"])
+    folder = tmp_path / f"ddcnn-devices-{os.geteuid()}"
+    assert [path.parent for path in tmp_path.rglob("*.lock")] == [folder]
+    assert slot.device == "../0"
+
+
+def test_who_waits_is_told_who_holds_the_device_and_since_when(monkeypatch, caplog):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    holder = hold(2, "0")
+    while not holds_a_lock(holder):
+        time.sleep(0.02)
+    time.sleep(0.2)
+    with caplog.at_level("INFO", "ddcnn"):
+        claim_slot(["0"])
+    assert re.search(
+        rf"machine-0-0 by process {holder.pid} since \d{{4}}-\d\d-\d\d \d\d:", caplog.text
+    )
+    holder.communicate()
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "two", ""])

@@ -44,6 +44,7 @@ CARRIERS = frozenset(
         "base.names",
         "base.process",
         "base.provenance",
+        "base.reading",
         "base.recovery",
         "base.text",
         "tiles.packs",

@@ -102,6 +102,29 @@ def check_outputs(outputs: Iterable[Path | None], read: Iterable[Path] = ()) -> 
                     raise InputError(f"{output} is also read; name another file to write")
 
 
+def own_folder(path: Path) -> Path:
+    """A folder in which nobody else can put or change a file; made if there is none.
+
+    Raises:
+        InputError: what lies there is a link, somebody else's, or open to others.
+    """
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+        found = path.lstat()
+    if not (stat.S_ISDIR(found.st_mode) and only_ours(found)):
+        raise InputError(
+            f"{path} is a link, belongs to somebody else, or others may write in it, so that they "
+            "could put files of theirs there; remove it, or choose another place for it"
+        )
+    return path
+
+
+def only_ours(found: os.stat_result) -> bool:
+    """Whether a file or folder is this user's, and nobody else may write to it."""
+    return found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
 def require_writable(*folders: Path) -> None:
     """Raise an :class:`InputError` if files could not be made in (or below) a folder."""
     for folder in folders:

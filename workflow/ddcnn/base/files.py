@@ -13,6 +13,7 @@ import numpy as np
 
 from ddcnn.base.disk import disk_errors, output_place
 from ddcnn.base.errors import DamagedResult
+from ddcnn.base.reading import reading
 
 
 @contextmanager
@@ -83,10 +84,12 @@ def _join_number_lists(text: str) -> str:
 
 def read_json(path: str | Path) -> Any:
     """Read a JSON file; a broken one is a :class:`DamagedResult`."""
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DamagedResult(path, f"not valid JSON: {error}") from error
+    with reading(path):
+        text = Path(path).read_bytes()
+        try:
+            return json.loads(text.decode())
+        except (ValueError, RecursionError) as error:
+            raise DamagedResult(path, f"not valid JSON: {error}") from error
 
 
 def write_npz(path: str | Path, **arrays: np.ndarray) -> None:
@@ -100,14 +103,8 @@ def read_npz(path: str | Path, *names: str) -> dict[str, np.ndarray]:
 
     Pickled objects are refused, a broken file is named.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in names or archive.files}
-    except FileNotFoundError:
-        raise
-    # zipfile, zlib and NumPy raise a dozen kinds of exceptions for damaged files.
-    except Exception as error:
-        raise DamagedResult(path, f"not a readable .npz: {error}") from error
+    with reading(path), np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in names or archive.files}
 
 
 def write_npy(path: str | Path, array: np.ndarray) -> None:
@@ -130,18 +127,14 @@ def read_prepared(path: str | Path) -> np.ndarray:
     """An array that ``prepare`` wrote, compared with the checksum in ``card.json`` beside it."""
     path = Path(path)
     check_prepared(path)
-    try:
+    with reading(path):
         return np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise DamagedResult(path, error) from error
 
 
 def map_prepared(path: str | Path) -> np.ndarray:
     """A prepared array, neither read nor verified as a whole: for a look at a few images."""
-    try:
+    with reading(path):
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise DamagedResult(path, error) from error
 
 
 def check_prepared(path: Path) -> None:
@@ -153,7 +146,7 @@ def check_prepared(path: Path) -> None:
     card = path.with_name("card.json")
     expected = read_json(card).get("checksums", {}).get(path.name) if card.is_file() else None
     if expected is not None:
-        with path.open("rb") as file:
+        with reading(path), path.open("rb") as file:
             found = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
         if found != expected:
             raise DamagedResult(path, "its checksum is not the one in card.json")

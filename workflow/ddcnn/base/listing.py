@@ -8,6 +8,7 @@ import numpy as np
 
 from ddcnn.base.escaping import csv_text
 from ddcnn.base.files import check_prepared, read_json
+from ddcnn.base.reading import reading
 
 
 def read_files(path: Path) -> dict[str, list[str]]:
@@ -18,7 +19,7 @@ def read_files(path: Path) -> dict[str, list[str]]:
     """
     check_prepared(path)
     files: dict[str, list[str]] = {}
-    with path.open(encoding="utf-8", newline="") as file:
+    with reading(path), path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             files.setdefault(row["split"], []).append(csv_text(row["file"]))
     return files
@@ -37,7 +38,7 @@ def read_groups(path: Path, splits: Collection[str]) -> np.ndarray:
 
     An image without a group is a group of its own.
     """
-    with path.open(encoding="utf-8", newline="") as file:
+    with reading(path), path.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] in splits]
     numbers: dict[str | int, int] = {}
     keys = (row["group"] or index for index, row in enumerate(rows))

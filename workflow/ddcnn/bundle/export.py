@@ -1,5 +1,6 @@
 """The model in the formats of other tools, each compared with the model before it is kept."""
 
+import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,10 +102,13 @@ def export_torch(model: Model, path: Path, images: np.ndarray) -> float:
     with _exporting("torch.export"):
         program = torch.export.export(model, _example(images), dynamic_shapes=shapes)
     with write_aside(path) as aside:
-        torch.export.save(program, aside)
+        content = io.BytesIO()
+        torch.export.save(program, content)
+        aside.write_bytes(content.getbuffer())  # torch itself ends the process on a full disk
 
         def run(pixels: np.ndarray) -> np.ndarray:
-            return torch.export.load(aside).module()(torch.from_numpy(pixels)).numpy()
+            content.seek(0)
+            return torch.export.load(content).module()(torch.from_numpy(pixels)).numpy()
 
         return _compare(model, images, run, path)
 

@@ -11,19 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from ddcnn.base.errors import DamagedResult, InputError
 from ddcnn.base.files import write_aside
 from ddcnn.base.foreign import check_regular
+from ddcnn.base.reading import reading, shortened
 from ddcnn.training.weights import digest_of_arrays
 
 FORMAT = 1  # of the description and the names of the tensors
 KEY = "ddcnn"  # of the metadata; one alone, because the library writes several in any order
-# What damaged bytes make the library raise; KeyError: a type of numbers that NumPy does not have.
 _JSON_ERRORS = (ValueError, RecursionError)
-_LOAD_ERRORS = (*_JSON_ERRORS, SafetensorError, KeyError, OverflowError, MemoryError)
 
 Tensors = dict[str, np.ndarray]
 
@@ -62,7 +60,15 @@ def read_bundle(path: str | Path) -> Bundle:
     """
     path = Path(path)
     check_regular(path)
-    tensors, metadata = _read(path, f"{path} is not a readable model: it is truncated, damaged or")
+    try:
+        tensors, metadata = _read(path)
+    except DamagedResult as error:
+        raise InputError(
+            f"{path} is not a readable model: it is truncated, damaged or no safetensors file "
+            f"({shortened(error.__cause__)}); get it again"
+        ) from error
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist any more; get it again") from error
     facts = _facts(metadata)
     if "format" not in facts:
         raise InputError(
@@ -104,24 +110,16 @@ def read_weights(path: str | Path) -> Tensors:
         DamagedResult: the file is not as it was written.
     """
     path = Path(path)
-    try:
-        tensors, metadata = _read(path, "it is truncated or")
-    except InputError as error:
-        raise DamagedResult(path, error) from error
+    tensors, metadata = _read(path)
     if metadata.get("sha256") != digest_of_arrays(tensors):
         raise DamagedResult(path, "the weights do not have the digest that was written with them")
     return tensors
 
 
-def _read(path: Path, problem: str) -> tuple[Tensors, dict[str, str]]:
-    try:
+def _read(path: Path) -> tuple[Tensors, dict[str, str]]:
+    with reading(path):
         content = path.read_bytes()
         tensors = load(content)
         size = int.from_bytes(content[:8], "little")
         metadata = json.loads(content[8 : 8 + size]).get("__metadata__") or {}
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); check it") from error
-    except _LOAD_ERRORS as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{problem} no safetensors file ({reason}); get it again") from error
     return tensors, metadata

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ddcnn.base.disk import check_outputs
-from ddcnn.base.errors import DamagedResult, InputError
+from ddcnn.base.errors import InputError
 from ddcnn.base.files import check_prepared, read_json
 from ddcnn.base.foreign import check_regular, is_folder
 from ddcnn.bundle.expected import ACCEPTED, Expected, decode, read_header
@@ -311,7 +311,7 @@ def _is_prepared(path: Path, expected: Expected) -> bool:
     """Whether the array is one of a prepared data set of the model's kind, beside its card."""
     try:
         card = read_json(path.with_name("card.json"))
-    except (OSError, DamagedResult):
+    except (OSError, InputError):
         return False
     if not isinstance(card, dict) or not isinstance(card.get("checksums"), dict):
         return False

@@ -9,14 +9,13 @@ import numpy as np
 import torch
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.reading import lacks_memory, shortened
 from ddcnn.bundle.expected import Expected
 from ddcnn.bundle.inputs import Batch, Files, Inputs
 from ddcnn.bundle.large import described, predict_large
 from ddcnn.bundle.model import Explanation, Model
 
 DEVICES = ("auto", "cpu", "cuda")
-# What torch says where the memory does not suffice; on a CPU it has no exception of its own.
-NO_MEMORY = ("can't allocate memory", "not enough memory")
 
 
 @dataclass
@@ -98,13 +97,6 @@ def _predict_large(model: Model, inputs: Inputs, device: torch.device) -> Iterat
             yield Predicted(None, [str(path)], values.cpu().numpy())
 
 
-def lacks_memory(error: Exception) -> bool:
-    """Whether an exception says that the memory does not suffice."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return any(words in str(error) for words in NO_MEMORY)
-
-
 @contextmanager
 def enough_memory(batch_size: int) -> Iterator[None]:
     """Say clearly what is missing."""
@@ -113,8 +105,7 @@ def enough_memory(batch_size: int) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not lacks_memory(error):
             raise
-        reason = " ".join(str(error).split())[:200] or "no memory is left"
         raise InputError(
-            f"the memory does not suffice ({reason}); add a --batch-size below {batch_size}, or "
-            "allow more memory"
+            f"the memory does not suffice ({shortened(error)}); add a --batch-size below "
+            f"{batch_size}, or allow more memory"
         ) from error

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ddcnn.base.errors import DamagedResult
+from ddcnn.base.errors import DamagedResult, InputError
 from ddcnn.base.files import check_prepared, read_json, write_aside, write_json
+from ddcnn.base.reading import reading
 from ddcnn.tiles.geometry import VIEW, Tiling, resample
 from ddcnn.tiles.staging import staged
 
@@ -75,18 +76,34 @@ def read_shard(path: str | Path) -> np.ndarray:
         DamagedResult: the file is missing, or not what the stage tile wrote.
     """
     path = Path(path)
-    record, name = _record_of(path)
     if not path.exists():
         _cut_again(path)
+    record, _ = _record_of(path)
     try:
-        shard = np.load(staged(path), allow_pickle=False)
+        copy = staged(path)
+        return _verified_copy(path, copy) if copy != path else _verified(path, path)
     except FileNotFoundError as error:
         raise DamagedResult(path, "it is missing", stands_for=record) from error
-    except (ValueError, EOFError) as error:
-        raise DamagedResult(path, error, stands_for=record) from error
+
+
+def _verified_copy(path: Path, copy: Path) -> np.ndarray:
+    """What a node's copy of a shard holds; whatever is wrong with it, the original is not."""
+    try:
+        return _verified(path, copy)
+    except (InputError, FileNotFoundError) as error:
+        log.warning("warning: reading %s and not its copy: %s", path, error)
+        copy.unlink(missing_ok=True)
+        return _verified(path, path)
+
+
+def _verified(path: Path, copy: Path) -> np.ndarray:
+    """What ``copy`` holds, compared with the checksum of the shard ``path``."""
+    record, name = _record_of(path)
+    with reading(copy, record):
+        shard = np.load(copy, allow_pickle=False)
     expected = _checksums(record).get(name)
     if expected is not None and expected["crc32"] != zlib.crc32(shard.data):
-        raise DamagedResult(path, "its checksum is wrong", stands_for=record)
+        raise DamagedResult(copy, "its checksum is wrong", stands_for=record)
     return shard
 
 

@@ -11,6 +11,7 @@ import shutil
 from hashlib import sha256
 from pathlib import Path
 
+from ddcnn.base.disk import own_folder
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import write_aside
 
@@ -20,11 +21,12 @@ STAGE = "DDCNN_STAGE"
 
 
 def staged(path: str | Path) -> Path:
-    """The file to read instead of ``path``: its copy in the folder ``DDCNN_STAGE``, made if needed.
+    """The file to read instead of ``path``: its copy below ``DDCNN_STAGE``, made if needed.
 
     Without the variable, or where the copy cannot be made, that is ``path`` itself. Variables in
-    the folder's name (``$TMPDIR``) are those of the job. The copy's name contains size and time of
-    the original, so a changed original gets another copy.
+    the folder's name (``$TMPDIR``) are those of the job. Copies lie in a folder of the user's own
+    below it, where nobody else can put one. The copy's name contains size and time of the original,
+    so a changed original gets another copy.
 
     Raises:
         InputError: the folder is not an absolute path; a variable in it is not set.
@@ -41,8 +43,11 @@ def staged(path: str | Path) -> Path:
         )
     original = path.stat()
     key = f"{path.resolve()} {original.st_size} {original.st_mtime_ns}"
-    copy = folder / f"ddcnn-{sha256(key.encode()).hexdigest()[:24]}{path.suffix}"
+    copy = (
+        folder / f"ddcnn-{os.geteuid()}" / f"{sha256(key.encode()).hexdigest()[:24]}{path.suffix}"
+    )
     try:
+        own_folder(copy.parent)
         if not _has_size(copy, original.st_size):
             _copy(path, copy)
         if _has_size(copy, original.st_size):

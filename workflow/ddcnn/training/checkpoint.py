@@ -10,7 +10,9 @@ from typing import Any
 
 import torch
 
+from ddcnn.base.errors import DamagedResult
 from ddcnn.base.files import write_aside
+from ddcnn.base.reading import reading
 
 log = logging.getLogger(__name__)
 
@@ -55,19 +57,21 @@ class Checkpoint:
         self._written = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
-        """The saved state, or None where there is none that belongs to this training."""
-        if not self.path.is_file():
-            return None
+        """The saved state, or None where there is none that belongs to this training.
+
+        Raises:
+            InputError: the file may not be read, or there is no memory for it; it stays.
+        """
         try:
-            # weights_only: a checkpoint somebody sent must not run code.
-            verified = io.BytesIO(_verified(self.path))
-            content = torch.load(verified, map_location="cpu", weights_only=True)
-            fingerprint, state = (dict(content)[key] for key in ("fingerprint", "state"))
-        # A damaged file raises whatever its bytes lead to; none of it is worth a training.
-        except Exception as error:
-            log.warning(
-                "checkpoint %s is damaged (%s): starting from the beginning", self.path, error
-            )
+            with reading(self.path):
+                # weights_only: a checkpoint somebody sent must not run code.
+                verified = io.BytesIO(_verified(self.path))
+                content = torch.load(verified, map_location="cpu", weights_only=True)
+                fingerprint, state = (dict(content)[key] for key in ("fingerprint", "state"))
+        except FileNotFoundError:
+            return None
+        except DamagedResult as error:  # which is not worth a training
+            log.warning("checkpoint %s: starting from the beginning", error.problem)
             return None
         if fingerprint != self.fingerprint:
             log.info("checkpoint of other settings, data or code: starting from the beginning")

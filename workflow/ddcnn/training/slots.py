@@ -8,13 +8,18 @@ lock back on whatever death of the process, so there is nothing to clean up afte
 import fcntl
 import logging
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO
+from urllib.parse import quote, unquote
 
+from ddcnn.base.disk import disk_errors, only_ours, own_folder
 from ddcnn.base.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -52,27 +57,45 @@ def claim_slot(devices: Sequence[str]) -> Slot:
     of its own, so the places of different jobs are different.
 
     Raises:
-        InputError: the temporary folder is on a file system without locks.
+        InputError: the temporary folder is on a file system without locks, or the folder in it is
+            not this user's alone.
     """
-    folder = Path(tempfile.gettempdir()) / f"ddcnn-devices-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder = own_folder(Path(tempfile.gettempdir()) / f"ddcnn-devices-{os.geteuid()}")
     places = [(device, number) for number in range(jobs_per_gpu()) for device in devices]
-    prefix = os.environ.get("SLURM_JOB_ID", "machine")
     waited = False
     while True:
         for device, number in places:
-            lock = _try_lock(folder / f"{prefix}-{device.replace('/', '_')}-{number}.lock")
+            lock = _try_lock(_lock_file(folder, device, number))
             if lock is not None:
                 return Slot(device, number, lock)
         if not waited:
-            log.info("waiting: all %d places on the devices %s are taken", len(places), devices)
+            files = [_lock_file(folder, *place) for place in places]
+            log.info("waiting: all places are taken: %s", "; ".join(map(_holder, files)))
             waited = True
         time.sleep(POLL_SECONDS)
 
 
+def _lock_file(folder: Path, device: str, number: int) -> Path:
+    """Of a place; whatever the environment says, it is in the folder."""
+    name = f"{os.environ.get('SLURM_JOB_ID', 'machine')}-{device}-{number}.lock"
+    return folder / quote(name, safe=" ")
+
+
 def _try_lock(path: Path) -> IO[str] | None:
-    """The open, locked file; None if another process holds it."""
-    file = path.open("w")
+    """The open, locked file, which says who holds it; None if another process does.
+
+    Raises:
+        InputError: it is no file of this user alone, or on a file system without locks.
+    """
+    # A link would lead elsewhere, and to open a pipe would wait for somebody who writes.
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    with disk_errors(path):
+        descriptor = os.open(path, flags, 0o600)
+    found = os.fstat(descriptor)
+    if not (stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and only_ours(found)):
+        os.close(descriptor)
+        raise InputError(f"{path} is no lock of this user; remove it, then run again")
+    file = os.fdopen(descriptor, "r+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -84,4 +107,14 @@ def _try_lock(path: Path) -> IO[str] | None:
             f"{path.parent} is on a file system without locks ({error.strerror}); set TMPDIR to a "
             "folder on a local disk"
         ) from error
+    file.truncate()
+    file.write(f"process {os.getpid()} since {datetime.now():%Y-%m-%d %H:%M:%S}")
+    file.flush()
     return file
+
+
+def _holder(path: Path) -> str:
+    """Which place, and who holds it since when."""
+    with suppress(OSError):
+        return f"{unquote(path.stem)} by {path.read_text(errors='replace')[:100] or 'nobody yet'}"
+    return unquote(path.stem)

@@ -13,6 +13,7 @@ import numpy as np
 
 from ddcnn.base.errors import DamagedResult, InputError
 from ddcnn.base.files import write_aside
+from ddcnn.base.reading import reading
 
 if TYPE_CHECKING:
     import torch
@@ -86,15 +87,14 @@ def load_weights(net: "nn.Module", path: str | Path) -> "nn.Module":
         DamagedResult: the file is not as it was written.
         InputError: it belongs to another net.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
     from safetensors.torch import load_file
 
-    try:
+    with reading(path):
+        Path(path).open("rb").close()  # safetensors calls a file missing that may not be read
         with safe_open(path, "pt") as file:
             expected = (file.metadata() or {}).get("sha256")
         weights = load_file(path)
-    except (SafetensorError, RuntimeError, ValueError) as error:
-        raise DamagedResult(path, error) from error
     if _digest(weights) != expected:
         raise DamagedResult(path, "the weights do not have the digest that was written with them")
     try:

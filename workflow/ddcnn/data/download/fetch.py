@@ -20,7 +20,7 @@ from ddcnn.base.disk import disk_errors
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import write_aside
 from ddcnn.data.download.network import shown
-from ddcnn.data.download.source import SourceFile, Unfit
+from ddcnn.data.download.source import SourceFile, Unfit, Unreadable
 from ddcnn.data.download.transfer import Transfer
 
 log = logging.getLogger(__name__)
@@ -95,8 +95,10 @@ class Fetch:
                 self._link(place)
                 return sha256
             except Unfit as error:
-                renamed = ""
-                if place == self.target:
+                renamed, in_the_way = "", place == self.target
+                if in_the_way and isinstance(error, Unreadable):
+                    raise InputError(f"{place}: {error}; check its owner and rights") from error
+                if in_the_way:
                     aside = place.replace(place.with_name(f"{place.name}.wrong"))
                     renamed = f"; it is now called {aside.name}"
                 self._note(f"{place}: {error}{renamed}")

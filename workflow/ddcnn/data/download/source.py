@@ -19,6 +19,10 @@ class Unfit(Exception):
     """A file, or what an address gives, is not what was asked for; the message says why."""
 
 
+class Unreadable(Unfit):
+    """A file that cannot be read, so that nobody knows whether it is what was asked for."""
+
+
 @dataclass(frozen=True)
 class SourceFile:
     """One file of a data set and where it comes from.
@@ -48,10 +52,13 @@ class SourceFile:
     def sha256_of(self, path: Path) -> str:
         """The SHA-256 of ``path``; :class:`Unfit` if that is not this file."""
         try:
-            with path.open("rb") as file:
-                head = file.read(HEAD_BYTES)
+            return self._sha256_of(path)
         except OSError as error:
-            raise Unfit(f"it cannot be read ({error.strerror})") from error
+            raise Unreadable(f"it cannot be read ({error.strerror})") from error
+
+    def _sha256_of(self, path: Path) -> str:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
         if not head:
             raise Unfit("it is empty")
         refuse_page(head, self.name)

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from ddcnn.base.disk import only_ours
 from ddcnn.nets.kernels.hooks import MISSING
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ FLAGS = (
     *("-O3", "-std=c++17", "-shared", "-fPIC"),
     *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros"),
 )
+DIGEST_BYTES = 32  # a SHA-256 at the end of the file, which loading does not look at
 SECONDS = 120  # that a compiler may take
 WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
@@ -78,8 +80,9 @@ def library() -> ctypes.CDLL:
     command = [*FLAGS, *PROCESSORS[kind]]
     name = f"kernels-{_digest(command)}.so"
     for folder in filter(_is_trusted, _folders()):
-        # One that cannot be read or is cut off is made again.
+        # One that is missing, cannot be read or is not what was compiled is made again.
         with suppress(OSError, AttributeError):
+            _verify(folder / name)
             return _load(folder / name)
     compilers = (os.environ.get("CXX"), "c++", "g++", "clang++")
     compiler = next((name for name in compilers if name and shutil.which(name)), None)
@@ -111,8 +114,7 @@ def _is_trusted(folder: Path) -> bool:
     if folder == FOLDER:  # who can write there can change the source as well
         return True
     with suppress(OSError):
-        found = folder.stat()
-        return found.st_uid == os.geteuid() and not found.st_mode & WRITABLE_BY_OTHERS
+        return only_ours(folder.stat())
     return False
 
 
@@ -120,6 +122,21 @@ def _is_writable(folder: Path) -> bool:
     with suppress(OSError):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return _is_trusted(folder) and os.access(folder, os.W_OK)
+
+
+def _verify(path: Path) -> None:
+    """Raise :class:`OSError` unless this user may trust a library, and it is as it was compiled.
+
+    To load one that was cut off would kill the process.
+    """
+    found = path.stat()
+    # Who owns the folder beside the source can change that as well.
+    owners = {os.geteuid(), 0, FOLDER.stat().st_uid if path.parent == FOLDER else 0}
+    if found.st_uid not in owners or found.st_mode & WRITABLE_BY_OTHERS:
+        raise OSError(f"{path} belongs to somebody else, or others may write to it")
+    content = path.read_bytes()
+    if hashlib.sha256(content[:-DIGEST_BYTES]).digest() != content[-DIGEST_BYTES:]:
+        raise OSError(f"{path} is not what was compiled")
 
 
 def _load(path: Path) -> ctypes.CDLL:
@@ -144,6 +161,11 @@ def _compile(command: list[str], path: Path) -> Path:
         subprocess.run(
             [*command, *sources, "-o", str(out)], check=True, capture_output=True, timeout=SECONDS
         )
+        digest = hashlib.sha256(out.read_bytes()).digest()
+        with out.open("ab") as file:
+            file.write(digest)
+            file.flush()
+            os.fsync(file.fileno())
         out.chmod(0o755)  # whatever the umask: others may use the same installation
         # Several jobs may compile at once: each puts the same file into place.
         os.replace(out, path)

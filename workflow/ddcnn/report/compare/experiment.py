@@ -13,6 +13,7 @@ from pandas.api.types import is_integer_dtype, is_numeric_dtype
 from ddcnn.base.errors import DamagedResult, InputError
 from ddcnn.base.files import read_npz
 from ddcnn.base.foreign import entry, read_facts
+from ddcnn.base.reading import reading
 from ddcnn.report.snapshot import MERITS, SETTINGS, flatten
 from ddcnn.report.summary import NAMED
 
@@ -110,11 +111,9 @@ def _check_merits(path: Path, merits: Mapping[str, np.ndarray], summary: pd.Data
 
 
 def _read_summary(path: Path) -> pd.DataFrame:
-    try:
+    with reading(path):
         # Names may look like numbers or like "NA".
         table = pd.read_csv(path, dtype=NAMES, keep_default_na=False, na_values=[""])
-    except (ValueError, UnicodeDecodeError) as error:
-        raise DamagedResult(path, error) from error
     if missing := {*NAMED, *NUMBERS} - set(table.columns):
         raise DamagedResult(path, f"no column {sorted(missing)[0]}")
     for column in NUMBERS:

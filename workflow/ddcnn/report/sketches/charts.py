@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ddcnn.base.errors import DamagedResult
+from ddcnn.base.reading import reading
 from ddcnn.evaluation import intervals
 from ddcnn.report import figures
 from ddcnn.report.comparison import TEST, pairs_of
@@ -230,10 +231,10 @@ def _coarse_curves(study: Study) -> figures.CurveGroup:
 
 
 def _read_history(path: Path) -> pd.DataFrame:
-    with path.open("rb") as file:
-        if file.read()[-1:] != b"\n":
+    with reading(path):
+        if path.read_bytes()[-1:] != b"\n":
             raise DamagedResult(path, "its last line is cut off")
-    return pd.read_csv(path)
+        return pd.read_csv(path)
 
 
 def _histories(folders: list[tuple[str, Path]]) -> list[tuple[str, pd.DataFrame]]:
