@@ -42,7 +42,8 @@ try:
         check_numbers(Path(path))
     EXPERIMENT = load_experiment(config)
 except InputError as error:
-    sys.exit(f"Error in the configuration: {error}\nEvery key is described in config/README.md.")
+    mistakes = [f"Error in the configuration: {line}" for line in str(error).splitlines()]
+    sys.exit("\n".join([*mistakes, "Every key is described in config/README.md."]))
 keep_with_results()
 if workflow.is_main_process and not {"--touch", "-t"}.intersection(sys.argv):
     try:
