@@ -30,11 +30,12 @@ rule all:
 
 onstart:
     check_folders()
+    announce()
 
 
 onsuccess:
-    print(headline())
+    sum_up(headline())
 
 
 onerror:
-    print(advice_after_error())
+    sum_up(advice_after_error())

@@ -474,7 +474,11 @@ def test_check_lists_the_runs(capsys):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("grid: [2x2", "cannot be read"), ("- 1", "holds no keys"), ("overlp: 1", "unknown key")],
+    [
+        ("grid: [2x2", "cannot be read"),
+        ("- 1", "holds no keys"),
+        ("experiment: a\ndataset: fashion-mnist-10k\noverlp: 1", "unknown key"),
+    ],
 )
 def test_check_says_what_is_wrong_in_one_line(content, words, tmp_path, capsys):
     (tmp_path / "wrong.yaml").write_text(content)
@@ -486,6 +490,41 @@ def test_check_says_what_is_wrong_in_one_line(content, words, tmp_path, capsys):
 
 
 # Controls
+
+
+FIVE = {
+    "overlpa": 4,
+    "grid": ["2x2x2"],
+    "refit": True,
+    "local": {"epochs": 0, "optimiser": "sgd", "weights": "best"},
+}
+FIVE_LINES = [
+    "error: overlpa: unknown key; did you mean 'overlap'? accepted: ",
+    "error: local.optimiser: unknown key; did you mean 'optimizer'? accepted: ",
+    "error: local.epochs: 0 is not accepted; ",
+    "error: local.weights: best goes by the loss on the validation split",
+    "error: grid: 2x2x2 has 3 axes, but the images (28x28 pixels) have 2",
+]
+
+
+def test_all_mistakes_are_said_at_once_a_line_each(tmp_path, capsys):
+    """Unknown keys and values out of bounds, and what fits neither other values nor the data."""
+    file = tmp_path / "five.yaml"
+    file.write_text(yaml.safe_dump(FASHION | FIVE))
+    assert main(["check", str(file)]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == len(FIVE_LINES)
+    for line, words in zip(lines, FIVE_LINES, strict=True):
+        assert line.startswith(words)
+
+
+def test_a_mistake_in_what_says_which_runs_there_are_has_no_consequences(tmp_path, capsys):
+    """With the default in place of a wrong grid, an overlap that fits the right one might not."""
+    file = tmp_path / "wrong.yaml"
+    file.write_text(yaml.safe_dump(FASHION | {"grid": "2by2", "overlap": 28, "seed": -1}))
+    assert main(["check", str(file)]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[1] for line in lines] == ["grid", "seed"]
 
 
 def test_the_control_small_has_the_width_of_a_local_net_on_the_whole_image():

@@ -38,7 +38,7 @@ def planned_by_snakemake(folder: Path, config: dict, jobs: list[Job]) -> dict[st
     """Names of the jobs that a dry run in an empty folder announces, and what each needs."""
     project = make_project(folder / "project")
     (project / "graph.yaml").write_text(yaml.safe_dump(config))
-    output = snakemake(project, project / "graph.yaml", "--dry-run").stdout
+    output = snakemake(project, project / "graph.yaml", "--dry-run", "--verbose").stdout
     writer = {str(path): job.name for job in jobs for path in job.outputs}
     planned = {}
     for written, read in re.findall(REASON, output):

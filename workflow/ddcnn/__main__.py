@@ -45,7 +45,8 @@ def _main(arguments: list[str] | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        for line in str(error).splitlines():  # one for each mistake of a configuration
+            print(f"error: {line}", file=sys.stderr)
         return 1
     return 0
 

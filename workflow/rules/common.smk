@@ -10,6 +10,8 @@ sys.path.insert(0, PACKAGE_FOLDER)
 earlier = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
 os.environ.update(PYTHONPATH=os.pathsep.join(dict.fromkeys([PACKAGE_FOLDER, *earlier])))
 
+from snakemake.logging import logger
+
 from ddcnn import nets
 from ddcnn.base import events
 from ddcnn.base.digests import code_digest
@@ -40,7 +42,8 @@ try:
         check_numbers(Path(path))
     EXPERIMENT = load_experiment(config)
 except InputError as error:
-    sys.exit(f"Error in the configuration: {error}\nEvery key is described in config/README.md.")
+    mistakes = [f"Error in the configuration: {line}" for line in str(error).splitlines()]
+    sys.exit("\n".join([*mistakes, "Every key is described in config/README.md."]))
 keep_with_results()
 if workflow.is_main_process and not {"--touch", "-t"}.intersection(sys.argv):
     try:
@@ -125,6 +128,17 @@ def headline():
     return "\n".join(headline_of(summary)) if summary.is_file() else "Done."
 
 
+def announce():
+    """Tell the logger of this project what runs: whose jobs, and which files each job writes."""
+    jobs = {job.jobid: [str(path) for path in job.output] for job in workflow.dag.needrun_jobs()}
+    logger.info("", extra={"experiment": EXPERIMENT, "outputs": jobs})
+
+
+def sum_up(text):
+    """Last words, through Snakemake's logger: they stand after what it has said before."""
+    logger.info(text, extra={"sums_up": True})
+
+
 def check_folders():
     """Stop before the first job where results or logs cannot be written."""
     results = Path(RESULTS)
@@ -136,6 +150,6 @@ def check_folders():
 
 def advice_after_error():
     return """\
-Something failed: the lines above name each failed job and its log file. Nothing that is finished is
-lost: put right what the log says and run the same command again; interrupted trainings go on from
-their checkpoint. If Snakemake says that the folder is locked: snakemake --unlock."""
+Nothing that is finished is lost. Put right what the log of a failed job says,
+and run the same command again: interrupted trainings go on from their
+checkpoint. If Snakemake says that the folder is locked: snakemake --unlock"""

@@ -101,10 +101,10 @@ def lines_of(status: Status) -> list[str]:
             f"{status.experiment}: nothing has been started yet, {len(status.jobs)} jobs are to be "
             "done: snakemake --cores all"
         ]
-    lines = [_progress(status), _outlook(status)]
+    lines = [_progress(status), outlook(status)]
     for state in ("failed", "stopped"):
         lines += _ended(status, state)
-    lines += _running(status.of("running"))
+    lines += running(status.of("running"))
     return [*lines, "", *_runs(status)]
 
 
@@ -116,13 +116,16 @@ def _progress(status: Status) -> str:
     )
 
 
-def _outlook(status: Status) -> str:
+def outlook(status: Status) -> str:
+    """How much longer."""
     if len(status.of("done")) == len(status.jobs):
         return "all is done"
     words = "at least" if status.at_least else "about"
     if status.seconds_left is None:
         left = f"{words} {duration(status.work_left)} of work left, for one job at a time"
         return f"no job runs at the moment; {left}"
+    if status.at_least and status.seconds_left < 1:
+        return "nothing alike was measured, so the time left is not known yet"
     at_a_time = "1 job" if status.at_a_time == 1 else f"{status.at_a_time} jobs"
     return f"{words} {duration(status.seconds_left)} left, with {at_a_time} at a time"
 
@@ -141,7 +144,8 @@ def _ended(status: Status, state: str) -> Iterator[str]:
     yield from _rest(jobs)
 
 
-def _running(jobs: list[JobStatus]) -> list[str]:
+def running(jobs: list[JobStatus]) -> list[str]:
+    """A table of the jobs that run: epoch, accuracy, since when, and how much longer."""
     rows = [
         (
             f"  {job.epoch}/{job.epochs}" if job.epochs else "  -",

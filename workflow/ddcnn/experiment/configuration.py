@@ -4,6 +4,8 @@ The JSON schema is the single source of types, bounds, defaults and descriptions
 what no schema can say: that the values fit the data and each other.
 """
 
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from ddcnn import nets
@@ -15,29 +17,63 @@ from ddcnn.experiment import without_steps
 from ddcnn.experiment.needs import JOINT
 from ddcnn.experiment.paths import folder_of
 from ddcnn.experiment.runs import Experiment, Run, experiment_of
-from ddcnn.experiment.schema import complete
+from ddcnn.experiment.schema import completed
 
 
 def load_experiment(config: dict[str, Any]) -> Experiment:
     """Check a configuration and list its runs.
 
     Raises:
-        InputError: naming the key, the value and what is accepted.
+        InputError: a line for each mistake, naming the key, the value and what is accepted.
     """
-    experiment = experiment_of(complete(config))
-    settings, datasets = experiment.settings, experiment.datasets
-    _check_log(settings["log"])
-    _check_refit(settings)
-    for dataset in datasets.values():
-        _check_place(dataset)
-        _check_task(dataset, settings)
-        _check_splits(dataset, experiment.folds)
-    without_steps.check(settings, datasets)
-    # Those that the user wrote down before the global nets that follow from them.
-    for run in sorted(experiment.trained, key=lambda run: run.is_global):
-        _check_run(run, datasets[run.dataset])
-    _check_own_nets(experiment.trained, datasets, settings["local"]["dropout"])
+    known = completed(config)
+    mistakes = known.mistakes
+    if known.tells_runs:
+        try:
+            experiment = experiment_of(known.settings)
+        except InputError as error:
+            mistakes += [str(error)]
+        else:
+            mistakes += _misfits(experiment)
+    if mistakes:
+        raise InputError("\n".join(dict.fromkeys(mistakes)))
     return experiment
+
+
+def _misfits(experiment: Experiment) -> list[str]:
+    """What does not fit the data or other values: a line for each."""
+    settings, datasets = experiment.settings, experiment.datasets
+    checks = [partial(_check_log, settings["log"]), partial(_check_refit, settings)]
+    for dataset in datasets.values():
+        checks += [
+            partial(_check_place, dataset),
+            partial(_check_task, dataset, settings),
+            partial(_check_splits, dataset, experiment.folds),
+        ]
+    checks.append(partial(without_steps.check, settings, datasets))
+    checks += [
+        partial(_check_run, run, datasets[run.dataset])
+        for run in experiment.trained
+        if not run.is_global
+    ]
+    found = _refused(checks)
+    # Global nets follow from the runs that the user wrote down, and so do their mistakes. Nets of
+    # the user's are built in the shapes of their tiles, which must be right for it.
+    if not found:
+        whole = [run for run in experiment.trained if run.is_global]
+        found = _refused(partial(_check_run, run, datasets[run.dataset]) for run in whole)
+    dropout = settings["local"]["dropout"]
+    return found or _refused([partial(_check_own_nets, experiment.trained, datasets, dropout)])
+
+
+def _refused(checks: Iterable[Callable[[], None]]) -> list[str]:
+    found = []
+    for check in checks:
+        try:
+            check()
+        except InputError as error:
+            found.append(str(error))
+    return found
 
 
 def _check_place(dataset: Dataset) -> None:

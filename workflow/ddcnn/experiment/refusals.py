@@ -1,6 +1,7 @@
 """What is wrong with a value of the configuration, and what is accepted instead, in words."""
 
 import difflib
+from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
@@ -8,20 +9,22 @@ import jsonschema
 MOST_SHOWN = 200  # characters of a wrong value in a message
 
 
-def message(error: jsonschema.ValidationError) -> str:
-    """One line: the key, its value, and what is accepted."""
+def messages(error: jsonschema.ValidationError) -> Iterator[str]:
+    """A line for every key that is wrong, unknown or missing: its value and what is accepted."""
     path = [str(part) for part in error.path if not isinstance(part, int)]
     if error.validator == "additionalProperties":
         known = list(error.schema["properties"])
-        unknown = sorted(set(map(str, error.instance)) - set(known))[0]
-        hint = _did_you_mean(unknown, known)
-        name = _shown(".".join([*path, unknown]))[1:-1]
-        return f"{name}: unknown key;{hint} accepted: {', '.join(known)}"
+        for unknown in sorted(set(map(str, error.instance)) - set(known)):
+            hint = _did_you_mean(unknown, known)
+            name = _shown(".".join([*path, unknown]))[1:-1]
+            yield f"{name}: unknown key;{hint} accepted: {', '.join(known)}"
+        return
     if error.validator == "required":
-        missing = sorted(set(error.validator_value) - set(error.instance))[0]
-        rule = error.schema["properties"][missing]
-        return f"{'.'.join([*path, missing])}: this key is missing. {rule['description']}"
-    return (
+        for missing in sorted(set(error.validator_value) - set(error.instance)):
+            rule = error.schema["properties"][missing]
+            yield f"{'.'.join([*path, missing])}: this key is missing. {rule['description']}"
+        return
+    yield (
         f"{'.'.join(path) or 'configuration'}: {_shown(error.instance)} is not accepted;"
         f"{_did_you_mean(error.instance, _names(error.schema))} {accepted(error.schema)}"
     )

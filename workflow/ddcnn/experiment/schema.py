@@ -1,18 +1,19 @@
 """The schema of the configuration: completing values by it, and the reference made from it."""
 
+import itertools
 import math
 import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jsonschema
 import yaml
 
 from ddcnn.base.errors import InputError
 from ddcnn.base.own_yaml import read_own_yaml
-from ddcnn.experiment.refusals import accepted, message
+from ddcnn.experiment.refusals import accepted, messages
 
 DEEPEST = 20  # levels of lists and mappings
 SCHEMA = Path(__file__).with_name("config.schema.yaml")
@@ -37,8 +38,38 @@ def schema() -> dict[str, Any]:
     return read_own_yaml(SCHEMA)
 
 
+class Completed(NamedTuple):
+    """A configuration as far as it can be understood.
+
+    Attributes:
+        settings: lists for all product keys, and all defaults; also where a value is refused.
+        mistakes: a line for everything that the schema refuses.
+        tells_runs: no mistake is in what says which runs there are.
+    """
+
+    settings: dict[str, Any]
+    mistakes: list[str]
+    tells_runs: bool
+
+
 def complete(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration with lists for all product keys and all defaults, valid by the schema."""
+    """The configuration with lists for all product keys and all defaults, valid by the schema.
+
+    Raises:
+        InputError: a line for each mistake.
+    """
+    settings, mistakes, _ = completed(config)
+    if mistakes:
+        raise InputError("\n".join(mistakes))
+    return settings
+
+
+def completed(config: dict[str, Any]) -> Completed:
+    """The same without a refusal, so that what no schema can say may be checked, too.
+
+    Raises:
+        InputError: values that no check could go on with, such as endless ones.
+    """
     _refuse_endless(config)
     settings = _as_meant(config, schema())
     _refuse_infinite(settings)
@@ -46,9 +77,33 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
         Validator(schema()).iter_errors(settings),
         key=lambda error: (error.validator != "additionalProperties", list(map(str, error.path))),
     )
-    if errors:
-        raise InputError(message(errors[0]))
-    return _with_defaults(settings, schema())
+    mistakes = list(dict.fromkeys(line for error in errors for line in messages(error)))
+    tells_runs = not any(map(_is_of_runs, errors))
+    for error in errors:
+        _take_out(settings, error)
+    return Completed(_with_defaults(settings, schema()), mistakes, tells_runs)
+
+
+def _is_of_runs(error: jsonschema.ValidationError) -> bool:
+    """It is in a key of the product or in one without a default, or a key is missing."""
+    if not error.path:
+        return error.validator != "additionalProperties"
+    rule = schema()["properties"][error.path[0]]
+    return rule.get("product", False) or "default" not in rule
+
+
+def _take_out(settings: dict[str, Any], error: jsonschema.ValidationError) -> None:
+    """Remove what is wrong outside of the product, so that it gets its default."""
+    if error.validator == "additionalProperties":
+        for unknown in set(error.instance) - set(error.schema["properties"]):
+            del error.instance[unknown]
+    elif error.path and not _is_of_runs(error):
+        # Of a list with a wrong item the whole.
+        *above, key = itertools.takewhile(lambda part: isinstance(part, str), error.path)
+        holder = settings
+        for part in above:
+            holder = holder.get(part, {})
+        holder.pop(key, None)
 
 
 def _as_meant(value: Any, rule: dict[str, Any]) -> Any:

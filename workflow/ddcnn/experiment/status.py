@@ -110,14 +110,27 @@ class Status:
         }
 
 
-def experiment_status(experiment: Experiment, folder: str | Path = ".") -> Status:
-    """Look at the files of an experiment below ``folder``."""
+def experiment_status(
+    experiment: Experiment, folder: str | Path = ".", written: Mapping[str, bool] | None = None
+) -> Status:
+    """Look at the files of an experiment below ``folder``.
+
+    Args:
+        experiment: whose jobs.
+        folder: of the project.
+        written: the files that one call of Snakemake writes, and whether it has: only its jobs
+            count, and what an earlier one left of them does not. None: all jobs.
+    """
     folder = Path(folder)
     jobs = experiment_jobs(experiment)
+    if written is not None:
+        jobs = [job for job in jobs if any(str(path) in written for path in job.outputs)]
     measured = measured_seconds(folder / RESULTS)
     kinds = seconds_of_kinds(measured)
     again = 2 if experiment.settings["refit"] else 1
-    statuses = {job.name: _job_status(job, folder, kinds.get(job.kind), again) for job in jobs}
+    statuses = {
+        job.name: _job_status(job, folder, kinds.get(job.kind), again, written) for job in jobs
+    }
     runs = [
         RunStatus(run.folder, _stages(run_jobs(run, experiment), statuses))
         for run in experiment.runs
@@ -141,14 +154,16 @@ def _most_at_a_time(spans: Sequence[tuple[float, float]]) -> int:
     return max((sum(a <= start < b for a, b in spans) for start, _ in spans), default=0)
 
 
-def _job_status(job: Job, folder: Path, usual: float | None, again: int) -> JobStatus:
+def _job_status(
+    job: Job, folder: Path, usual: float | None, again: int, written: Mapping[str, bool] | None
+) -> JobStatus:
     """``again``: how often a job trains a local net."""
-    if _is_done(job, folder):
+    if _is_done(job, folder, written):
         return JobStatus(job, "done")
     last = read_log(folder / job.log)
     # Its outputs may have been removed since it did its work.
     if last is None or last.finished:
-        done = _is_done(job, folder)  # or it has ended between the two looks
+        done = _is_done(job, folder, written)  # or it has ended between the two looks
         return JobStatus(job, "done" if done else "waiting", seconds_left=None if done else usual)
     training = _training(last) if job.rule in TRAININGS else {}
     if last.alive:
@@ -160,8 +175,16 @@ def _job_status(job: Job, folder: Path, usual: float | None, again: int) -> JobS
     return JobStatus(job, state, last.seconds, **training, seconds_left=usual, last_lines=lines)
 
 
-def _is_done(job: Job, folder: Path) -> bool:
+def _is_done(job: Job, folder: Path, written: Mapping[str, bool] | None) -> bool:
+    if written is not None:
+        return all(written.get(str(path), True) for path in job.outputs)
     return all((folder / path).exists() for path in job.outputs)
+
+
+def final_accuracies(last: LastTry) -> list[float]:
+    """On the validation split, of every net that a training has trained through all its epochs."""
+    ends = [line for line in last.lines if (m := EPOCH.search(line)) and m[1] == m[2]]
+    return [float(found[-1]) for line in ends if (found := ACCURACY.findall(line))]
 
 
 def _training(last: LastTry) -> dict[str, Any]:
@@ -201,7 +224,9 @@ def _seconds_left(
 def _stages(jobs: Sequence[Job], statuses: Mapping[str, JobStatus]) -> dict[str, tuple[int, int]]:
     stages = {}
     for stage, rules in STAGES.items():
-        states = [statuses[job.name].state for job in jobs if job.rule in rules]
+        states = [
+            statuses[job.name].state for job in jobs if job.rule in rules and job.name in statuses
+        ]
         if states:
             stages[stage] = (states.count("done"), len(states))
     return stages
