@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import ddcnn
 from ddcnn.__main__ import main
 from ddcnn.base.errors import InputError
-from ddcnn.bundle.file import read_bundle
+from ddcnn.bundle.file import KEY, read_bundle
 from mutate_models import mutate, refused, write_model
 from own_data import save
 from test_bundle import make
@@ -85,6 +86,10 @@ CHANGES = {
     "a spread of zero": ({"data__std": [0.0]}, "data.std"),
     "no list of classes": ({"data__classes": "0123456789"}, "data.classes"),
     "classes in another order": ({"data__classes": [*"1023456789"]}, "data.counts"),
+    "names that no terminal shows": (
+        {"data__task": "regression", "data__classes": [], "data__targets": ["\x1b[2J"]},
+        "control characters",
+    ),
     "a plan that is a text": ({"plan": "blocks"}, "plan"),
     "data that are a list": ({"data": []}, "data"),
     "another shape": ({"data__shape": [60_000, 60_000]}, "plan.shape"),
@@ -99,6 +104,13 @@ def test_what_does_not_fit_is_named(models, tmp_path, case):
     with pytest.raises(InputError, match="does not fit.*" + words) as refusal:
         ddcnn.load(path)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_description_that_is_no_text_is_refused(models, tmp_path):
+    facts = {"format": 1, "description": "\ud800", "sha256": ""}
+    save_file(read_bundle(models[3]).tensors, tmp_path / "a.safetensors", {KEY: json.dumps(facts)})
+    with pytest.raises(InputError, match="holds no model"):
+        ddcnn.load(tmp_path / "a.safetensors")
 
 
 def test_whole_numbers_are_no_weights(models, tmp_path):

@@ -14,6 +14,7 @@ from typing import Any
 import jsonschema
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.names import check_name
 from ddcnn.base.own_yaml import read_own_yaml
 from ddcnn.base.splits import JUDGED, SPLITS
 from ddcnn.experiment.refusals import message
@@ -134,7 +135,9 @@ def _floats(*lists: list[float]) -> list[list[float]]:
 
 
 def _of_outputs(data: Description) -> Iterator[str]:
-    names = data["classes"] or data.get("targets", [])
+    names = [*data["classes"], *data.get("targets", [])]
+    for name in names:
+        check_name(name, "data.classes, data.targets:")
     if len(set(names)) < len(names):
         yield "data.classes, data.targets: a name stands there twice"
     if not {*SPLITS} <= {*data["counts"]}:

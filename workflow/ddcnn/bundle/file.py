@@ -98,9 +98,11 @@ def read_bundle(path: str | Path) -> Bundle:
 def _facts(metadata: dict[str, str]) -> dict[str, Any]:
     try:
         facts = json.loads(metadata.get(KEY, "{}"))
+        facts = facts if isinstance(facts, dict) else {}
+        str(facts.get("description")).encode()  # a lone surrogate is no text
     except _JSON_ERRORS:
         return {}
-    return facts if isinstance(facts, dict) else {}
+    return facts
 
 
 def read_weights(path: str | Path) -> Tensors:
