@@ -18,7 +18,6 @@ from PIL import Image
 import ddcnn
 from ddcnn.__main__ import main
 from ddcnn.base.errors import InputError
-from ddcnn.bundle import large
 from ddcnn.bundle.card import card_text
 from ddcnn.bundle.file import Bundle, read_bundle, write_bundle
 from ddcnn.bundle.model import Model, _build
@@ -356,7 +355,9 @@ def test_a_packed_volume_beyond_the_memory_says_what_is_needed(
     volumes, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr("ddcnn.bundle.expected.LARGE_VOXELS", 10)
-    monkeypatch.setattr(large, "memory_left", lambda: 3000)
+    monkeypatch.setattr("ddcnn.base.memory.memory_left", lambda: 3000)
+    for copies in ("file.COPIES", "model.VIEW_BYTES"):  # as if the model took none
+        monkeypatch.setattr(f"ddcnn.bundle.{copies}", 0)
     path = scan(volumes, tmp_path / "scan.nii.gz", AFFINES["mirrored"])
     assert predict(volumes.model, path)[0] == 1
     assert "it needs 3.1 kB of memory, 3.0 kB are left; unpack it" in capsys.readouterr().err

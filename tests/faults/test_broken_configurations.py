@@ -13,8 +13,10 @@ import pytest
 import yaml
 
 from ddcnn.__main__ import main
+from ddcnn.base.errors import InputError
 from ddcnn.experiment.configuration import load_experiment
 from ddcnn.experiment.schema import Validator, schema
+from own_data import class_folders
 from workflow_runs import PROJECT, command, make_project
 
 BASES = [
@@ -185,6 +187,40 @@ NO_YAML = [
 ]
 
 
+def bomb(form: str, levels: int) -> bytes:
+    """Anchors of which each repeats the one before it eight times: modest, libraries take it."""
+    lines = ["a0: &a0 {x: 1}"]
+    lines += [form.format(n, ", ".join([f"*a{n - 1}"] * 8)) for n in range(1, levels + 1)]
+    return "\n".join(lines).encode()
+
+
+START = b"experiment: test\ndataset: fashion-mnist-10k\n"
+NUMBERS = str(list(range(1, 301))).encode()
+# With what the refusal says.
+TOO_MUCH = {
+    "anchors": (bomb("a{0}: &a{0} [{1}]", 6), "its anchors"),
+    "merges": (bomb("a{0}: &a{0} {{<<: [{1}]}}", 6), "its anchors"),
+    "a list in itself": (START + b"seed: &a [*a]", "into itself"),
+    "nesting": (b"[" * 3000, "nested too deep"),
+    "a number": (START + b"width: " + b"9" * 5000, "5000 digits"),
+    "a number in another base": (START + b"width: 0x" + b"f" * 5000, "cannot be read"),
+    "a long file": (START + b"#" * 2**20, "larger than"),
+    "many values": (START + b"seed: [" + b"1," * 60_000 + b"1]", "60,008 values"),
+    "many runs": (START + b"seed: %s\nwidth: %s" % (NUMBERS, NUMBERS), "make 90,000 runs"),
+    "many tiles": (START + b"grid: 9999x9999", "grid"),
+    "many tiles of large images": (
+        b"experiment: a\nmethods: [ensemble]\ngrid: 9999x9999\n"
+        b"dataset: {name: a, path: ., shape: [65536, 65536]}",
+        "most_trainings",
+    ),
+    "no overlap of many that fits": (
+        b"experiment: a\ngrid: 9000x1\noverlap: 60000\n"
+        b"dataset: {name: a, path: ., shape: [65536, 65536]}",
+        "overlap",
+    ),
+}
+
+
 def test_there_are_more_than_five_hundred_and_the_bases_are_right():
     assert len({repr(config) for config, _ in BROKEN}) >= 500
     assert all(load_experiment(base).runs for base in BASES)
@@ -219,6 +255,31 @@ def test_what_is_no_yaml_is_refused_in_one_line(tmp_path, capsys, content):
     path = tmp_path / "broken.yaml"
     path.write_bytes(content)
     check_refused(path, capsys)
+
+
+@pytest.mark.parametrize("case", TOO_MUCH)
+def test_what_would_take_all_memory_or_time_is_refused(tmp_path, capsys, monkeypatch, case):
+    content, words = TOO_MUCH[case]
+    class_folders(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "much.yaml"
+    path.write_bytes(content)
+    check_refused(path, capsys, words)
+
+
+def test_anchors_that_snakemake_has_read_are_refused_too():
+    value = ["x"]
+    for _ in range(8):
+        value = [value] * 8
+    with pytest.raises(InputError, match="more than 50,000 values"):
+        load_experiment({**BASES[0], "methods": value})
+
+
+def test_as_many_trainings_as_are_allowed_are_planned():
+    config = BASES[0] | {"seed": [*range(20)], "grid": "2x2"}
+    assert len(load_experiment(config | {"most_trainings": 100}).runs) == 40
+    with pytest.raises(InputError, match=r"make 20 runs.* more trainings than 99"):
+        load_experiment(config | {"most_trainings": 99})
 
 
 SAMPLE = random.Random(1).sample(BROKEN, 8)

@@ -32,14 +32,15 @@ from ddcnn.experiment.paths import (
     paths_of,
 )
 from ddcnn.experiment.records import keep_with_results, require_records
-from ddcnn.experiment.written import check_numbers
+from ddcnn.experiment.written import read_configuration
 from ddcnn.local.subdomain import trainer_name
 
 CONDA_ENVIRONMENT = Path(workflow.basedir) / "envs" / "ddcnn.yaml"
 
 try:
-    for path in workflow.configfiles:
-        check_numbers(Path(path))
+    for path in map(Path, workflow.configfiles):
+        if path.suffix != ".json":
+            read_configuration(path)
     EXPERIMENT = load_experiment(config)
 except InputError as error:
     mistakes = [f"Error in the configuration: {line}" for line in str(error).splitlines()]

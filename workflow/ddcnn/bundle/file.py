@@ -16,9 +16,12 @@ from safetensors.numpy import load, save
 from ddcnn.base.errors import DamagedResult, InputError
 from ddcnn.base.files import write_aside
 from ddcnn.base.foreign import check_regular
+from ddcnn.base.memory import require_memory
 from ddcnn.base.reading import reading, shortened
+from ddcnn.bundle.checked import parsed
 from ddcnn.training.weights import digest_of_arrays
 
+COPIES = 3  # of a file: its bytes, its arrays, its tensors
 FORMAT = 1  # of the description and the names of the tensors
 KEY = "ddcnn"  # of the metadata; one alone, because the library writes several in any order
 _JSON_ERRORS = (ValueError, RecursionError)
@@ -60,6 +63,7 @@ def read_bundle(path: str | Path) -> Bundle:
     """
     path = Path(path)
     check_regular(path)
+    require_memory(str(path), COPIES * path.stat().st_size, "free some, or allow more")
     try:
         tensors, metadata = _read(path)
     except DamagedResult as error:
@@ -87,20 +91,24 @@ def read_bundle(path: str | Path) -> Bundle:
             "get it again"
         )
     try:
-        description = json.loads(text)
-    except _JSON_ERRORS:
-        description = None
-    if not isinstance(description, dict):
-        raise InputError(f"{path}: its description is not of this version of ddcnn; write it again")
-    return Bundle(description, tensors)
+        return Bundle(parsed(text), tensors)
+    # The digest is right, so it was written like this: by another version, or by hand.
+    except InputError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"{path}: its description does not fit this version of ddcnn ({reason}); write it "
+            "again, or get it from where it was made"
+        ) from error
 
 
 def _facts(metadata: dict[str, str]) -> dict[str, Any]:
     try:
         facts = json.loads(metadata.get(KEY, "{}"))
+        facts = facts if isinstance(facts, dict) else {}
+        str(facts.get("description")).encode()  # a lone surrogate is no text
     except _JSON_ERRORS:
         return {}
-    return facts if isinstance(facts, dict) else {}
+    return facts
 
 
 def read_weights(path: str | Path) -> Tensors:

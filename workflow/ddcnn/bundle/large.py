@@ -11,9 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ddcnn.base.errors import InputError
-from ddcnn.base.memory import memory_left
-from ddcnn.base.text import size
+from ddcnn.base.memory import require_memory
 from ddcnn.bundle.expected import Expected, read_header
 from ddcnn.bundle.model import Model
 from ddcnn.coarse.net import stacked
@@ -61,19 +59,13 @@ def _reader(path: Path, expected: Expected) -> Read:
         options = settled(path, expected.options)
         return lambda box: decode_box(path, options, box)
     if as_stored:
-        _check_memory(path, COPIES * int(np.prod(expected.shape)))
+        require_memory(
+            f"{path} is packed, so that its parts cannot be read one by one: as a whole it",
+            COPIES * math.prod(expected.shape),
+            "unpack it (gunzip), then one tile at a time is enough",
+        )
     volume = decode_volume(path, expected.reading)
     return lambda box: volume[box]
-
-
-def _check_memory(path: Path, needed: int) -> None:
-    allowed = memory_left()
-    if needed > allowed:
-        raise InputError(
-            f"{path} is packed, so that its parts cannot be read one by one: as a whole it needs "
-            f"{size(needed)} of memory, {size(allowed)} are left; unpack it (gunzip), then one "
-            "tile at a time is enough"
-        )
 
 
 def _predict(model: Model, read: Read, device: torch.device) -> torch.Tensor:

@@ -1,18 +1,21 @@
 """The trained model of a run as one torch module, from its file."""
 
 import importlib
+import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from ddcnn import nets
 from ddcnn.base.errors import InputError
+from ddcnn.base.memory import require_memory
 from ddcnn.base.tasks import task_of
 from ddcnn.bundle.expected import Expected
 from ddcnn.bundle.file import read_bundle
@@ -20,6 +23,10 @@ from ddcnn.coarse.inputs import SMALLEST_PROBABILITY
 from ddcnn.coarse.net import CnnDnn, CoarseNet
 from ddcnn.coarse.settings import CoarseSettings
 from ddcnn.nets import own
+from ddcnn.nets.features import num_features
+from ddcnn.tiles.shards import planned
+
+VIEW_BYTES = 24  # of a weight of the coarse view, which is made of whole numbers
 
 
 @dataclass(frozen=True)
@@ -141,43 +148,86 @@ def load_model(path: str | Path, net_file: str | Path | None = None) -> Model:
     """See :func:`ddcnn.load`; in evaluation mode, on the CPU."""
     bundle = read_bundle(path)
     description, tensors = bundle.description, bundle.tensors
+    Expected.of(description)
+    _check_nets(path, description["nets"][0]["architecture"], net_file)
+    require_memory(f"{path}: its coarse view", _view_bytes(description), "allow more memory")
     try:
-        Expected.of(description)
-        _check_nets(path, {net["architecture"] for net in description["nets"]}, net_file)
-        net = _build(description, tensors)
-        means = [torch.zeros(tensors[n].shape) for n in MEANS if n in tensors]
-        model = Model(net, description, *means)
-        if len(model.subdomains) != len(net.nets) or len(model.outputs) != net.task.num_outputs:
-            raise ValueError("its names do not fit its nets")
-        model.load_state_dict({name: torch.tensor(value) for name, value in tensors.items()})
+        return _model(description, tensors).eval().requires_grad_(False)
     # The digest is right, so it was written like this: by another version, or by hand.
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        if isinstance(error, InputError) or "allocate memory" in str(error):
+        if isinstance(error, InputError) and not isinstance(error, Unfit):
             raise
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        if "allocate memory" in str(error):
+            raise
+        reason = " ".join(f"{error}".split())[:300]
         raise InputError(
             f"{path}: its description does not fit its weights ({reason}); write it again with "
             "this version of ddcnn"
         ) from error
-    return model.eval().requires_grad_(False)
 
 
-MEANS = ("mean_outputs", "mean_features")
+class Unfit(InputError):
+    """Tensors are not those of the description."""
 
 
-def _check_nets(path: str | Path, names: set[str], net_file: str | Path | None) -> None:
+def _model(description: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
+    net = _build(description, tensors)
+    outputs = len(net.nets), net.task.num_outputs
+    shapes = {"mean_outputs": outputs}
+    if net.kind == "features":
+        shapes["mean_features"] = outputs[0], _num_features(net, description)
+    if net.coarse is not None:
+        num_inputs = math.prod(shapes.get("mean_features", outputs))
+        if len(net.coarse.shift) != num_inputs:
+            raise Unfit(f"net.coarse.shift: {len(net.coarse.shift)}, its nets give {num_inputs}")
+    means = {name: torch.empty(shape) for name, shape in shapes.items()}
+    _check_tensors(means, tensors, "")
+    model = Model(net, description, *means.values())
+    # The tensors of the file become the model's: nothing is built to be replaced.
+    model.load_state_dict({n: torch.tensor(v) for n, v in tensors.items()}, assign=True)
+    return model
+
+
+def _num_features(net: CnnDnn, description: dict[str, Any]) -> int:
+    """Features of a local net: F of :meth:`CnnDnn.decide`."""
+    first, built = net.nets[0], description["nets"][0]
+    if own.is_own(built["architecture"]):
+        return num_features(first, built["input_shape"])
+    return first.classifier.in_features
+
+
+def _check_tensors(
+    wanted: Mapping[str, torch.Tensor], tensors: dict[str, np.ndarray], before: str
+) -> None:
+    """Raise :class:`Unfit` where the file's tensors have other names, sizes or types of numbers."""
+    for name, tensor in wanted.items():
+        found, asked = tensors.get(before + name), f"{tensor.dtype} {tuple(tensor.shape)}"
+        has = "none" if found is None else f"torch.{found.dtype} {found.shape}"
+        if has != asked:
+            raise Unfit(f"{before}{name}: {has}, its description asks for {asked}")
+        if found.dtype.kind == "f" and not np.isfinite(found).all():
+            raise Unfit(f"{before}{name}: not all of its numbers are finite")
+
+
+def _view_bytes(description: dict[str, Any]) -> int:
+    """Memory of the matrices that average images to the coarse view, while they are made."""
+    plan = description["plan"]
+    pairs = zip(plan["shape"], plan["tile_shape"], strict=True)
+    return VIEW_BYTES * sum(map(math.prod, pairs)) * description["run"]["coarse_view"]
+
+
+def _check_nets(path: str | Path, name: str, net_file: str | Path | None) -> None:
     """No name in the file may import anything: the user's own net only from a file he names."""
-    foreign = sorted(name for name in names if own.is_own(name))
-    unknown = sorted(names - set(foreign) - set(nets.ARCHITECTURES))
-    if unknown:
-        raise InputError(f"{path}: it has nets {unknown[0]!r}, which this version does not know")
-    if foreign and net_file is None:
+    if not own.is_own(name):
+        if name not in nets.ARCHITECTURES:
+            raise InputError(f"{path}: it has nets {name!r}, which this version does not know")
+        return
+    if net_file is None:
         raise InputError(
-            f"{path}: its nets are {foreign[0]}, Python code that is not in the file; if you have "
+            f"{path}: its nets are {name}, Python code that is not in the file; if you have "
             "it and trust it, name it: --net-file my_nets.py (in Python: net_file=)"
         )
-    for name in foreign:
-        _allow(name, Path(net_file))
+    _allow(name, Path(net_file))
 
 
 def _allow(name: str, file: Path) -> None:
@@ -196,25 +246,22 @@ def _allow(name: str, file: Path) -> None:
         raise InputError(f"--net-file {file}: {found} hides it; give it another folder or name")
 
 
-def _build(description: dict[str, Any], tensors: dict[str, Any]) -> CnnDnn:
-    """The net with random weights."""
+def _build(description: dict[str, Any], tensors: dict[str, np.ndarray]) -> CnnDnn:
+    """The net without weights, after a look at whether the file has those that it needs."""
     data, plan = description["data"], description["plan"]
     task, settings = task_of(data), description["coarse"]
-    boxes = {
-        tile: tuple(map(slice, box["start"], box["stop"], box["step"]))
-        for tile, box in plan["tiles"].items()
-    }
-    with _random_state_kept():
-        local_nets = [
-            nets.build(
-                net["architecture"], net["input_shape"], task.num_outputs, net["width"],
-                net["dropout"],
-            )
-            for net in description["nets"]
-        ]  # fmt: skip
-        coarse = settings and CoarseNet.of(
-            CoarseSettings(**settings), len(tensors["net.coarse.shift"]), task.num_outputs
-        )
+    boxes = planned(plan).tiles(tuple(data["shape"]))
+    local_nets = []
+    for index in range(len(description["nets"])):  # which are all alike
+        local_nets.append(_local_net(description["nets"][0], task.num_outputs))
+        # One by one: a file that names more nets than it holds is refused at the first.
+        _check_tensors(local_nets[-1].state_dict(), tensors, f"net.nets.{index}.")
+    coarse = None
+    if settings:
+        num_inputs = tensors["net.coarse.shift"].size
+        with torch.device("meta"):
+            coarse = CoarseNet.of(CoarseSettings(**settings), num_inputs, task.num_outputs)
+        _check_tensors(coarse.state_dict(), tensors, "net.coarse.")
     return CnnDnn(
         boxes,
         local_nets,
@@ -226,6 +273,16 @@ def _build(description: dict[str, Any], tensors: dict[str, Any]) -> CnnDnn:
         data["std"],
         white=255 if data["dtype"] == "uint8" else 1,
     )
+
+
+def _local_net(net: dict[str, Any], num_outputs: int) -> nn.Module:
+    """On torch's meta device, where it takes no memory and no time; a user's own on the CPU."""
+    arguments = net["architecture"], net["input_shape"], num_outputs, net["width"], net["dropout"]
+    if not own.is_own(net["architecture"]):
+        with torch.device("meta"):
+            return nets.build(*arguments)
+    with _random_state_kept():
+        return nets.build(*arguments)
 
 
 @contextmanager

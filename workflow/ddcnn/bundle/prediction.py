@@ -1,5 +1,6 @@
 """Predictions of whatever is asked for, batch by batch."""
 
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,12 +10,15 @@ import numpy as np
 import torch
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.memory import require_memory
 from ddcnn.base.reading import lacks_memory, shortened
+from ddcnn.base.text import counted
 from ddcnn.bundle.expected import Expected
 from ddcnn.bundle.inputs import Batch, Files, Inputs
 from ddcnn.bundle.large import described, predict_large
 from ddcnn.bundle.model import Explanation, Model
 
+BYTES_A_VALUE = 1 + 4  # as it is read, and as the nets take it
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -57,12 +61,21 @@ def predict(
         InputError: the memory does not take a batch.
     """
     model.to(device)
+    if not inputs.expected.large:
+        _require_memory(model, min(batch_size, len(inputs)))
     with enough_memory(batch_size):
         if inputs.expected.large:
             yield from _predict_large(model, inputs, device)
             return
         for batch in inputs.batches(batch_size):
             yield _predict_batch(model, batch, device, explain)
+
+
+def _require_memory(model: Model, images: int) -> None:
+    """Refuse a batch before anything is read: its values as bytes and as numbers, at least."""
+    values = images * math.prod(model.shape)
+    advice = "add a smaller --batch-size, or allow more memory"
+    require_memory(f"a batch of {counted(images, 'input')}", values * BYTES_A_VALUE, advice)
 
 
 @torch.no_grad()

@@ -3,14 +3,11 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from ddcnn.base.errors import InputError
 from ddcnn.experiment.configuration import load_experiment
 from ddcnn.experiment.runs import Experiment
-from ddcnn.experiment.written import check_numbers
+from ddcnn.experiment.written import read_configuration
 
 DEFAULT = Path("config/config.yaml")
 
@@ -44,13 +41,9 @@ def asked_experiment(options: argparse.Namespace) -> Experiment:
 
 def read_experiment(path: Path) -> Experiment:
     """The experiment that a file asks for; a faulty one is an :class:`InputError`."""
-    try:
-        config: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    config = read_configuration(path)
     if not isinstance(config, dict):
         raise InputError(f"{path} holds no keys; see config/README.md")
-    check_numbers(path)
     return load_experiment(config)
 
 

@@ -21,8 +21,9 @@ def messages(error: jsonschema.ValidationError) -> Iterator[str]:
         return
     if error.validator == "required":
         for missing in sorted(set(error.validator_value) - set(error.instance)):
-            rule = error.schema["properties"][missing]
-            yield f"{'.'.join([*path, missing])}: this key is missing. {rule['description']}"
+            rule = error.schema["properties"].get(missing, {})
+            words = f"{'.'.join([*path, missing])}: this key is missing. "
+            yield (words + rule.get("description", "")).rstrip(". ") + "."
         return
     yield (
         f"{'.'.join(path) or 'configuration'}: {_shown(error.instance)} is not accepted;"
@@ -32,12 +33,16 @@ def messages(error: jsonschema.ValidationError) -> Iterator[str]:
 
 def _shown(value: Any) -> str:
     """A value in a message: on one line, and not longer than one reads."""
-    text = repr(value)
+    if isinstance(value, list | dict) and len(value) > MOST_SHOWN:
+        return f"a {type(value).__name__} of {len(value):,} entries"
+    text = repr(value[: 2 * MOST_SHOWN] if isinstance(value, str) else value)
     return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN // 2]} ... {text[-20:]}"
 
 
 def _did_you_mean(value: Any, names: list[str]) -> str:
-    close = difflib.get_close_matches(str(value), names, n=1)
+    if not isinstance(value, str) or len(value) > MOST_SHOWN:
+        return ""
+    close = difflib.get_close_matches(value, names, n=1)
     return f" did you mean {close[0]!r}?" if close else ""
 
 

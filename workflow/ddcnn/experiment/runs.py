@@ -1,6 +1,7 @@
 """What a configuration asks for: runs, and the nets that are trained for them."""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,11 +12,12 @@ from ddcnn.base.errors import InputError
 from ddcnn.base.tasks import methods_of
 from ddcnn.data.registry import Dataset, dataset_of
 from ddcnn.experiment.paths import RUN, place_of, seed_text
-from ddcnn.tiles.geometry import VIEW, Decomposition, Tiling
+from ddcnn.tiles.geometry import VIEW, Decomposition, Tiling, format_axes
 from ddcnn.tiles.packs import Pack, packs_of
 
 # Members of an ensemble take seeds that nobody writes into a configuration.
 ENSEMBLE_SEED_STEP = 1_000_000
+PRODUCT = ("model", "width", "kind", "grid", "overlap", "coarse_view", "seed")
 AUTO_GRIDS = {1: "4", 2: "2x2", 3: "2x2x1"}  # by the number of axes
 
 
@@ -194,10 +196,27 @@ def experiment_of(settings: dict[str, Any]) -> Experiment:
     if len(entries) < len(settings["dataset"]):
         raise InputError("dataset: two entries have the same name; give each its own")
     datasets = {name: dataset_of(entry) for name, entry in entries.items()}
-    runs = list(dict.fromkeys(_runs(settings, datasets)))
+    runs = list(dict.fromkeys(_not_too_many(_runs(settings, datasets), settings)))
     runs.sort(key=lambda run: not run.is_global)
     controls = list(dict.fromkeys(_controls(settings, runs)))
     return Experiment(settings["experiment"], settings, datasets, entries, runs, controls)
+
+
+def _not_too_many(runs: Iterator[Run], settings: dict[str, Any]) -> Iterator[Run]:
+    """The runs, as long as their nets are no more than is allowed."""
+    trainings, most = 0, settings["most_trainings"]
+    each = 2 if "ensemble" in settings["methods"] else 1
+    for run in runs:
+        trainings += each * run.tiling.num_tiles
+        if trainings > most:
+            lists = [settings[key] for key in ("dataset", *PRODUCT)]
+            asked = math.prod(map(len, lists)) * max(1, _folds(settings))
+            raise InputError(
+                f"most_trainings: the lists make {asked:,} runs, beside those of global nets, and "
+                f"at grid {format_axes(run.tiling.grid)} more trainings than {most:,}; shorten "
+                "them, take fewer tiles, or set a larger number"
+            )
+        yield run
 
 
 def _folds(settings: Mapping[str, Any]) -> int:
@@ -217,9 +236,8 @@ def _controls(settings: dict[str, Any], runs: list[Run]) -> Iterator[Run]:
 def _runs(settings: dict[str, Any], datasets: dict[str, Dataset]) -> Iterator[Run]:
     explicit = settings["local_width"]
     explicit, folds = None if explicit == "proportional" else explicit, _folds(settings)
-    keys = ("model", "width", "kind", "grid", "overlap", "coarse_view", "seed")
     for dataset in datasets:
-        for combination in itertools.product(*(settings[key] for key in keys)):
+        for combination in itertools.product(*(settings[key] for key in PRODUCT)):
             model, width, kind, grid, overlap, view, seed = combination
             grid = AUTO_GRIDS[len(datasets[dataset].shape)] if grid == "auto" else str(grid)
             decomposition = Decomposition(Tiling.of(kind, grid, overlap), view)

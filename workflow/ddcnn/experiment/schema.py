@@ -14,6 +14,7 @@ import yaml
 from ddcnn.base.errors import InputError
 from ddcnn.base.own_yaml import read_own_yaml
 from ddcnn.experiment.refusals import accepted, messages
+from ddcnn.experiment.written import MOST_VALUES
 
 DEEPEST = 20  # levels of lists and mappings
 SCHEMA = Path(__file__).with_name("config.schema.yaml")
@@ -65,7 +66,7 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def completed(config: dict[str, Any]) -> Completed:
-    """The same without a refusal, so that what no schema can say may be checked, too.
+    """As :func:`complete`, but refuses nothing: what no schema can say may be checked, too.
 
     Raises:
         InputError: values that no check could go on with, such as endless ones.
@@ -140,14 +141,17 @@ def _from_text(text: str) -> bool | int | float | str:
     return text
 
 
-def _refuse_endless(value: Any, key: str = "configuration", depth: int = 0) -> None:
-    """YAML's anchors can put a list into itself."""
+def _refuse_endless(value: Any, key: str = "configuration", depth: int = 0) -> int:
+    """The number of values, where YAML's anchors repeat none too often or inside of itself."""
     if depth > DEEPEST:
         raise InputError(f"{key}: nested deeper than {DEEPEST} levels")
-    for item in value.values() if isinstance(value, dict) else ():
-        _refuse_endless(item, key, depth + 1)
-    for item in value if isinstance(value, list) else ():
-        _refuse_endless(item, key, depth + 1)
+    items = list(value.values()) if isinstance(value, dict) else value
+    count = 1
+    for item in items if isinstance(items, list) else ():
+        count += _refuse_endless(item, key, depth + 1)
+        if count > MOST_VALUES:
+            raise InputError(f"{key}: more than {MOST_VALUES:,} values (anchors repeat them)")
+    return count
 
 
 def _refuse_infinite(value: Any, key: str = "") -> None:

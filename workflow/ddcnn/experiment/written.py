@@ -1,8 +1,9 @@
-"""What stands in a configuration file, where YAML reads something else."""
+"""A configuration file as it stands there, and read: before its anchors and merges multiply."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -10,18 +11,63 @@ from ddcnn.base.errors import InputError
 
 DECIMAL = re.compile("[-+]?(0|[1-9][0-9_]*)")
 INTEGER = "tag:yaml.org,2002:int"
+MOST_BYTES = 2**19  # of a file; some 10,000 classes with other names
+MOST_VALUES = 50_000  # of a configuration, with everything that its anchors repeat
 
 
-def check_numbers(path: Path) -> None:
-    """Refuse whole numbers that YAML does not read as they look: 0x4 (4), 010 (8), 1:30 (90).
+def read_configuration(path: Path) -> Any:
+    """What a configuration file says.
 
     Raises:
-        InputError: with the line.
+        InputError: it is no YAML or too large, or a whole number is not read as it looks.
     """
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return  # who reads the values says what is wrong
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise InputError(f"{path} is larger than {MOST_BYTES:,} bytes; write shorter lists")
+        loader = yaml.SafeLoader(content.decode("utf-8"))
+        root = loader.get_single_node()
+        if root is None:
+            return None
+        _check_values(path, root)
+        _check_numbers(path, root)
+        return loader.construct_document(root)
+    except InputError:
+        raise
+    except RecursionError as error:
+        raise InputError(f"{path} cannot be read: it is nested too deep") from error
+    # ValueError: a number with more digits than Python takes.
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{path} cannot be read: {' '.join(str(error).split())[:500]}") from error
+
+
+def _check_values(path: Path, root: yaml.Node) -> None:
+    """Refuse anchors that make a small file a large configuration, or put a list into itself."""
+    counts: dict[int, int] = {}
+
+    def count(node: yaml.Node) -> int:
+        if id(node) not in counts:
+            if isinstance(node, yaml.ScalarNode):
+                return 1
+            counts[id(node)] = MOST_VALUES  # what it counts as inside of itself
+            counts[id(node)] = 1 + sum(map(count, _children(node)))
+        return counts[id(node)]
+
+    if (values := count(root)) > MOST_VALUES:
+        raise InputError(
+            f"{path}: its anchors (&) make {values:,} values of it, or put a list into itself; "
+            f"accepted: at most {MOST_VALUES:,} values"
+        )
+
+
+def _children(node: yaml.Node) -> Iterator[yaml.Node]:
+    for item in node.value:  # of a mapping: pairs of nodes
+        yield from item if isinstance(item, tuple) else (item,)
+
+
+def _check_numbers(path: Path, root: yaml.Node) -> None:
+    """Refuse whole numbers that YAML does not read as they look: 0x4 (4), 010 (8), 1:30 (90)."""
     for node in _scalars(root, set()):
         if node.tag == INTEGER and not DECIMAL.fullmatch(node.value):
             value = yaml.safe_load(node.value)
@@ -32,14 +78,13 @@ def check_numbers(path: Path) -> None:
             )
 
 
-def _scalars(node: yaml.Node | None, seen: set[int]) -> Iterator[yaml.ScalarNode]:
-    """All texts and numbers below a node; an anchor may put a list into itself."""
-    if node is None or id(node) in seen:
+def _scalars(node: yaml.Node, seen: set[int]) -> Iterator[yaml.ScalarNode]:
+    """All texts and numbers below a node, once each."""
+    if id(node) in seen:
         return
     seen.add(id(node))
     if isinstance(node, yaml.ScalarNode):
         yield node
         return
-    for item in node.value:  # of a mapping: pairs of nodes
-        for child in item if isinstance(item, tuple) else (item,):
-            yield from _scalars(child, seen)
+    for child in _children(node):
+        yield from _scalars(child, seen)

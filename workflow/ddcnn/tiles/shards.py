@@ -6,7 +6,7 @@ The parts are the splits, or the folds of a cross-validation: see :mod:`ddcnn.ba
 import logging
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,8 @@ def write_shards(tiling: Tiling, images: dict[str, Path], plan: str | Path) -> N
                 path, source, tiling.tile_shape(shape), lambda x, box=box: x[:, *box]
             )
         log.info("tile %s of %s", tile, tiling.slug)
-    write_json(plan, _plan(tiling, shape, shards, time.perf_counter() - start))
+    seconds = round(time.perf_counter() - start, 3)
+    write_json(plan, plan_of(tiling, shape) | {"shards": shards, "seconds": seconds})
 
 
 def write_view(images: dict[str, Path], plan: str | Path) -> None:
@@ -126,9 +127,7 @@ def _cut_again(path: Path) -> None:
     if not plan.is_file() or not images.is_file():
         return
     facts = read_json(plan)
-    kind = "blocks" if facts["kind"] == "whole" else facts["kind"]
-    tiling, shape = Tiling(kind, *map(tuple, (facts["grid"], facts["overlap"]))), facts["shape"]
-    box = tiling.tiles(tuple(shape)).get(path.parent.name)
+    box = planned(facts).tiles(tuple(facts["shape"])).get(path.parent.name)
     if box is not None:
         log.info("cutting %s again, which was removed", path)
         _write_array(path, images, tuple(facts["tile_shape"]), lambda x: x[:, *box])
@@ -165,9 +164,14 @@ def _write_array(
     return {"bytes": path.stat().st_size, "crc32": checksum}
 
 
-def _plan(
-    tiling: Tiling, shape: tuple[int, ...], shards: dict[str, Any], seconds: float
-) -> dict[str, Any]:
+def planned(facts: Mapping[str, Any]) -> Tiling:
+    """The tiling that a plan describes."""
+    kind = "blocks" if facts["kind"] == "whole" else facts["kind"]
+    return Tiling(kind, tuple(facts["grid"]), tuple(facts["overlap"]))
+
+
+def plan_of(tiling: Tiling, shape: tuple[int, ...]) -> dict[str, Any]:
+    """What a plan says of the tiles of images of ``shape``."""
     return {
         "tiling": tiling.slug,
         "kind": "whole" if tiling.num_tiles == 1 else tiling.kind,
@@ -183,6 +187,4 @@ def _plan(
             }
             for name, box in tiling.tiles(shape).items()
         },
-        "shards": shards,
-        "seconds": round(seconds, 3),
     }
