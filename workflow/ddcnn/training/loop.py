@@ -136,6 +136,7 @@ def _train_epoch(
 ) -> None:
     """Steps from ``progress.step`` to the end of the epoch."""
     net, device = take_step.net, take_step.device
+    random = partial(generator_of, seed, progress.epoch, device=device.torch)
     num_samples = len(train)
     steps = num_steps_per_epoch(num_samples, settings.batch_size)
     order = torch.randperm(num_samples, generator=generator_of(seed, progress.epoch))
@@ -148,7 +149,7 @@ def _train_epoch(
     start = time.perf_counter()
     for step in range(progress.step, steps):
         index = order[step * settings.batch_size : (step + 1) * settings.batch_size]
-        inputs = train.training_inputs(index, partial(generator_of, seed, progress.epoch, step))
+        inputs = train.training_inputs(index, partial(random, step))
         done = progress.epoch * steps + step
         rate = one_cycle(done, settings.epochs * steps, settings.learning_rate)
         loss, merit = take_step(inputs, train.labels.index_select(0, index), rate)
