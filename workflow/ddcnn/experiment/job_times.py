@@ -1,7 +1,7 @@
 """How long jobs take: as Snakemake's benchmark files say, or estimated from those.
 
 A benchmark file holds the seconds from the start of a script's process to its end, so what a job
-costs Snakemake before and after is not in it, and neither is its waiting.
+costs Snakemake before and after is not in it. What it waited for a device is taken out.
 """
 
 import csv
@@ -14,10 +14,10 @@ from pathlib import Path
 
 from ddcnn import nets
 from ddcnn.base.defaults import AUTO, Facts, chosen
-from ddcnn.base.errors import InputError
+from ddcnn.base.errors import DamagedResult, InputError
 from ddcnn.base.files import read_json
 from ddcnn.experiment.chosen import facts_of
-from ddcnn.experiment.jobs import Job, kind_of
+from ddcnn.experiment.jobs import TRAININGS, Job, kind_of
 from ddcnn.experiment.paths import BENCHMARKS_FOLDER, RESULTS, folder_of
 from ddcnn.experiment.runs import Experiment, Run
 
@@ -49,9 +49,22 @@ def measured_time(results: str | Path, name: str) -> float | None:
     """Seconds of the job of this name; None without a benchmark file, or with a part of one."""
     try:
         with (_benchmarks(results) / f"{name}.tsv").open(newline="") as file:
-            return float(list(csv.DictReader(file, delimiter="\t"))[-1]["s"])
+            seconds = float(list(csv.DictReader(file, delimiter="\t"))[-1]["s"])
     except (FileNotFoundError, IndexError, KeyError, TypeError, ValueError):
         return None
+    return max(0.0, seconds - _waited(results, name))
+
+
+def _waited(results: str | Path, name: str) -> float:
+    """Seconds for a device or a compiler; of a pack its first training knows them."""
+    rule, _, place = name.partition("/")
+    if rule not in TRAININGS:
+        return 0.0
+    metrics = folder_of(rule, place.partition("..")[0], results) / "metrics.json"
+    try:
+        return read_json(metrics).get("wait_seconds", 0.0)
+    except (FileNotFoundError, DamagedResult):  # whoever needs the file says so
+        return 0.0
 
 
 def _benchmarks(results: str | Path) -> Path:
