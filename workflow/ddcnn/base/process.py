@@ -1,5 +1,6 @@
 """What a job knows of its process without torch: where it runs, its clocks and its memory."""
 
+import ctypes
 import os
 import resource
 import socket
@@ -22,6 +23,17 @@ def peak_memory_bytes() -> int:
     """Largest memory of this process so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def count_gpus() -> int:
+    """GPUs that NVIDIA's driver shows this process; 0 without a driver."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    number = ctypes.c_int()
+    done = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(number)) == 0
+    return number.value if done else 0
 
 
 class JobClock:
