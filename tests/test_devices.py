@@ -199,7 +199,7 @@ def test_no_step_of_an_epoch_waits_for_the_host(monkeypatch, net, shape):
     optimizer = make_optimizer(built, settings)
     step = Step(built, optimizer, Classification(3), 0.1, "float32", Device(meta, "none", 1))
     with Copies() as copies:
-        loop._train_epoch(step, images, settings, 0, Progress(), None)
+        loop.run(loop._train_epoch(step, images, settings, 0, Progress(), None))
     assert copies.number == 1  # the order of the samples, before the first of five steps
 
 

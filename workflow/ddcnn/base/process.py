@@ -6,8 +6,10 @@ import resource
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 
 def found_place() -> dict[str, str | None]:
@@ -70,6 +72,15 @@ class JobClock:
             "started": self._started.isoformat(timespec="milliseconds"),
             "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }
+
+
+def own_seconds(metrics: Mapping[str, Any]) -> float:
+    """Training seconds of a ``metrics.json``, its share where several trainings took them at once.
+
+    What a refit takes, it takes alone.
+    """
+    alone = metrics.get("refit", {}).get("train_seconds", 0.0)
+    return alone + (metrics["train_seconds"] - alone) / metrics.get("at_once", 1)
 
 
 def _process_seconds() -> float:

@@ -16,6 +16,7 @@ from ddcnn import nets
 from ddcnn.base.defaults import AUTO, Facts, chosen
 from ddcnn.base.errors import DamagedResult, InputError
 from ddcnn.base.files import read_json
+from ddcnn.base.process import own_seconds
 from ddcnn.experiment.chosen import facts_of
 from ddcnn.experiment.jobs import TRAININGS, Job, kind_of
 from ddcnn.experiment.paths import BENCHMARKS_FOLDER, RESULTS, folder_of
@@ -171,7 +172,7 @@ def _measured_work(
     if any(nets.is_closed_form(net["architecture"]) for net in trained):
         return None  # without epochs, and of work that grows otherwise
     work = sum(net["multiply_adds"] * net["images"] * net["epochs"] for net in trained)
-    seconds = math.fsum(net["train_seconds"] for net in trained)
+    seconds = math.fsum(own_seconds(net) for net in trained)
     asked = trained[0]["settings"]["epochs"]  # a training that ends early has fewer
     return _Training(work, asked, seconds, max(0.0, measured[name] - seconds))
 
