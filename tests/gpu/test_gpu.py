@@ -1,7 +1,8 @@
 """What only a GPU can show; elsewhere these tests are skipped.
 
 `make test-gpu` runs them with any Python that has torch, scipy, safetensors, threadpoolctl and
-pytest; with torchvision also those of vit. DDCNN_TEST_GPU=cpu runs on the CPU what can run there: whether the tests work.
+pytest; with torchvision also those of vit. DDCNN_TEST_GPU=cpu runs on the CPU what can run there:
+whether the tests work.
 """
 
 import json
