@@ -40,6 +40,12 @@ test-browser: $(READY)  ## open the report in a headless Chromium (Debian packag
 test-slurm: $(READY)  ## run on a real SLURM of two nodes, started here (root; slurm-wlm, munge)
 	@$(IN_VENV) pytest -m slurm tests/slurm $(ARGS)
 
+# With the Python that has a torch for this machine's GPU; the project's own files are not needed.
+.PHONY: test-gpu
+test-gpu:  ## train on this machine's GPU (PYTHON=one with torch; see tests/gpu)
+	@PYTHONPATH="$(CURDIR)/workflow" $(PYTHON) -m pytest -c /dev/null --rootdir=. --noconftest \
+		-p no:cacheprovider -q -ra tests/gpu $(ARGS)
+
 .PHONY: test-wheel
 test-wheel: $(READY)  ## install the wheel elsewhere and use it there, with the model of make run
 	@$(IN_VENV) bash .ci/wheel.sh

@@ -1,15 +1,19 @@
 """One global net against packs of 4, 16 and 64 tiles on a GPU: naive loop, our loop, packed loops.
 
 Seconds for one epoch of all nets of a case on the same number of images. Ways:
-naive (DataLoader, float32, .item() in every step), ddcnn (its own loop, one net after the other),
-and, on data that stay on the device as uint8, with bf16 on a GPU: sequential (one net after the
-other, without synchronising), streams (one CUDA stream for each net), vmap (one step for all nets,
-torch.func over stacked parameters), graph (a CUDA graph of a step of each net, replayed).
+naive (DataLoader, float32 as torch comes, .item() in every step), ddcnn (its own loop, one net
+after the other, auto precision), at once (ddcnn's own for packs of tiles), and, on data that stay
+on the device as uint8, with bf16 on a GPU: sequential (one net after the other, without
+synchronising), streams (one CUDA stream for each net), vmap (one step for all nets, torch.func over
+stacked parameters), graph (a CUDA graph of a step of each net, replayed).
 Floors: operations (6 for every multiply-add) over the measured rate of a matrix product of the same
 type; bytes over the measured bandwidth, where bytes are the inputs and the outputs of all layers,
-read and written once forward and once backward.
+read and written once forward and once backward. Peak memory is that of a way's nets, their data and
+an epoch of training.
 
-Needs torch and numpy only: no Snakemake. Without a GPU: --device cpu --quick shows that it works.
+It ends within --minutes: the ways share what is left, and have fewer rounds where it is short. The
+table is written after every way, and an error is a row of it. Needs torch and numpy only: no
+Snakemake. Without a GPU: --device cpu --quick shows that it works.
 """
 
 import argparse
@@ -107,6 +111,14 @@ class Place:
     def wait(self) -> None:
         if self.is_gpu:
             torch.cuda.synchronize(self.device)
+
+    def forget_peak(self) -> None:
+        if self.is_gpu:
+            torch.cuda.reset_peak_memory_stats(self.device)
+
+    def peak_mib(self) -> float | None:
+        """Of the GPU's tensors; a CPU's are not counted."""
+        return torch.cuda.max_memory_allocated(self.device) / 2**20 if self.is_gpu else None
 
     def autocast(self) -> contextlib.AbstractContextManager:
         if self.is_gpu:
@@ -209,25 +221,48 @@ def naive(nets: Nets) -> Callable[[], None]:
     return epoch
 
 
-def ddcnn_loop(nets: Nets) -> Callable[[], float]:
-    """The pipeline's loop, one net after the other; the validation behind it is not counted."""
-    from ddcnn.training.device import Device
-    from ddcnn.training.loop import fit
+def trainings(nets: Nets) -> tuple[Iterator, object]:
+    """The pipeline's own trainings of all nets, one epoch of each, and their device."""
+    from ddcnn.training.device import Device, compute_repeatably
+    from ddcnn.training.loop import training
     from ddcnn.training.samples import Images
     from ddcnn.training.settings import Settings
 
     place, case = nets.place, nets.case
+    compute_repeatably()
     device = Device(place.device, place.name, torch.get_num_threads())
-    settings = Settings(1, case.batch, "sgd", RATE, DECAY)
+    settings = Settings(1, case.batch, "sgd", RATE, DECAY, precision="auto")
     facts = {"mean": [MEAN] * case.shape[-1], "std": [STD] * case.shape[-1]}
     samples = [Images(pixels, nets.labels, **facts) for pixels in nets.pixels]
     some = torch.arange(min(case.batch, case.images), device=place.device)
+    found = (
+        training(net, images, images.subset(some), settings, 0, device)
+        for net, images in zip(nets.nets, samples, strict=True)
+    )
+    return found, device
+
+
+def ddcnn_loop(nets: Nets) -> Callable[[], float]:
+    """The pipeline's loop, one net after the other; the validation behind it is not counted."""
+    from ddcnn.training.loop import run
+
+    return lambda: sum(run(steps).seconds for steps in trainings(nets)[0])
+
+
+def ddcnn_at_once(nets: Nets) -> Callable[[], float] | None:
+    """The pipeline's loop for packs; the validation behind it is not counted."""
+    if nets.case.tiles == 1:
+        return None
+    from ddcnn.training.checkpoint import random_states
+    from ddcnn.training.together import Member, fit_together
 
     def epoch() -> float:
-        return sum(
-            fit(net, images, images.subset(some), settings, 0, device).seconds
-            for net, images in zip(nets.nets, samples, strict=True)
-        )
+        found, device = trainings(nets)
+        members = [Member(steps, random_states(device.torch), device) for steps in found]
+        ends = fit_together(members)
+        if {end.at_once for end in ends} != {nets.case.tiles}:
+            raise RuntimeError("the nets were not trained at once")
+        return ends[0].seconds
 
     return epoch
 
@@ -322,6 +357,7 @@ def graph(nets: Nets) -> Callable[[], None] | None:
 WAYS = {
     "naive": naive,
     "ddcnn": ddcnn_loop,
+    "at once": ddcnn_at_once,
     "sequential": sequential,
     "streams": streams,
     "vmap": batched,
@@ -339,13 +375,13 @@ def matrix_rates(place: Place, size: int) -> dict[str, float]:
     if place.is_gpu:
         kinds |= {"tf32": (torch.float32, True), "bf16": (torch.bfloat16, False)}
     for name, (dtype, tf32) in kinds.items():
-        torch.backends.cuda.matmul.allow_tf32 = tf32
+        torch.backends.cuda.matmul.fp32_precision = "tf32" if tf32 else "ieee"
         a, b = torch.randn(2, size, size, device=place.device).to(dtype)
         out = torch.empty_like(a)
         torch.mm(a, b, out=out)
         times = [place.seconds(lambda a=a, b=b, out=out: _mm(a, b, out)) for _ in range(9)]
         rates[name] = 2 * size**3 / statistics.median(times)
-    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cuda.matmul.fp32_precision = "ieee"
     return rates
 
 
@@ -398,54 +434,91 @@ def floors(case: Case, place: Place, rates: dict[str, float], bytes_per_second: 
 
 # Measuring
 
+MEASURED = ("seconds (median)", "least", "most", "tile images/s", "peak memory (MiB)", "n")
 
-def measure(case: Case, place: Place, ways: list[str], repeats: int, limits: dict) -> list[dict]:
-    """Rows of one case: all ways in turn, the first round not counted."""
-    epochs = {}
-    for way in ways:
+
+def as_torch_comes() -> None:
+    """What ddcnn's own ways set, as it was before."""
+    torch.backends.cudnn.conv.fp32_precision = torch.backends.cudnn.rnn.fp32_precision = "tf32"
+    torch.backends.cudnn.deterministic = False
+    torch.use_deterministic_algorithms(False)
+
+
+def measure(case: Case, place: Place, way: str, repeats: int, seconds: float) -> dict | None:
+    """What a way takes for a case: fewer repeats where they take more than ``seconds`` in all.
+
+    An epoch before them is not counted. None: the way says nothing of this case.
+    """
+    as_torch_comes()
+    place.forget_peak()
+    end = time.perf_counter() + seconds
+    epoch = WAYS[way](Nets(case, place))
+    if epoch is None:
+        return None
+    place.seconds(epoch)
+    taken: list[float] = []
+    while len(taken) < repeats and (not taken or time.perf_counter() + taken[-1] < end):
+        taken.append(place.seconds(epoch))
+    median = statistics.median(taken)
+    return {
+        "seconds (median)": median,
+        "least": min(taken),
+        "most": max(taken),
+        "tile images/s": case.images * case.tiles / median,
+        "peak memory (MiB)": place.peak_mib(),
+        "n": len(taken),
+    }
+
+
+def rows_of(case: Case, place: Place, ways: list[str], repeats: int, limits: dict, end: float):
+    """One row for each way, also where it fails; the ways share the time until ``end``."""
+    about = {
+        "shape": "x".join(map(str, case.shape)),
+        "grid": case.grid,
+        "nets": case.tiles,
+        "model": f"{case.model} width {case.local_width}",
+    }
+    for number, way in enumerate(ways):
+        left = (end - time.perf_counter()) / (len(ways) - number)
+        measured, error = None, ""
         try:
-            epoch = WAYS[way](Nets(case, place))
-            if epoch is not None:
-                place.seconds(epoch)
-                epochs[way] = epoch
-        except (RuntimeError, NotImplementedError) as error:  # out of memory, or not capturable
-            print(f"{case.grid}, {way}: {str(error).splitlines()[0]}", file=sys.stderr, flush=True)
-    seconds: dict[str, list[float]] = {way: [] for way in epochs}
-    for _ in range(repeats):
-        for way, epoch in epochs.items():
-            seconds[way].append(place.seconds(epoch))
-    images = case.images * case.tiles
-    return [
-        {
-            "shape": "x".join(map(str, case.shape)),
-            "grid": case.grid,
-            "nets": case.tiles,
-            "model": f"{case.model} width {case.local_width}",
-            "way": way,
-            "seconds (median)": statistics.median(values),
-            "least": min(values),
-            "most": max(values),
-            "tile images/s": images / statistics.median(values),
-            **limits,
-            "times the larger floor": statistics.median(values) / max(limits.values()),
-            "n": repeats,
-        }
-        for way, values in seconds.items()
-    ]
+            if left > 0:
+                measured = measure(case, place, way, repeats, left)
+            else:
+                error = "no time was left"
+        except Exception as problem:  # of a way or a device: the rest is worth measuring
+            error = f"{type(problem).__name__}: {str(problem).partition(chr(10))[0][:120]}"
+            print(f"{case.grid}, {way}: {error}", file=sys.stderr, flush=True)
+        if place.is_gpu:
+            torch.cuda.empty_cache()
+        if measured is None and not error:
+            continue
+        found = measured or dict.fromkeys(MEASURED)
+        times = found["seconds (median)"] and found["seconds (median)"] / max(limits.values())
+        yield (
+            about
+            | {"way": way}
+            | found
+            | limits
+            | {
+                "times the larger floor": times,
+                "error": error,
+            }
+        )
 
 
-def write(rows: list[dict], about: dict, path: Path | None) -> None:
-    """The table, to the terminal, and with ``path`` as JSON and Markdown."""
-    columns = list(rows[0])
-    shown = [[f"{v:.3g}" if isinstance(v, float) else str(v) for v in r.values()] for r in rows]
-    lines = ["| " + " | ".join(cells) + " |" for cells in [columns, ["---"] * len(columns), *shown]]
-    print("\n".join(["gpu:", *lines]), flush=True)
-    if path is None:
-        return
+def write(rows: list[dict], about: dict, path: Path) -> None:
+    """The table as JSON and Markdown."""
     write_json(path, about | {"rows": rows})
     origin = json.dumps({k: v for k, v in about.items() if k != "theme"})
     with write_aside(path.with_suffix(".md")) as aside:
-        aside.write_text("\n".join(["# gpu", "", str(__doc__), "", *lines, "", origin, ""]))
+        aside.write_text("\n".join(["# gpu", "", str(__doc__), "", *table(rows), "", origin, ""]))
+
+
+def table(rows: list[dict]) -> list[str]:
+    columns = list(rows[0])
+    shown = [[f"{v:.3g}" if isinstance(v, float) else str(v) for v in r.values()] for r in rows]
+    return ["| " + " | ".join(cells) + " |" for cells in [columns, ["---"] * len(columns), *shown]]
 
 
 def main() -> None:
@@ -454,9 +527,11 @@ def main() -> None:
     parser.add_argument("--device", choices=("cuda", "cpu"), default=gpu)
     parser.add_argument("--quick", action="store_true", help="whether it works; writes no result")
     parser.add_argument("--repeats", type=int, default=5, help="rounds (%(default)s)")
+    parser.add_argument("--minutes", type=float, default=7.0, help="in all (%(default)s)")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of gpu.json and gpu.md")
     options = parser.parse_args()
+    start = time.perf_counter()
     place = Place(torch.device(options.device))
     if not place.is_gpu:
         torch.set_num_threads(1)
@@ -466,12 +541,6 @@ def main() -> None:
     repeats = 1 if options.quick else options.repeats
     rates = matrix_rates(place, 256 if options.quick else 8192)
     bytes_per_second = bandwidth(place, 8 if options.quick else 1024)
-    rows = []
-    for case in QUICK if options.quick else CASES:
-        limits = floors(case, place, rates, bytes_per_second)
-        rows += measure(case, place, options.ways, repeats, limits)
-        if place.is_gpu:
-            torch.cuda.empty_cache()
     about = {
         "theme": "gpu",
         "date": datetime.now(UTC).date().isoformat(),
@@ -483,8 +552,18 @@ def main() -> None:
         "matrix product (TFLOP/s)": {name: rate / 1e12 for name, rate in rates.items()},
         "bandwidth (GB/s)": bytes_per_second / 1e9,
     }
-    print({name: about[name] for name in ("device", *list(about)[-2:])})
-    write(rows, about, None if options.quick else options.out / "gpu.json")
+    print({name: about[name] for name in ("device", *list(about)[-2:])}, flush=True)
+    rows: list[dict] = []
+    cases = QUICK if options.quick else CASES
+    for number, case in enumerate(cases):
+        limits = floors(case, place, rates, bytes_per_second)
+        now, end = time.perf_counter(), start + 60 * options.minutes
+        of_case = now + (end - now) / (len(cases) - number)
+        for row in rows_of(case, place, options.ways, repeats, limits, of_case):
+            rows.append(row)
+            print("\n".join(table([row])[0 if len(rows) == 1 else 2 :]), flush=True)
+            if not options.quick:
+                write(rows, about, options.out / "gpu.json")
 
 
 if __name__ == "__main__":

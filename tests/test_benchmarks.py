@@ -5,9 +5,11 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "benchmarks"
@@ -67,7 +69,7 @@ def benchmarks(monkeypatch):
     """The folder of the scripts, as they see it."""
     monkeypatch.syspath_prepend(str(FOLDER))
     yield FOLDER
-    for name in ("common", "nets", "workers"):
+    for name in ("common", "gpu", "nets", "workers"):
         sys.modules.pop(name, None)
 
 
@@ -103,10 +105,34 @@ def test_the_gpu_benchmark_runs_on_a_machine_that_has_torch_and_little_else(tmp_
     rows = [line.split(" | ") for line in output.splitlines() if line.startswith("| 16x16")]
     assert {(row[1], row[4]) for row in rows} == {
         *(("1x1", way) for way in ("naive", "ddcnn", "sequential")),
-        *(("2x2", way) for way in ("naive", "ddcnn", "sequential", "vmap")),
-        *(("1x1x2", way) for way in ("naive", "ddcnn", "sequential", "vmap")),
+        *(("2x2", way) for way in ("naive", "ddcnn", "at once", "sequential", "vmap")),
+        *(("1x1x2", way) for way in ("naive", "ddcnn", "at once", "sequential", "vmap")),
     }
+    assert {row[-1] for row in rows} == {" |"}  # no error
     assert not list(tmp_path.iterdir())  # a quick run publishes nothing
+
+
+def test_an_error_or_too_little_time_of_one_way_loses_no_other(benchmarks, monkeypatch):
+    import gpu
+
+    def broken(nets):
+        raise RuntimeError("out of memory\nmore")
+
+    monkeypatch.setitem(gpu.WAYS, "naive", broken)
+    place, case = gpu.Place(torch.device("cpu")), gpu.QUICK[1]
+    limits = {"floor": 1e-3}
+
+    def measured(seconds: float) -> dict[str, tuple[int | None, str]]:
+        end = time.perf_counter() + seconds
+        rows = gpu.rows_of(case, place, ["naive", "at once"], 2, limits, end)
+        return {row["way"]: (row["n"], row["error"]) for row in rows}
+
+    try:
+        expected = {"naive": (None, "RuntimeError: out of memory"), "at once": (2, "")}
+        assert measured(60.0) == expected
+        assert measured(-1.0) == dict.fromkeys(expected, (None, "no time was left"))
+    finally:
+        gpu.as_torch_comes()
 
 
 def test_a_worker_trains_the_local_net_of_the_proportional_rule(benchmarks):

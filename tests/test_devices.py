@@ -1,4 +1,4 @@
-"""GPUs without one: what torch says of devices is simulated, or tensors are torch's fake ones."""
+"""GPUs without one: what torch says of devices is simulated, or tensors hold no numbers."""
 
 import os
 from itertools import takewhile
@@ -7,17 +7,18 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ddcnn import nets
 from ddcnn.base.tasks import Classification
 from ddcnn.coarse.net import CnnDnn, CoarseNet
 from ddcnn.tiles.geometry import Tiling
-from ddcnn.training import slots
+from ddcnn.training import loop, slots
 from ddcnn.training.device import Device, choose_device
-from ddcnn.training.loop import fit
-from ddcnn.training.samples import Images
+from ddcnn.training.loop import Progress, fit, make_optimizer
+from ddcnn.training.samples import Images, generator_of
 from ddcnn.training.settings import Settings
-from ddcnn.training.steps import precision_of
+from ddcnn.training.steps import Step, precision_of
 
 GPU = Device(torch.device("cuda", 0), "no such GPU", 1)
 
@@ -158,3 +159,52 @@ def test_nets_with_the_coarse_view_train_together_in_bfloat16(shape, grid, white
     settings = Settings(2, 4, "adamw", 0.003, 0.01, precision="bfloat16")
     progress = fit(net, images, images, settings, 0, choose_device(0, 1), task=task)
     assert len(progress.history) == 2
+
+
+class Copies(TorchDispatchMode):
+    """Counts copies from one kind of device to another; each makes the host wait."""
+
+    number = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function is torch.ops.aten._fused_sgd_.default:
+            return None  # it has no form for tensors without numbers
+        found = function(*args, **(kwargs or {}))
+        if isinstance(found, torch.Tensor):
+            kinds = {each.device.type for each in args if isinstance(each, torch.Tensor)}
+            self.number += bool(kinds - {found.device.type}) and found.numel() > 0
+        return found
+
+
+@pytest.mark.parametrize(
+    ("net", "shape"),
+    [
+        ("vgg", (32, 1)),
+        ("resnet20", (12, 10, 3)),
+        ("vit", (16, 16, 1)),
+        ("ct3d-same", (16, 16, 16, 1)),
+        ("gru", (24, 1)),
+    ],
+)
+def test_no_step_of_an_epoch_waits_for_the_host(monkeypatch, net, shape):
+    """The device is torch's "meta": no number of it can be read, and copies to it are counted."""
+    monkeypatch.setattr(loop, "_add", lambda *arguments: None)  # what the epoch's end reads
+    monkeypatch.setattr(loop, "generator_of", lambda *numbers, device="cpu": generator_of(*numbers))
+    settings, meta = Settings(1, 4, "sgd", 0.1, 1e-3), torch.device("meta")
+    built = nets.build(net, shape, 3, 8, 0.2).to(meta)
+    pixels, labels = torch.zeros(20, *shape, dtype=torch.uint8), torch.zeros(20).long()
+    augmented = {"flip": range(len(shape) - 1), "shift": 2}
+    facts = {"mean": [0.5] * shape[-1], "std": [0.2] * shape[-1]}
+    images = Images(pixels.to(meta), labels.to(meta), **facts, **augmented)
+    optimizer = make_optimizer(built, settings)
+    step = Step(built, optimizer, Classification(3), 0.1, "float32", Device(meta, "none", 1))
+    with Copies() as copies:
+        loop.run(loop._train_epoch(step, images, settings, 0, Progress(), None))
+    assert copies.number == 1  # the order of the samples, before the first of five steps
+
+
+def test_seeds_mean_as_much_to_a_gpu_as_to_a_cpu():
+    """A CPU's generator takes 32 bits of a seed, a GPU's 64."""
+    seeds = {generator_of(seed, 0, step).initial_seed() for seed in range(50) for step in range(50)}
+    assert len(seeds) == 2500
+    assert max(seeds) < 2**32

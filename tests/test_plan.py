@@ -72,6 +72,13 @@ def test_measured_times_are_taken_as_they_are(project):
     assert measured_seconds(project / "results")[TILE] == 20
 
 
+def test_what_a_job_waited_for_a_device_is_none_of_its_time(project):
+    path = project / "results/local" / TILE.removeprefix("train_local/") / "metrics.json"
+    metrics = json.loads(path.read_text()) | {"wait_seconds": 15.0}
+    path.write_text(json.dumps(metrics))
+    assert measured_seconds(project / "results")[TILE] == 5
+
+
 def test_other_seeds_take_as_long(project):
     found = times(project, seed=[0, 1])
     other = found[TILE.replace("seed0", "seed1")]

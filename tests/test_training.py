@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from ddcnn import nets
 from ddcnn.base.errors import InputError
-from ddcnn.base.process import JobClock
+from ddcnn.base.process import JobClock, own_seconds
 from ddcnn.base.tasks import Classification
 from ddcnn.local.stage import train_local
 from ddcnn.local.subdomain import Subdomain
@@ -636,7 +636,7 @@ def test_a_job_knows_how_long_its_process_lives():
     """Between what the process has slept and what its parent has waited, to a hundredth."""
     program = """if True:
         import time
-        from ddcnn.base.process import JobClock
+        from ddcnn.base.process import JobClock, own_seconds
         time.sleep(1.5)
         clock = JobClock()
         clock.ready()
@@ -728,6 +728,34 @@ def test_a_pack_of_tiles_gives_what_the_tiles_give_alone(tmp_path):
             path.name for path in (tmp_path / "alone" / folder.name).iterdir()
         )
         assert same_results(folder, tmp_path / "alone" / folder.name)
+
+
+@pytest.mark.parametrize("refit", [False, True])
+def test_a_pack_trained_at_once_gives_what_the_tiles_give_alone(tmp_path, monkeypatch, refit):
+    """As on a GPU, here on the CPU: up to rounding."""
+    job, settings = Job(tmp_path), replace(SETTINGS, learning_rate=0.01)
+    tiles = [replace(job.subdomain, tile=tile) for tile in ("0-0", "0-1")]
+    for tile in tiles:
+        job.train_all([tile], [tmp_path / "alone" / tile.tile], settings, refit=refit)
+    monkeypatch.setattr("ddcnn.local.stage.takes_at_once", lambda device: True)
+    out = [tmp_path / "together" / tile.tile for tile in tiles]
+    job.train_all(tiles, out, settings, refit=refit)
+    for folder in out:
+        other = tmp_path / "alone" / folder.name
+        assert {path.name for path in folder.iterdir()} == {path.name for path in other.iterdir()}
+        found, wanted = metrics(folder), metrics(other)
+        assert (found["at_once"], wanted["at_once"]) == (2, 1)
+        assert found["loss_val"] == pytest.approx(wanted["loss_val"], rel=1e-4)
+        for name, value in load_file(folder / "model.safetensors").items():
+            same = load_file(other / "model.safetensors")[name]
+            np.testing.assert_allclose(value, same, rtol=1e-3, atol=1e-4)
+
+
+def test_of_nets_trained_at_once_each_has_its_share_of_the_time():
+    assert own_seconds({"train_seconds": 6.0}) == 6
+    assert own_seconds({"train_seconds": 6.0, "at_once": 3}) == 2
+    refit = {"train_seconds": 6.0, "at_once": 2, "refit": {"train_seconds": 2.0}}
+    assert own_seconds(refit) == 4
 
 
 def test_the_peak_memory_of_a_pack_s_tile_is_its_own(tmp_path, monkeypatch):

@@ -4,10 +4,12 @@ import csv
 import html
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +158,35 @@ def test_jobs_whose_gpus_are_not_there_hold_none_and_no_temporary_file_stays(tmp
     logs = list((project / "logs/train_local").rglob("*.log"))
     assert len(logs) == 4
     assert all("the job was given device 17,18, but" in log.read_text() for log in logs)
+
+
+DRIVER = """
+extern "C" int cuInit(unsigned) { return 0; }
+extern "C" int cuDeviceGetCount(int *number) { *number = 1; return 0; }
+"""
+
+
+def test_no_more_jobs_start_than_have_a_place_on_a_gpu(tmp_path, monkeypatch):
+    """The driver of a machine with one GPU is simulated; the trainings compute on the CPU."""
+    (tmp_path / "driver.cpp").write_text(DRIVER)
+    made = ["c++", "-shared", "-fPIC", "-o", tmp_path / "libcuda.so.1", tmp_path / "driver.cpp"]
+    subprocess.run(made, check=True)
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+    project = make_project(tmp_path / "project")
+    data = small_fashion(tmp_path / "fashion.npz", num_images=240)
+    config = write_config(project / "tiny.yaml", dataset=dataset(data), grid="1x2", overlap=0)
+    said = snakemake(project, config, "--until", "train_local").stdout
+    provided = r"Provided resources: gpu=\D*{}\b"
+    assert re.search(provided.format(1), said)
+    jobs = [json.loads(path.read_text()) for path in project.rglob("local/**/metrics.json")]
+    spans = sorted((job["started"], job["finished"]) for job in jobs)
+    assert len(spans) == 4
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+    monkeypatch.setenv("DDCNN_JOBS_PER_GPU", "2")
+    again = ("--until", "tile", "--forcerun", "tile")
+    assert re.search(provided.format(2), snakemake(project, config, *again).stdout)
+    asked = snakemake(project, config, *again, "--resources", "gpu=3").stdout
+    assert re.search(provided.format(3), asked)
 
 
 def test_every_job_has_a_log(project):

@@ -17,6 +17,7 @@ from ddcnn.base import events
 from ddcnn.base.digests import code_digest
 from ddcnn.base.disk import require_writable
 from ddcnn.base.errors import InputError
+from ddcnn.base.process import count_gpus
 from ddcnn.experiment import parameters
 from ddcnn.experiment.configuration import load_experiment
 from ddcnn.experiment.packed_rules import AWAITED, RULE, local_rules
@@ -34,6 +35,7 @@ from ddcnn.experiment.paths import (
 from ddcnn.experiment.records import keep_with_results, require_records
 from ddcnn.experiment.written import read_configuration
 from ddcnn.local.subdomain import trainer_name
+from ddcnn.training.slots import jobs_per_gpu
 
 CONDA_ENVIRONMENT = Path(workflow.basedir) / "envs" / "ddcnn.yaml"
 
@@ -42,6 +44,7 @@ try:
         if path.suffix != ".json":
             read_configuration(path)
     EXPERIMENT = load_experiment(config)
+    PLACES = count_gpus() * jobs_per_gpu() if workflow.is_main_process else 0
 except InputError as error:
     mistakes = [f"Error in the configuration: {line}" for line in str(error).splitlines()]
     sys.exit("\n".join([*mistakes, "Every key is described in config/README.md."]))
@@ -67,6 +70,11 @@ LOCAL_CODE = {name: f"{code_digest(trainer_name(name))} {NET_CODE[name]}" for na
 LOCAL_RULES = local_rules(
     [run.tiling for run in EXPERIMENT.trained], EXPERIMENT.settings["tiles_per_job"]
 )
+
+
+# On this machine no more jobs start than have a place on a GPU: others would only wait for one.
+if PLACES and workflow.resource_settings.nodes is None:
+    workflow.global_resources.setdefault("gpu", PLACES)
 
 
 def as_asked(resource):

@@ -1,12 +1,15 @@
 """What a job knows of its process without torch: where it runs, its clocks and its memory."""
 
+import ctypes
 import os
 import resource
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 
 def found_place() -> dict[str, str | None]:
@@ -22,6 +25,17 @@ def peak_memory_bytes() -> int:
     """Largest memory of this process so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def count_gpus() -> int:
+    """GPUs that NVIDIA's driver shows this process; 0 without a driver."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    number = ctypes.c_int()
+    done = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(number)) == 0
+    return number.value if done else 0
 
 
 class JobClock:
@@ -58,6 +72,15 @@ class JobClock:
             "started": self._started.isoformat(timespec="milliseconds"),
             "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }
+
+
+def own_seconds(metrics: Mapping[str, Any]) -> float:
+    """Training seconds of a ``metrics.json``, its share where several trainings took them at once.
+
+    What a refit takes, it takes alone.
+    """
+    alone = metrics.get("refit", {}).get("train_seconds", 0.0)
+    return alone + (metrics["train_seconds"] - alone) / metrics.get("at_once", 1)
 
 
 def _process_seconds() -> float:

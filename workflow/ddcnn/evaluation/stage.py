@@ -11,6 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ddcnn.base.files import read_json, read_npz, read_prepared, write_json, write_npz
+from ddcnn.base.process import own_seconds
 from ddcnn.base.splits import JUDGED
 from ddcnn.base.tasks import Task, methods_of, task_of
 from ddcnn.coarse.inputs import join_folds
@@ -275,7 +276,7 @@ def costs(
     sizes = [net["parameters"] for net in kept]
     return {
         "parallel_seconds": round(parallel, 4),
-        "serial_seconds": round(sum(net["train_seconds"] for net in all_nets), 4),
+        "serial_seconds": round(sum(map(own_seconds, all_nets)), 4),
         "speedup": global_net and round(global_net["train_seconds"] / parallel, 4),
         "flop_ratio": global_net and round(global_net["multiply_adds"] / work, 4),
         "parameters_largest": max(sizes),

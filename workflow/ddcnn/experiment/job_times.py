@@ -1,7 +1,7 @@
 """How long jobs take: as Snakemake's benchmark files say, or estimated from those.
 
 A benchmark file holds the seconds from the start of a script's process to its end, so what a job
-costs Snakemake before and after is not in it, and neither is its waiting.
+costs Snakemake before and after is not in it. What it waited for a device is taken out.
 """
 
 import csv
@@ -16,8 +16,9 @@ from ddcnn import nets
 from ddcnn.base.defaults import AUTO, Facts, chosen
 from ddcnn.base.errors import DamagedResult, InputError
 from ddcnn.base.foreign import check_regular, entry, is_folder, leave_out, read_facts
+from ddcnn.base.process import own_seconds
 from ddcnn.experiment.chosen import facts_of
-from ddcnn.experiment.jobs import Job, kind_of
+from ddcnn.experiment.jobs import TRAININGS, Job, kind_of
 from ddcnn.experiment.paths import BENCHMARKS_FOLDER, RESULTS, folder_of
 from ddcnn.experiment.runs import Experiment, Run
 
@@ -59,12 +60,27 @@ def measured_time(results: str | Path, name: str) -> float | None:
         rows = list(reader)
         if reader.fieldnames and "s" not in reader.fieldnames:
             raise ValueError("no column s")
-        return _seconds(rows[-1]["s"]) if rows else None  # None: it is written just now
+        if not rows:  # it is written just now
+            return None
+        return max(0.0, _seconds(rows[-1]["s"]) - _waited(results, name))
     except (OSError, TypeError, ValueError, csv.Error) as error:
         if path.exists():
             why = " ".join(str(error).removeprefix(f"{path} ").split())[:80]
             leave_out(path, f"no measured time of a job ({why})")
         return None
+
+
+def _waited(results: str | Path, name: str) -> float:
+    """Seconds for a device or a compiler; of a pack its first training knows them."""
+    rule, _, place = name.partition("/")
+    if rule not in TRAININGS:
+        return 0.0
+    path = folder_of(rule, place.partition("..")[0], results) / "metrics.json"
+    try:
+        metrics = read_facts(path)
+        return entry(metrics, path, "wait_seconds", float) if "wait_seconds" in metrics else 0.0
+    except InputError:  # whoever needs the file says so
+        return 0.0
 
 
 def _seconds(text: str) -> float:
@@ -198,10 +214,13 @@ def _net(path: Path) -> _Training | None:
         return None  # without epochs, and of work that grows otherwise
     parts = (entry(net, path, key, float) for key in ("multiply_adds", "images", "epochs"))
     work, asked = math.prod(parts), entry(net, path, "settings.epochs", float)
-    if not work * asked:
+    for key in ("train_seconds", "refit.train_seconds", "at_once"):
+        if key == "train_seconds" or key.partition(".")[0] in net:
+            entry(net, path, key, float)
+    if not work * asked * net.get("at_once", 1):
         raise DamagedResult(path, "it is of a training without images or epochs")
     # A training that ends early has fewer epochs than it was asked for.
-    return _Training(work, asked, entry(net, path, "train_seconds", float), 0.0)
+    return _Training(work, asked, own_seconds(net), 0.0)
 
 
 def _seconds_of_work(work: float, trainings: Sequence[_Training]) -> float:

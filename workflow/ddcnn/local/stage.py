@@ -2,13 +2,14 @@
 
 This is the subdomain solve of the two-level method (arXiv 2302.06564, section 3): a job reads the
 shard of its tile and the labels, and talks to no other job. The global net is the same stage on
-the tiling ``whole``. Where tiles are many and small, one job trains several, one after the other.
+the tiling ``whole``. Where tiles are many and small, one job trains several: on a CPU one after the
+other, on a GPU at once.
 """
 
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,14 @@ from ddcnn.base.text import augmentation_in_words
 from ddcnn.local.subdomain import Subdomain, deal_training
 from ddcnn.tiles.packs import Pack
 from ddcnn.tiles.shards import read_shard
-from ddcnn.training.checkpoint import Checkpoint, fingerprint_of
+from ddcnn.training.checkpoint import Checkpoint, fingerprint_of, random_states
 from ddcnn.training.device import Device, choose_device
-from ddcnn.training.loop import Progress, fit, training_metrics
+from ddcnn.training.loop import Progress, Training, run, training, training_metrics
 from ddcnn.training.prediction import predict_features, predict_logits
 from ddcnn.training.samples import Images
 from ddcnn.training.schedule import num_steps_per_epoch
 from ddcnn.training.settings import Settings, write_history
+from ddcnn.training.together import Member, fit_together
 from ddcnn.training.weights import load_weights, save_weights
 
 log = logging.getLogger(__name__)
@@ -65,7 +67,7 @@ def train_local(
     from the first net, which has not seen the validation split, as in stacking (Wolpert 1992).
 
     Args:
-        subdomains: what to train, one after the other.
+        subdomains: what to train.
         tiles: the folder ``results/tiles``.
         labels: files of the splits ``train`` and ``val``.
         card: the data set's ``card.json``.
@@ -83,43 +85,114 @@ def train_local(
     """
     device, facts = choose_device(gpus, threads), read_json(card)
     settings = fitting_settings(settings, facts)
+    pack = Pack(tuple(each.tile for each in subdomains))
+    data = _Data(Path(tiles), labels, facts, settings, device)
     clock, failed, done = JobClock(waited=device.waited), [], []
-    for subdomain, folder in zip(subdomains, map(Path, out), strict=True):
-        log.info("training %s, tile %s, on %s", subdomain.tiling, subdomain.tile, device.name)
+    jobs = list(zip(subdomains, map(Path, out), strict=True))
+    for group in [jobs] if takes_at_once(device) else [[job] for job in jobs]:
         device.forget_peak_memory()
-        shards = subdomain.shards(Path(tiles), facts)
-        samples = _load_training_images(shards, labels, facts, settings, device)
-        clock.loaded()
-        _warn_of_few_steps(len(samples["train"]), settings)
-        checkpoint = _checkpoint(subdomain, settings, facts, folder, code, checkpoint_seconds)
-        checkpoint.keep_last = refit or len(subdomains) > 1
-        checkpoints = [checkpoint]
-        try:
-            net, progress = _fit(subdomain, samples, settings, facts, device, clock, checkpoint)
-            last, more = net, {}
-            if refit:
-                checkpoints.append(replace(checkpoint, path=folder / "refit.checkpoint.pt"))
-                last, more = _refit(subdomain, samples, settings, facts, device, checkpoints[-1])
-        except InputError as error:
-            failed.append(f"tile {subdomain.tile}: {error}" if len(subdomains) > 1 else str(error))
-            del samples
+        trainings = []
+        for subdomain, folder in group:
+            log.info("training %s, tile %s, on %s", subdomain.tiling, subdomain.tile, device.name)
+            checkpoint = _checkpoint(subdomain, settings, facts, folder, code, checkpoint_seconds)
+            checkpoint.keep_last = refit or len(jobs) > 1
+            trainings.append(_Training(subdomain, data.load(subdomain), checkpoint, clock))
+            clock.loaded()
             clock = JobClock(first=False)
-            continue
-        metrics = _metrics(subdomain, net, progress, samples, settings, device)
-        metrics["train_seconds"] += more.get("train_seconds", 0.0)
-        metrics |= {"refit": more} if refit else {}
-        metrics["job"] = Pack(tuple(each.tile for each in subdomains)).name
-        write_probabilities(net, samples, last, shards["test"], facts, folder, device)
-        write_history(progress.history, folder / "history.csv")
-        write_json(folder / "metrics.json", metrics | clock.metrics())
-        save_weights(last, folder / "model.safetensors")
-        done += checkpoints
-        del samples, net, last, progress  # before the next tile's are loaded
-        clock = JobClock(first=False)
+        for each, end in zip(trainings, _fit_all(trainings, data), strict=True):
+            try:
+                done += _finish(each, end, data, pack.name, refit)
+            except InputError as error:
+                tile = f"tile {each.subdomain.tile}: " if len(jobs) > 1 else ""
+                failed.append(f"{tile}{error}")
+        del trainings, each, end  # before the next tile's are loaded
     if failed:
         raise InputError("; ".join(failed))
     for checkpoint in done:
         checkpoint.remove()
+
+
+@dataclass(frozen=True)
+class _Data:
+    """What all trainings of a job have in common."""
+
+    tiles: Path
+    labels: dict[str, Path]
+    card: dict[str, Any]
+    settings: Settings
+    device: Device
+
+    def load(self, subdomain: Subdomain) -> dict[str, Images]:
+        shards = subdomain.shards(self.tiles, self.card)
+        found = _load_training_images(shards, self.labels, self.card, self.settings, self.device)
+        _warn_of_few_steps(len(found["train"]), self.settings)
+        return found
+
+
+@dataclass(frozen=True)
+class _Training:
+    """One of a job's trainings."""
+
+    subdomain: Subdomain
+    samples: dict[str, Images]
+    checkpoint: Checkpoint
+    clock: JobClock
+
+
+Trained = tuple[nn.Module, Progress]
+
+
+def takes_at_once(device: Device) -> bool:
+    """Whether one job's nets take their steps at once: a small net's keep no GPU busy."""
+    return device.torch.type == "cuda"
+
+
+def _fit_all(trainings: Sequence[_Training], data: _Data) -> list[Trained | InputError]:
+    """The trained nets, or what went wrong with them."""
+    settings, card, device = data.settings, data.card, data.device
+    if len(trainings) == 1:
+        (only,) = trainings
+        rest = settings, card, device, only.clock, only.checkpoint
+        try:
+            return [_fit(only.subdomain, only.samples, *rest)]
+        except InputError as error:
+            return [error]
+    nets = []
+    members = []
+    for each in trainings:
+        net, steps = _begin(each.subdomain, each.samples, settings, card, device, each.checkpoint)
+        nets.append(net)
+        members.append(Member(steps, random_states(device.torch), device))
+        each.clock.ready()
+    ends = fit_together(members)
+    return [
+        end if isinstance(end, InputError) else (net, end)
+        for net, end in zip(nets, ends, strict=True)
+    ]
+
+
+def _finish(
+    done: _Training, end: Trained | InputError, data: _Data, job: str, refit: bool
+) -> list[Checkpoint]:
+    """Write the results, after a refit if there is one; the checkpoints that are needed no more."""
+    if isinstance(end, InputError):
+        raise end
+    (net, progress), folder = end, done.checkpoint.path.parent
+    subdomain, samples, checkpoints = done.subdomain, done.samples, [done.checkpoint]
+    settings, card, device = data.settings, data.card, data.device
+    last, more = net, {}
+    if refit:
+        checkpoints.append(replace(done.checkpoint, path=folder / "refit.checkpoint.pt"))
+        last, more = _refit(subdomain, samples, settings, card, device, checkpoints[-1])
+    metrics = _metrics(subdomain, net, progress, samples, settings, device) | {"job": job}
+    metrics["train_seconds"] += more.get("train_seconds", 0.0)
+    metrics |= {"refit": more} if refit else {}
+    test = subdomain.shards(data.tiles, card)["test"]
+    write_probabilities(net, samples, last, test, card, folder, device)
+    write_history(progress.history, folder / "history.csv")
+    write_json(folder / "metrics.json", metrics | done.clock.metrics())
+    save_weights(last, folder / "model.safetensors")
+    return checkpoints
 
 
 def train_fold(
@@ -210,11 +283,24 @@ def _fit(
     checkpoint: Checkpoint,
 ) -> tuple[nn.Module, Progress]:
     """The trained net, and what happened."""
+    net, steps = _begin(subdomain, samples, settings, card, device, checkpoint)
+    clock.ready()
+    return net, run(steps)
+
+
+def _begin(
+    subdomain: Subdomain,
+    samples: dict[str, Images | None],
+    settings: Settings,
+    card: dict[str, Any],
+    device: Device,
+    checkpoint: Checkpoint,
+) -> tuple[nn.Module, Training]:
+    """The net with random weights, and its training, of which no step is taken yet."""
     shape = samples["train"].pixels.shape[1:]
     task = task_of(card, settings.class_weights)
     net = subdomain.build(tuple(shape), task.num_outputs).to(device.torch)
-    clock.ready()
-    progress = fit(
+    return net, training(
         net,
         **samples,
         settings=settings,
@@ -223,7 +309,6 @@ def _fit(
         checkpoint=checkpoint,
         task=task,
     )
-    return net, progress
 
 
 def _refit(

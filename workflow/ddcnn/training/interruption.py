@@ -22,9 +22,11 @@ def noting_signals(wanted: bool = True) -> Iterator[None]:
     """Note SIGTERM and SIGINT instead of dying of them.
 
     Args:
-        wanted: False leaves everything as it is; so do threads, which get no signals.
+        wanted: False leaves everything as it is; so do threads, which get no signals, and whoever
+            asks while somebody else does.
     """
-    if not wanted or threading.current_thread() is not threading.main_thread():
+    is_main = threading.current_thread() is threading.main_thread()
+    if not wanted or not is_main or signal.getsignal(SIGNALS[0]) is _note:
         yield
         return
     _noted.clear()

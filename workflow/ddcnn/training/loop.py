@@ -7,6 +7,7 @@ states a checkpoint holds: an interrupted training ends with the same bits as an
 import logging
 import math
 import time
+from collections.abc import Generator
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, NoReturn
@@ -27,9 +28,20 @@ from ddcnn.training.prediction import CLASSIFICATION, evaluate
 from ddcnn.training.samples import Samples, generator_of
 from ddcnn.training.schedule import num_steps_per_epoch, one_cycle
 from ddcnn.training.settings import Settings, metrics_of
-from ddcnn.training.steps import Step, kernels_of, lay_channels_last, precision_of, step_class
+from ddcnn.training.steps import (
+    Batch,
+    Learned,
+    Step,
+    kernels_of,
+    lay_channels_last,
+    precision_of,
+    step_class,
+)
 
 log = logging.getLogger(__name__)
+
+# A training asks for one step after the other; whoever runs it may take those of several at once.
+Training = Generator[Batch, Learned, "Progress"]
 
 
 @dataclass
@@ -43,6 +55,7 @@ class Progress:
     seconds: float = 0.0  # training steps alone, all epochs
     first_steps: int = 0  # processes that took a step
     first_seconds: float = 0.0  # of the first step of each of them
+    at_once: int = 1  # trainings that took these seconds together
     history: list[dict[str, float]] = field(default_factory=list)
     resumed: list[dict[str, int]] = field(default_factory=list)
     # weights of the best epoch so far by their names, if the training shall end with them
@@ -79,7 +92,31 @@ def fit(
     checkpoint: Checkpoint | None = None,
     task: Task = CLASSIFICATION,
 ) -> Progress:
-    """Train ``net`` in place and return its history.
+    """Train ``net`` in place and return its history; see :func:`training` for the arguments."""
+    return run(training(net, train, val, settings, seed, device, checkpoint, task))
+
+
+def run(steps: Training) -> Progress:
+    """Take all steps of one training."""
+    learned = None
+    while True:
+        try:
+            learned = steps.send(learned).learn()
+        except StopIteration as end:
+            return end.value
+
+
+def training(
+    net: nn.Module,
+    train: Samples,
+    val: Samples | None,
+    settings: Settings,
+    seed: int,
+    device: Device,
+    checkpoint: Checkpoint | None = None,
+    task: Task = CLASSIFICATION,
+) -> Training:
+    """All of the training of ``net`` but its steps, which it asks for one by one.
 
     Args:
         net: maps inputs of ``train`` to logits ``N, K`` or standardised targets ``N, M``; on the
@@ -105,7 +142,7 @@ def fit(
     steps = num_steps_per_epoch(len(train), settings.batch_size)
     with noting_signals(checkpoint is not None):
         while not is_over(progress.history, settings):
-            _train_epoch(step, train, settings, seed, progress, checkpoint)
+            yield from _train_epoch(step, train, settings, seed, progress, checkpoint)
             row = _measure(net, train, val, settings, steps, progress, task)
             progress.history.append(row)
             _refuse_infinite(row.get("loss_val", 0.0), "on the validation split", progress)
@@ -133,9 +170,10 @@ def _train_epoch(
     seed: int,
     progress: Progress,
     checkpoint: Checkpoint | None,
-) -> None:
+) -> Generator[Batch, Learned, None]:
     """Steps from ``progress.step`` to the end of the epoch."""
     net, device = take_step.net, take_step.device
+    random = partial(generator_of, seed, progress.epoch, device=device.torch)
     num_samples = len(train)
     steps = num_steps_per_epoch(num_samples, settings.batch_size)
     order = torch.randperm(num_samples, generator=generator_of(seed, progress.epoch))
@@ -145,20 +183,26 @@ def _train_epoch(
     merits: list[torch.Tensor] = []
     net.train()
     device.synchronize()
-    start = time.perf_counter()
+    before, start = progress.seconds, time.perf_counter()
     for step in range(progress.step, steps):
         index = order[step * settings.batch_size : (step + 1) * settings.batch_size]
-        inputs = train.training_inputs(index, partial(generator_of, seed, progress.epoch, step))
+        inputs = train.training_inputs(index, partial(random, step))
         done = progress.epoch * steps + step
         rate = one_cycle(done, settings.epochs * steps, settings.learning_rate)
-        loss, merit = take_step(inputs, train.labels.index_select(0, index), rate)
+        labels = train.labels.index_select(0, index)
+        progress.seconds += time.perf_counter() - start
+        loss, merit, seconds = yield Batch(take_step, inputs, labels, rate, step + 1 == steps)
+        progress.seconds += seconds
+        start = time.perf_counter()
         losses.append(loss)
         merits.append(merit)
         if take_step.is_first:
             take_step.is_first = False
             device.synchronize()
+            progress.seconds += time.perf_counter() - start
+            start = time.perf_counter()
             progress.first_steps += 1
-            progress.first_seconds += time.perf_counter() - start
+            progress.first_seconds += progress.seconds - before
         # By the clock also in mid-epoch: an epoch of a large scan can take hours.
         if checkpoint and (noted() or (checkpoint.every_seconds > 0 and checkpoint.due())):
             _add(losses, merits, len(index), progress, settings, steps)
@@ -260,6 +304,7 @@ def training_metrics(
         "device_slot": device.slot and f"{device.slot.device}.{device.slot.number}",
         "given": device.given,
         "threads": device.threads,
+        "at_once": progress.at_once,
         "precision": precision,
         "kernels": kernels_of(device, precision),
     }
@@ -284,9 +329,13 @@ def _save(
     progress: Progress,
     device: Device,
 ) -> None:
+    # Copies: of a view torch would save all that it is a part of.
     state: dict[str, Any] = {
-        "net": net.state_dict(),
-        "optimizer": optimizer.state_dict(),
+        "net": {name: value.clone() for name, value in net.state_dict().items()},
+        "optimizer": {
+            name: [tensor.clone() for tensor in part]
+            for name, part in optimizer.state_dict().items()
+        },
         "random": random_states(device.torch),
         "progress": vars(progress),
     }

@@ -12,7 +12,7 @@ import torch
 
 from ddcnn.nets.kernels.door import gather_images
 
-# Makes the generator of what is random in a batch, where anything is.
+# Makes the generator, of the samples' device, of what is random in a batch, where anything is.
 Random = Callable[[], torch.Generator]
 
 
@@ -97,8 +97,8 @@ class Images:
 
     def _augment(self, pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         for axis in self.flip:
-            mirrored = torch.rand(len(pixels), generator=generator) < 0.5
-            mirrored = mirrored.to(pixels.device).view(-1, *(1 for _ in pixels.shape[1:]))
+            chance = torch.rand(len(pixels), generator=generator, device=pixels.device)
+            mirrored = (chance < 0.5).view(-1, *(1 for _ in pixels.shape[1:]))
             pixels = torch.where(mirrored, pixels.flip(axis + 1), pixels)
         if self.shift:
             for axis in range(1, pixels.ndim - 1):
@@ -109,8 +109,8 @@ class Images:
 def _shift(x: torch.Tensor, axis: int, most: int, generator: torch.Generator) -> torch.Tensor:
     """Every image moved by its own random number of pixels along ``axis``, edges repeated."""
     size = x.shape[axis]
-    moves = torch.randint(-most, most + 1, (len(x), 1), generator=generator)
-    source = (torch.arange(size) + moves).clamp_(0, size - 1).to(x.device)
+    moves = torch.randint(-most, most + 1, (len(x), 1), generator=generator, device=x.device)
+    source = (torch.arange(size, device=x.device) + moves).clamp_(0, size - 1)
     source = source.view(len(x), *[size if a == axis else 1 for a in range(1, x.ndim)])
     return x.gather(axis, source.expand_as(x))
 
@@ -136,9 +136,10 @@ class Features:
         return Features(self.values[index], self.labels[index])
 
 
-def generator_of(*numbers: int) -> torch.Generator:
-    """A random generator that depends on nothing but these numbers."""
+def generator_of(*numbers: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A random generator that depends on nothing but these numbers and the kind of device."""
     seed = 0
     for number in numbers:  # a linear congruential step mixes each number in
         seed = (seed * 6364136223846793005 + number + 1442695040888963407) % 2**63
-    return torch.Generator().manual_seed(seed)
+    # A CPU's generator takes no more of a seed: what is another seed is so on every device.
+    return torch.Generator(device).manual_seed(seed % 2**32)

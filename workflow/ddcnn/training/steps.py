@@ -10,7 +10,9 @@ step on that. It was written without a GPU at hand, and is off until somebody ha
 
 import logging
 import os
+import time
 from contextlib import nullcontext
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -77,7 +79,7 @@ class Step:
     def _step(
         self, inputs: torch.Tensor, labels: torch.Tensor, learning_rate: float | torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        with self._autocast():
+        with self.autocast():
             outputs = self.net(inputs)
             loss = self.task.loss(outputs, labels, self.label_smoothing)
         self.optimizer.zero_grad()
@@ -85,10 +87,35 @@ class Step:
         self.optimizer.step(learning_rate)
         return loss.detach(), self.task.merits(outputs.detach().float(), labels).sum()
 
-    def _autocast(self) -> torch.autocast | nullcontext:
+    def autocast(self) -> torch.autocast | nullcontext:
+        """In which the net and the loss are computed."""
         if self.precision == "float32":
             return nullcontext()
         return torch.autocast(self.device.torch.type, torch.bfloat16)
+
+
+class Learned(NamedTuple):
+    """What a step gives: loss and sum of merits, on the device, and seconds of its own."""
+
+    loss: torch.Tensor
+    merit: torch.Tensor
+    seconds: float
+
+
+class Batch(NamedTuple):
+    """A step that a training is about to take."""
+
+    step: Step
+    inputs: torch.Tensor
+    labels: torch.Tensor
+    learning_rate: float
+    ends_epoch: bool
+
+    def learn(self) -> Learned:
+        """Take it."""
+        start = time.perf_counter()
+        loss, merit = self.step(self.inputs, self.labels, self.learning_rate)
+        return Learned(loss, merit, time.perf_counter() - start)
 
 
 class GraphedStep(Step):
