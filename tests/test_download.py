@@ -374,6 +374,9 @@ def test_a_server_may_ask_for_a_pause(server, raw, caplog, monkeypatch):
         (Fault(page=b"Sorry, not found."), "it is a web page (HTML), not the file", 1),
         (Fault(redirect="/a.zip"), "the server redirects without end", 31),
         (Fault(redirect="file:///etc/passwd"), "the one it redirects to, is not valid", 1),
+        (Fault(redirect="http://[::1"), "the one it redirects to, is not valid", 1),
+        (Fault(redirect="http://a..b/"), "the one it redirects to, is not valid", 1),
+        (Fault(redirect="http://a:99999/"), "the one it redirects to, is not valid", 1),
         (Fault(headers={"Content-Encoding": "gzip"}), "changed (encoding gzip)", 1),
     ],
 )
@@ -395,6 +398,32 @@ def test_a_server_that_never_ends_is_stopped(server, raw, monkeypatch):
     source = wanted(server, size=None)
     refusal(source, raw, "the server sends more than 500,000 bytes; stopped")
     assert names(raw) == []
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "-5", "1e3", "\u0663"])
+def test_a_length_that_is_none_is_none(server, raw, length):
+    server.faults["/a.zip"] = Fault(content_length=length.encode().decode("latin-1"))
+    source = wanted(server, "/a.zip", "/mirror/a.zip", size=None)
+    assert arrived(raw, fetch_all([source], raw))
+
+
+def test_a_length_beyond_the_disk_sends_to_the_next_mirror(server, raw, caplog):
+    server.faults["/a.zip"] = Fault(content_length=10**17)
+    source = wanted(server, "/a.zip", "/mirror/a.zip", size=None)
+    assert arrived(raw, fetch_all([source], raw))
+    assert "the server offers 100,000,000,000,000,000 bytes" in caplog.text
+    refusal(wanted(server, size=None), raw / "b", "are free on the disk")
+
+
+@pytest.mark.parametrize("piece", [1, 5000])
+def test_a_server_that_sends_a_little_for_ever_is_left(server, raw, monkeypatch, piece):
+    """Every piece in time for the socket, and all of them never."""
+    monkeypatch.setattr(transfer, "SLOW_SECONDS", 0.2)
+    monkeypatch.setattr(transfer, "SLOW_BYTES", 50_000)
+    server.faults["/a.zip"] = Fault(slow=0.05, piece=piece)
+    refusal(wanted(server), raw, "the server sends too slowly: ", "(3 tries)")
+    source = wanted(server, "/a.zip", "/mirror/a.zip")
+    assert arrived(raw, fetch_all([source], raw))
 
 
 def test_a_page_without_a_known_checksum_is_refused_too(server, raw):

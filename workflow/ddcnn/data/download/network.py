@@ -25,15 +25,18 @@ CERTIFICATE = (
     "behind a company's proxy set REQUESTS_CA_BUNDLE to its certificate"
 )
 ADDRESS = (errors.InvalidURL, errors.InvalidSchema, errors.MissingSchema)
+ADDRESS_WORDS = "the address, or the one it redirects to, is not valid"
 TIMEOUT = (TimeoutError, errors.Timeout, urllib3.exceptions.ReadTimeoutError)
 PROXY = "the proxy does not let it through; check HTTPS_PROXY and NO_PROXY"
 REASONS = (
     (ssl.SSLCertVerificationError, Unfit, CERTIFICATE),
     (errors.TooManyRedirects, Unfit, "the server redirects without end"),
-    (ADDRESS, Unfit, "the address, or the one it redirects to, is not valid"),
+    (ADDRESS, Unfit, ADDRESS_WORDS),
     (errors.ProxyError, Passing, PROXY),
     (socket.gaierror, Passing, "the host is unknown, or there is no network ({0.strerror})"),
     (TIMEOUT, Passing, "the server does not answer in time"),
+    # Of other libraries, too: a redirect may hold whatever a server writes.
+    (ValueError, Unfit, ADDRESS_WORDS),
     (OSError, Passing, "the connection failed ({0.strerror})"),
 )
 
@@ -43,7 +46,11 @@ def network_errors() -> Iterator[None]:
     """Turn what requests raises, whose words hold the whole address, into Unfit or Passing."""
     try:
         yield
-    except (OSError, urllib3.exceptions.HTTPError) as error:  # those of requests are OSErrors
+    except (
+        OSError,
+        ValueError,
+        urllib3.exceptions.HTTPError,
+    ) as error:  # those of requests are OSErrors
         causes = _causes(error)
         for types, kind, words in REASONS:
             for cause in causes:

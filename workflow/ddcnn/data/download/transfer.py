@@ -10,10 +10,12 @@ import logging
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from shutil import disk_usage
 from threading import Event
 from typing import Any
 
@@ -32,7 +34,8 @@ log = logging.getLogger(__name__)
 TRIES = 5  # of one address, without worthwhile progress between them
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds before the second try, doubled for each further one
 TIMEOUTS = (20.0, 60.0)  # seconds to connect, and without any answer
-PIECE_BYTES = 2**16  # what a broken connection loses at most
+PIECE_BYTES = 2**16  # that are read at once, at most
+SLOW_SECONDS, SLOW_BYTES = 60.0, 2**14  # a server that sends less in this time is left
 WORTHWHILE_BYTES = 2**20  # a try that adds as many bytes is no failed one
 MOST_BYTES = 16 * 2**30  # of a file whose size nobody says
 LINE_SECONDS = 10.0  # between two lines of the log
@@ -127,7 +130,7 @@ class Transfer:
     def _described(self, url: str, response: requests.Response) -> dict[str, Any]:
         """The note on what a server begins to send."""
         length, etag = (response.headers.get(key, "") for key in ("Content-Length", "ETag"))
-        total = int(length) if length.isdecimal() else self.source.size
+        total = int(length) if re.fullmatch("[0-9]{1,18}", length) else self.source.size
         # A weak ETag (W/) does not promise the same bytes.
         validator = etag if etag.startswith('"') else response.headers.get("Last-Modified")
         return {"url": _digest(url), "validator": validator, "total": total}
@@ -152,12 +155,19 @@ class Transfer:
     def _receive(self, response: requests.Response, start: int, known: dict[str, Any]) -> None:
         total, pieces = known["total"], _pieces(response)
         needed = None if total is None else total - start
-        first = next(pieces, b"")
+        first = b""
+        while not start and len(first) < HEAD_BYTES and (piece := next(pieces, b"")):
+            first += piece
         if not start:
             said = response.headers.get("Content-Type", "")
             refuse_page(first[:HEAD_BYTES], self.source.name, said)
         if total is not None and self.source.size not in (None, total):
             raise Unfit(f"the server offers {total:,} bytes, expected {self.source.size:,}")
+        if self.source.size is None and (free := disk_usage(self.part.parent).free) < (needed or 0):
+            raise Unfit(
+                f"the server offers {total:,} bytes, of which {needed:,} are missing, and "
+                f"{free:,} are free on the disk"
+            )
         require_space(self.part, needed or 0, SPACE)
         with disk_errors(self.part, needed, SPACE):
             if not start:
@@ -187,9 +197,19 @@ class Transfer:
 
 
 def _pieces(response: requests.Response) -> Iterator[bytes]:
+    """What arrives, as it arrives: to wait for a full piece may take for ever."""
+    begin, count = time.monotonic(), 0
     with network_errors():
         # raw: requests itself would unpack what a server calls encoded.
-        yield from response.raw.stream(PIECE_BYTES, decode_content=False)
+        while piece := response.raw.read1(PIECE_BYTES, decode_content=False):
+            count += len(piece)
+            if (seconds := time.monotonic() - begin) > SLOW_SECONDS:
+                if count < SLOW_BYTES:
+                    raise Passing(
+                        f"the server sends too slowly: {count:,} bytes in {seconds:.0f} s"
+                    )
+                begin, count = time.monotonic(), 0
+            yield piece
 
 
 class _LogLines(io.TextIOBase):
