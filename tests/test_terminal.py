@@ -1,6 +1,7 @@
 """What a run shows: lines in a file, a live screen on a terminal, and last what failed."""
 
 import fcntl
+import logging
 import os
 import pty
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from snakemake_logger_plugin_ddcnn.follower import is_chatter
 from snakemake_logger_plugin_ddcnn.overheard import Overheard
 from snakemake_logger_plugin_ddcnn.screen import shortened
 from workflow_runs import (
@@ -173,6 +175,21 @@ def test_the_quickstart_has_few_and_short_lines(project, failed):
     assert jobs > 20
     assert jobs + len(others) <= MOST_LINES
     assert max(map(len, good)) <= 150
+
+
+@pytest.mark.parametrize(
+    ("text", "level", "is_known"),
+    [
+        ("Job 4 has been submitted with SLURM jobid 1 (log: a.log).", logging.INFO, True),
+        ("Building DAG of jobs...", logging.INFO, True),
+        ("Building DAG of jobs...", logging.WARNING, False),
+        ("Creating conda environment envs/ddcnn.yaml...", logging.INFO, False),
+        ("WorkflowError:\nAt least one job did not complete successfully.", logging.ERROR, True),
+        ("WorkflowError:\nOther.", logging.ERROR, False),
+    ],
+)
+def test_only_what_is_known_to_be_of_no_interest_is_left_out(text, level, is_known):
+    assert is_chatter(logging.makeLogRecord({"msg": text, "levelno": level})) == is_known
 
 
 def test_what_jobs_write_is_heard_without_reports_of_errors():

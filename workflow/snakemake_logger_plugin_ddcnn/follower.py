@@ -1,6 +1,7 @@
 """Follows the jobs of a run: one line a job, or the live screen; and at the end what failed."""
 
 import os
+import re
 import sys
 import threading
 import time
@@ -42,9 +43,14 @@ CHATTER = (  # what Snakemake says of itself
     "Exiting because a job execution failed",
     "Complete log",
     "Elapsed time",
+    "Migrating .snakemake folder",
+    "Migration complete",
+    "SLURM run ID",
+    "No SLURM account given, trying to guess",
     "RuleException:\nCalledProcessError in file",  # the job's log says more
     "WorkflowError:\nAt least one job did not complete successfully",
 )
+SUBMITTED = re.compile(r"Job \d+ has been submitted")  # to a cluster; it may wait there for hours
 SILENT_EVENTS = (
     LogEvent.WORKFLOW_STARTED,
     LogEvent.SHELLCMD,
@@ -59,7 +65,9 @@ def is_chatter(record: LogRecord) -> bool:
     """Whether a record tells a person nothing; a warning never is."""
     if getattr(record, "event", None) in SILENT_EVENTS:
         return True
-    return record.getMessage().startswith(CHATTER) and record.levelno != WARNING
+    text = record.getMessage()
+    is_known = text.startswith(CHATTER) or SUBMITTED.match(text)
+    return bool(is_known) and record.levelno != WARNING
 
 
 class Follower:
