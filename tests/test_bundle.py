@@ -20,6 +20,7 @@ from ddcnn.bundle.file import Bundle, read_bundle, write_bundle
 from ddcnn.bundle.stage import bundle_run
 from ddcnn.tiles.geometry import Tiling
 from ddcnn.training.weights import load_weights
+from full_disk import largest_file
 from stage_runs import StageRun
 from workflow_runs import small_fashion, synthetic_volumes
 
@@ -142,6 +143,15 @@ def test_an_export_replaces_neither_the_model_nor_an_image(runs, tmp_path, monke
         assert main(["export", str(run.model), *arguments]) == 1
         assert words in capsys.readouterr().err
     assert before == (run.model.read_bytes(), (tmp_path / "x.npy").read_bytes())
+
+
+def test_a_full_disk_is_one_line_of_a_torch_export(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(run.results.parent)
+    model = ddcnn.load(run.model)
+    path = tmp_path / "model.pt2"
+    with pytest.raises(InputError, match=r"the disk of .*model\.pt2 is full"), largest_file(1000):
+        export_torch(model, path, real_images(model, []))
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_export_that_differs_is_not_kept(run, tmp_path, monkeypatch):

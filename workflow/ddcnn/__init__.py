@@ -7,8 +7,7 @@ runs without Snakemake; the workflow only calls one function of a stage per rule
 CONTRIBUTING.md says what each entry of the package holds, and which others it may import.
 """
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # as typing has it, which need not be imported for it
 if TYPE_CHECKING:
     from pathlib import Path
 

@@ -1,13 +1,21 @@
 """The command line: ``ddcnn COMMAND``, or ``python -m ddcnn COMMAND``."""
 
+import sys
+
+if __name__ == "__main__" and not sys.flags.safe_path:
+    # python -m looks into the folder that it is called in before all others, and a yaml.py there is
+    # no part of this program.
+    sys.path.append(sys.path.pop(0))
+
 import argparse
 import os
-import sys
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from typing import TextIO
 
 from ddcnn import __version__
 from ddcnn.base.errors import InputError
 from ddcnn.base.escaping import Terminal
+from ddcnn.base.reading import in_one_line
 from ddcnn.commands import (
     check,
     compare,
@@ -27,8 +35,18 @@ COMMANDS = (check, status, plan, room, compare, predict, info, export, nets, dat
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit status; whatever it prints is made harmless."""
-    with redirect_stdout(Terminal(sys.stdout)), redirect_stderr(Terminal(sys.stderr)):
+    out, err = (_open(stream) for stream in (sys.stdout, sys.stderr))
+    with redirect_stdout(Terminal(out)), redirect_stderr(Terminal(err)):
         return _main(arguments)
+
+
+def _open(stream: TextIO | None) -> TextIO:
+    """The stream, which writes what its encoding lacks as ``\\xe9``; a closed one takes all."""
+    if stream is None:
+        return open(os.devnull, "w")  # noqa: PTH123, closed with the process
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")
+    return stream
 
 
 def _main(arguments: list[str] | None) -> int:
@@ -45,10 +63,24 @@ def _main(arguments: list[str] | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except InputError as error:
-        for line in str(error).splitlines():  # one for each mistake of a configuration
-            print(f"error: {line}", file=sys.stderr)
-        return 1
+        return _failed(str(error))
+    except Exception as error:
+        said = in_one_line(error)
+        if said is None:
+            raise
+        return _failed(said)
     return 0
+
+
+def _failed(message: str) -> int:
+    with suppress(OSError):  # nobody can be told
+        for line in message.splitlines():  # one for each mistake of a configuration
+            print(f"error: {line}", file=sys.stderr, flush=True)
+    with suppress(OSError):
+        sys.stdout.flush()
+        return 1
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter tries again
+    return 1
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ A job holds a lock on its log as long as it lives; the kernel gives it back on w
 :func:`read_log` can tell a job that runs from one that died without a word.
 """
 
+import faulthandler
 import fcntl
 import gc
 import logging
@@ -13,7 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ from ddcnn.base import events
 from ddcnn.base.disk import disk_errors
 from ddcnn.base.errors import DamagedResult, InputError
 from ddcnn.base.escaping import Terminal, visible_lines
+from ddcnn.base.reading import in_one_line
 from ddcnn.base.recovery import put_aside, was_put_aside
 
 DATE = "%Y-%m-%d %H:%M:%S"
@@ -57,8 +59,9 @@ def job(log_file: str | Path) -> Iterator[None]:
     """
     with log_to(log_file):
         yield
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        with suppress(OSError):  # full or closed: the work is done all the same
+            stream.flush()
     os._exit(0)
 
 
@@ -103,6 +106,10 @@ def log_to(path: str | Path) -> Iterator[None]:
         logger.addHandler(watcher)
     logger.setLevel(logging.INFO)
     _hold(handler)
+    # What ends the process without Python, as C++ does where the memory ends, leaves a word, too.
+    watched = faulthandler.is_enabled()
+    if not watched:
+        faulthandler.enable(handler.stream)
     logger.info("%s %s, process %d", STARTED, socket.gethostname(), os.getpid())
     try:
         yield
@@ -114,10 +121,14 @@ def log_to(path: str | Path) -> Iterator[None]:
             logger.error("%s", traceback.format_exc())
             raise
         _end(logger, f"{error.filename} is damaged and put aside; run the same command again")
-    except Exception:
+    except Exception as error:
         logger.error("%s", traceback.format_exc())
+        if said := in_one_line(error):
+            _end(logger, said)
         raise
     finally:
+        if not watched:
+            faulthandler.disable()
         logger.removeHandler(terminal)
         logger.removeHandler(handler)
         handler.close()

@@ -55,6 +55,19 @@ def hindrance(path: str | Path, error: Exception) -> InputError | None:
     return None
 
 
+def in_one_line(error: Exception) -> str | None:
+    """What to say of a failure of the system that no reader or writer has put into words.
+
+    None: it may be a fault of this program, whose traceback is worth something.
+    """
+    if lacks_memory(error):
+        return f"the memory does not suffice ({shortened(error)}); allow more memory, or less work"
+    if isinstance(error, OSError) and error.errno is not None:
+        what = error.filename or "a file, or the standard output,"
+        return f"{what} cannot be used ({error.strerror}); check it, its rights and its disk"
+    return None
+
+
 def lacks_memory(error: BaseException) -> bool:
     """Whether an exception says that the memory does not suffice, of a GPU included."""
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:

@@ -89,7 +89,7 @@ class Inputs:
 
     def _files(self) -> Iterator[Path]:
         for source in self.sources:
-            yield from source if isinstance(source, Files) else [source.store.path]
+            yield from source if isinstance(source, Files) else [source.file]
 
     def __len__(self) -> int:
         return sum(len(source) for source in self.sources)
@@ -259,6 +259,11 @@ class Array:
     key: str
     prepared: bool
 
+    @property
+    def file(self) -> Path:
+        """Where it lies."""
+        return self.store.file(self.key)
+
     def __len__(self) -> int:
         return self.store.header(self.key).shape[0]
 
@@ -272,7 +277,7 @@ class Array:
 
     def _blocks(self) -> Iterator[Block]:
         if self.prepared:
-            check_prepared(self.store.path)
+            check_prepared(self.file)
             return map(Block, self.store.blocks(self.key))
         return arrays.image_blocks(self.store, self.key, self.expected.reading)
 

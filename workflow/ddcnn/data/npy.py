@@ -53,7 +53,11 @@ class ArrayStore:
 
     def source(self, key: str) -> str:
         """What messages call an array: its file, and its name in an .npz."""
-        return f"{self.path}: {key}" if self.zipped else str(self.path / f"{key}.npy")
+        return f"{self.path}: {key}" if self.zipped else str(self.file(key))
+
+    def file(self, key: str) -> Path:
+        """The file that an array lies in."""
+        return self.path if self.zipped else self.path / f"{key}.npy"
 
     def header(self, key: str) -> ArrayHeader:
         """Shape and type, checked against the bytes that are there.
@@ -86,7 +90,7 @@ class ArrayStore:
         """The bytes of an array's .npy file, and how many there are."""
         try:
             if not self.zipped:
-                path = self.path / f"{key}.npy"
+                path = self.file(key)
                 with path.open("rb") as file:
                     yield file, path.stat().st_size
                 return
