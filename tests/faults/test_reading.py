@@ -100,7 +100,7 @@ def project(monkeypatch) -> Iterator[Path]:
 
 HINDERED = {
     "cannot be read": without_rights,
-    "the memory does not suffice": little_memory,
+    "memory": little_memory,
 }
 
 

@@ -57,8 +57,9 @@ def test_modules_of_the_folder_that_it_is_called_in_are_not_run(tmp_path):
     assert "a.yaml cannot be read" in done.stderr
 
 
-def test_a_project_whose_path_would_be_cut_in_two_is_refused(tmp_path):
-    project = make_project(tmp_path / "with:colon")
+@pytest.mark.parametrize("name", ["with:colon", "with{x}"])
+def test_a_project_whose_path_means_something_else_is_refused(tmp_path, name):
+    project = make_project(tmp_path / name)
     done = subprocess.run(
         command(project / "config/config.yaml", "--dry-run"),
         cwd=project,
@@ -67,7 +68,7 @@ def test_a_project_whose_path_would_be_cut_in_two_is_refused(tmp_path):
         text=True,
     )
     assert done.returncode != 0
-    assert "has a ':' in its name; rename it" in done.stdout
+    assert f"has a {name[4]!r} in its name; rename it" in done.stdout
     assert "Traceback" not in done.stdout
 
 

@@ -5,9 +5,11 @@ from functools import partial
 from pathlib import Path
 
 PACKAGE_FOLDER = str(Path(workflow.basedir) / "workflow")
-# PYTHONPATH would be cut in two there, and jobs would run the code of another checkout.
-if os.pathsep in PACKAGE_FOLDER:
-    sys.exit(f"Error: the folder {workflow.basedir} has a {os.pathsep!r} in its name; rename it.")
+# PYTHONPATH would be cut in two at the first, and jobs would run the code of another checkout;
+# the others Snakemake takes for names of its own.
+for character in (os.pathsep, "{", "}"):
+    if character in PACKAGE_FOLDER:
+        sys.exit(f"Error: the folder {workflow.basedir} has a {character!r} in its name; rename it.")
 sys.path.insert(0, PACKAGE_FOLDER)
 # Jobs find the package of this checkout, in whatever environment they run.
 earlier = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
