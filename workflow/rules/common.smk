@@ -9,7 +9,9 @@ PACKAGE_FOLDER = str(Path(workflow.basedir) / "workflow")
 # the others Snakemake takes for names of its own.
 for character in (os.pathsep, "{", "}"):
     if character in PACKAGE_FOLDER:
-        sys.exit(f"Error: the folder {workflow.basedir} has a {character!r} in its name; rename it.")
+        sys.exit(
+            f"Error: the folder {workflow.basedir} has a {character!r} in its name; rename it."
+        )
 sys.path.insert(0, PACKAGE_FOLDER)
 # Jobs find the package of this checkout, in whatever environment they run.
 earlier = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
