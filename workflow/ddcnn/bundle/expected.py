@@ -12,6 +12,7 @@ from typing import Any
 
 from ddcnn.base.errors import InputError
 from ddcnn.base.foreign import check_regular
+from ddcnn.base.memory import require_memory
 from ddcnn.data import images, volumes
 from ddcnn.data.labelled import KINDS, kind_of
 from ddcnn.data.nifti import SERIES
@@ -176,7 +177,10 @@ def decode(path: Path, expected: Expected) -> Decoded:
     Raises:
         InputError: it cannot be read, or is none that the model takes.
     """
-    read_header(path, expected)
+    header = read_header(path, expected)
     if kind_of(path.name) == "volumes":
         return volumes.read_volume(path, expected.reading)
+    size = (*expected.shape, expected.channels)
+    needed = images.bytes_of(header, path, size, resized=True)
+    require_memory(f"{path}: decoding", needed, "make it smaller, or use fewer cores")
     return images.read_image(path, expected.reading, expected.channels)

@@ -4,10 +4,12 @@ The format is recognised from the content, whatever the name says. Colour profil
 applied. Whatever Pillow would convert with a loss that nobody sees is noted or refused.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from PIL import Image
 
 from ddcnn.base.errors import InputError
 from ddcnn.base.foreign import check_regular
+from ddcnn.base.memory import require_memory
 from ddcnn.data import intensity, tiff
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.pillow import PillowImage
@@ -23,6 +26,7 @@ from ddcnn.data.samples import Decoded
 from ddcnn.data.scaling import check_finite
 from ddcnn.data.survey import (
     Header,
+    HeaderGroup,
     Survey,
     change_notes,
     check_no_scans,
@@ -45,6 +49,8 @@ FIT_WORDS = {
     "pad": "resized and padded with black to",
     "stretch": "stretched to",
 }
+JPEG = (".jpg", ".jpeg")
+DRAFT_PIXELS = 64  # of a JPEG are decoded as one at the smallest
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -122,6 +128,7 @@ def survey(paths: Sequence[Path], options: ReadOptions) -> Survey:
         )
     shape = common_shape(groups, options)
     channels = options.channels or max(group.header.channels for group in groups)
+    _require_memory(groups, shape, channels, options)
     notes = change_notes(groups, "images") + size_notes(groups, shape, FIT_WORDS[options.fit])
     how = {1: "gray repeated in three channels", 3: "colour turned into gray"}
     for group in groups:
@@ -131,6 +138,38 @@ def survey(paths: Sequence[Path], options: ReadOptions) -> Survey:
     notes += change_notes(groups, "images")
     facts = {"intensity": intensity.given(options)._asdict()}
     return Survey(shape, channels, notes, facts, intensity.is_open(options, has_deep))
+
+
+def bytes_of(header: Header, path: Path, shape: Sequence[int], resized: bool) -> int:
+    """Memory that decoding an image takes at least, with its result of ``shape``.
+
+    Args:
+        header: of the image.
+        path: its file.
+        shape: rows, columns, channels.
+        resized: whether a JPEG may be decoded at an eighth of its size.
+    """
+    a_pixel = 6 if header.is_deep else {1: 2, 3: 7}[header.channels]
+    draft = DRAFT_PIXELS if resized and path.suffix.lower() in JPEG else 1
+    return prod(header.shape) * a_pixel // draft + prod(shape)
+
+
+def _require_memory(
+    groups: Sequence[HeaderGroup], shape: tuple[int, ...], channels: int, options: ReadOptions
+) -> None:
+    """Refuse what the cores together cannot decode: the largest images may meet in memory."""
+    workers, found = len(os.sched_getaffinity(0)), []
+    for group in groups:
+        size = (*shape, channels)
+        needed = bytes_of(group.header, group.first[0], size, options.shape is not None)
+        found += [(needed, group.first[0])] * min(group.count, workers)
+    largest = sorted(found, reverse=True)[:workers]
+    require_memory(
+        f"{largest[0][1]} and the next largest images, {len(largest)} on as many cores: decoding",
+        sum(needed for needed, _ in largest),
+        "use fewer cores (taskset), make the images smaller, or set a smaller shape or "
+        "most_megapixels in dataset",
+    )
 
 
 def choose_intensity(paths: Sequence[Path], options: ReadOptions) -> intensity.IntensityRule:

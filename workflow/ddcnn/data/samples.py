@@ -210,6 +210,12 @@ def _decode_files(
             results.append((index, Decoded.of(decode(path))))
         except InputError as error:
             results.append((index, Unreadable(name, str(error), error.kind)))
+        # No fault of the file: to leave it out would make other data of it on other machines.
+        except MemoryError as error:
+            raise InputError(
+                f"{path}: the memory does not suffice to read it; use fewer cores, or set a "
+                "smaller most_megapixels in dataset"
+            ) from error
     return results
 
 

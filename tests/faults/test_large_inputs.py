@@ -1,0 +1,82 @@
+"""Inputs that would take more memory than there is: refused by their headers, before reading."""
+
+import json
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ddcnn.base.errors import DamagedResult, InputError
+from ddcnn.base.files import read_json
+from ddcnn.data import images
+from ddcnn.data.options import ReadOptions
+from ddcnn.data.samples import FileSamples
+from own_data import save
+
+GRAY, RGB = 0, 2  # colours in a PNG's header
+
+
+def header_of_png(path: Path, rows: int, columns: int, colour: int) -> Path:
+    """A PNG that says its size and holds no pixels: whoever decodes it finds it cut off."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", columns, rows, 8, colour, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 1000) + b"IDAT")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def six_gigabytes_and_two_cores(monkeypatch):
+    monkeypatch.setattr("ddcnn.base.memory.memory_left", lambda: 6 * 10**9)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _process: {0, 1})
+
+
+def test_pictures_that_two_cores_cannot_decode_at_once_are_refused(tmp_path):
+    paths = [header_of_png(tmp_path / f"{n}.png", 22_000, 22_000, RGB) for n in range(2)]
+    with pytest.raises(
+        InputError, match=r"\.png and .* 2 on as many cores: decoding needs 9\.7 GB"
+    ):
+        images.survey(paths, ReadOptions())
+    assert images.survey(paths[:1], ReadOptions(most_megapixels=500)).shape == (22_000, 22_000)
+
+
+def test_a_shape_that_no_memory_takes_is_refused(tmp_path):
+    paths = [save(tmp_path / f"{n}.png", np.zeros((8, 8), np.uint8)) for n in range(2)]
+    with pytest.raises(InputError, match=r"decoding needs 8\.6 GB of memory, 6\.0 GB are left"):
+        images.survey(paths, ReadOptions(shape=(65_536, 65_536)))
+
+
+def test_a_long_picture_is_counted_by_its_pixels(tmp_path):
+    long = header_of_png(tmp_path / "a.png", 400_000_000, 1, GRAY)
+    assert images.survey([long], ReadOptions(shape=(8, 8))).shape == (8, 8)
+    with pytest.raises(InputError, match="most_megapixels"):
+        images.survey([long], ReadOptions(shape=(8, 8), most_megapixels=100))
+
+
+def test_jpegs_are_counted_as_they_are_decoded(tmp_path):
+    header = images.Header((20_000, 20_000), 3)
+    size = (64, 64, 3)
+    whole = images.bytes_of(header, Path("a.png"), size, resized=True)
+    assert images.bytes_of(header, Path("a.jpg"), size, resized=True) < whole / 50
+    assert images.bytes_of(header, Path("a.jpg"), size, resized=False) == whole
+
+
+def out_of_memory(_path: Path) -> np.ndarray:
+    raise MemoryError
+
+
+def test_want_of_memory_is_no_unreadable_file_and_names_it(tmp_path):
+    samples = FileSamples(np.zeros(1, np.int64), [tmp_path / "a.png"], out_of_memory, tmp_path, 1)
+    with pytest.raises(InputError, match=r"a\.png: the memory does not suffice"):
+        list(samples.chunks())
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ' * 5000, "9" * 5000])
+def test_json_that_no_reader_takes_is_damaged(tmp_path, text):
+    """Also a card.json beside an array to predict, which then counts as no card."""
+    (tmp_path / "card.json").write_text(text)
+    with pytest.raises(DamagedResult, match="not valid JSON"):
+        read_json(tmp_path / "card.json")
+    (tmp_path / "card.json").write_text(json.dumps({"a": 1}))
+    assert read_json(tmp_path / "card.json") == {"a": 1}
