@@ -12,6 +12,7 @@ import yaml
 
 from ddcnn.experiment.configuration import load_experiment
 from ddcnn.experiment.jobs import Job, experiment_jobs
+from ddcnn.experiment.started import note_start
 from ddcnn.experiment.status import experiment_status
 from workflow_runs import PROJECT
 
@@ -226,6 +227,22 @@ def test_the_command_shows_what_runs_and_what_failed(project, jobs, hold, place)
     assert "error: no room on the disk" in done.stdout
     assert f"logs/{LOCAL}/1-1.log" in done.stdout
     assert "\x1b" not in done.stdout
+
+
+def test_what_was_started_with_other_values_is_known_by_name_and_shown_while_it_goes_on(
+    project, jobs, hold
+):
+    asked = load_experiment(CONFIG | {"experiment": "other", "seed": 3})
+    note_start(asked, project)
+    log = Path(str(jobs[f"{LOCAL}/0-1"].log).replace("seed0", "seed3"))
+    running = next(job for job in experiment_jobs(asked) if job.log == log)
+    assert "other" not in command("status", cwd=project).stdout  # nothing of it runs
+    hold(write_log(project, running, epoch_line(2, 0.625)))
+    head = f"other: 0 of {len(experiment_jobs(asked))} jobs done, 1 running"
+    assert command("status", "other", cwd=project).stdout.startswith(head)
+    assert f"\nalso started here: other\n{head}" in command("status", cwd=project).stdout
+    assert command("check", "other", cwd=project).stdout.count("seed3") == len(asked.runs)
+    assert command("status", "unknown", cwd=project).returncode == 1
 
 
 def test_json_holds_every_job(project, jobs):

@@ -16,7 +16,6 @@ from snakemake_logger_plugin_ddcnn.follower import is_chatter
 from snakemake_logger_plugin_ddcnn.overheard import Overheard
 from snakemake_logger_plugin_ddcnn.screen import shortened
 from workflow_runs import (
-    PROJECT,
     command,
     make_project,
     planned_jobs,
@@ -159,8 +158,12 @@ def test_another_snakemake_runs_without_this_logger(project, watched, monkeypatc
     """As one of another environment, on whose path this project is not."""
     hook = project.parent / "hook/sitecustomize.py"
     hook.parent.mkdir()
-    hook.write_text(f"import sys\nsys.path.remove({str(PROJECT / 'workflow')!r})\n")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(hook.parent), str(PROJECT / "workflow")]))
+    hook.write_text(
+        "import os, sys\n"
+        "sys.path[:] = [p for p in sys.path"
+        " if not os.path.isdir(os.path.join(p, 'snakemake_logger_plugin_ddcnn'))]\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(hook.parent))
     (project / "results/reports/tiny/report.html").unlink(missing_ok=True)
     said = snakemake(project, project / "tiny.yaml").stdout
     assert "Finished jobid" in said  # Snakemake's own words

@@ -40,6 +40,7 @@ from ddcnn.experiment.paths import (
     paths_of,
 )
 from ddcnn.experiment.records import keep_with_results, require_records
+from ddcnn.experiment.started import note_start
 from ddcnn.experiment.written import read_configuration
 from ddcnn.local.subdomain import trainer_name
 from ddcnn.training.slots import jobs_per_gpu
@@ -145,7 +146,8 @@ def headline():
 
 
 def announce():
-    """Tell the logger of this project what runs: whose jobs, and which files each job writes."""
+    """Tell status and the logger of this project what runs, and which files each job writes."""
+    note_start(EXPERIMENT)
     jobs = {job.jobid: [str(path) for path in job.output] for job in workflow.dag.needrun_jobs()}
     logger.info("", extra={"experiment": EXPERIMENT, "outputs": jobs})
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from ddcnn.base.errors import InputError
 from ddcnn.experiment.configuration import load_experiment
 from ddcnn.experiment.runs import Experiment
+from ddcnn.experiment.started import started
 from ddcnn.experiment.written import read_configuration
 
 DEFAULT = Path("config/config.yaml")
@@ -27,16 +28,20 @@ def add_command(
 
 
 def add_configuration(parser: argparse.ArgumentParser) -> None:
-    """Take a configuration file by position, or as Snakemake takes it."""
-    parser.add_argument(
-        "file", nargs="?", default=DEFAULT, type=Path, help=f"configuration file ({DEFAULT})"
-    )
+    """Take a configuration file by position, or as Snakemake takes it; or a name."""
+    text = f"configuration file, or name of an experiment that was started here ({DEFAULT})"
+    parser.add_argument("file", nargs="?", default=DEFAULT, type=Path, help=text)
     parser.add_argument("--configfile", type=Path, help="the same, as Snakemake takes it")
 
 
 def asked_experiment(options: argparse.Namespace) -> Experiment:
-    """The experiment of the file that was named in one of the two ways."""
-    return read_experiment(options.configfile or options.file)
+    """The experiment of the file that was named in one of the two ways, or of a name."""
+    asked = options.configfile or options.file
+    if not asked.exists():
+        for experiment in started():
+            if experiment.name == str(asked):
+                return experiment
+    return read_experiment(asked)
 
 
 def read_experiment(path: Path) -> Experiment:

@@ -14,12 +14,14 @@ from ddcnn.base.text import duration, table
 from ddcnn.commands.arguments import add_command, add_configuration, asked_experiment
 from ddcnn.experiment.jobs import STAGES
 from ddcnn.experiment.runs import Experiment
+from ddcnn.experiment.started import started
 from ddcnn.experiment.status import JobStatus, Status, experiment_status
 
 EXAMPLES = """\
 examples:
   ddcnn status                          the default, config/config.yaml
   ddcnn status config/cifar10.yaml      another experiment
+  ddcnn status overlap2                 one that was started here with --config experiment=overlap2
   ddcnn status --watch                  again and again until all is done
   ddcnn status --json                   for programs
 
@@ -58,6 +60,17 @@ def run(options: argparse.Namespace) -> None:
         print(json.dumps(experiment_status(experiment).as_dict(), indent=2))
     else:
         print("\n".join(lines_of(experiment_status(experiment))))
+        print(*others(experiment), sep="\n", end="")
+
+
+def others(experiment: Experiment) -> Iterator[str]:
+    """Lines of all else that was started here, also under this name with --config, and goes on."""
+    for other in started():
+        status = experiment_status(other)
+        if other.settings != experiment.settings and status.of("running", "failed", "stopped"):
+            yield f"\nalso started here: {other.name}"
+            yield from lines_of(status)
+            yield ""
 
 
 def watch(experiment: Experiment, every: float) -> None:
