@@ -123,7 +123,9 @@ def test_garbage_is_collected_again_after_the_imports_even_failed_ones():
     assert gc.isenabled()
 
 
-def test_a_line_of_a_log_is_kept_and_hides_nothing(tmp_path, capsys):
+def test_a_line_of_a_log_is_kept_and_hides_nothing(tmp_path, capsys, monkeypatch):
+    # pytest's own copy of the line could not be sent between its processes.
+    monkeypatch.setattr(logging.getLogger("ddcnn"), "propagate", False)
     with log_to(tmp_path / "job.log"):
         logging.getLogger("ddcnn.job").log(NOTICE, "%s is no image", "a\x1b[2J\udcff\u202e")
     said, shown = (
