@@ -7,7 +7,8 @@ import pytest
 from ddcnn.__main__ import main
 from ddcnn.base.defaults import KINDS, Facts, chosen
 from ddcnn.experiment.chosen import chosen_settings, facts_of
-from ddcnn.experiment.configuration import complete, load_experiment
+from ddcnn.experiment.configuration import load_experiment
+from ddcnn.experiment.schema import complete
 
 KEYS = ("epochs", "batch_size", "optimizer", "learning_rate", "weight_decay", "label_smoothing")
 AUTO = dict.fromkeys(KEYS, "auto")

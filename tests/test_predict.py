@@ -16,12 +16,15 @@ from markdown_it import MarkdownIt
 from PIL import Image
 
 import ddcnn
+from ddcnn import nets
 from ddcnn.__main__ import main
 from ddcnn.base.errors import InputError
 from ddcnn.bundle.card import card_text
 from ddcnn.bundle.file import Bundle, read_bundle, write_bundle
-from ddcnn.bundle.model import Model, _build
+from ddcnn.coarse.net import CoarseNet
+from ddcnn.coarse.settings import CoarseSettings
 from ddcnn.tiles.geometry import Tiling
+from ddcnn.tiles.shards import plan_of
 from own_data import save_volume
 from stage_runs import SETTINGS, StageRun
 from workflow_runs import small_fashion, synthetic_volumes
@@ -47,9 +50,14 @@ def volumes(tmp_path_factory) -> StageRun:
 def with_reading(run: StageRun, path: Path, card: dict | None = None, **reading) -> Path:
     """The model of a run whose data had been read in another way."""
     bundle = read_bundle(run.model)
+    data = bundle.description["data"] | (card or {})
+    data["counts"] = {
+        split: dict(zip(data["classes"], counts.values(), strict=True))
+        for split, counts in data["counts"].items()
+    }
     changed = bundle.description | {
         "reading": bundle.description["reading"] | reading,
-        "data": bundle.description["data"] | (card or {}),
+        "data": data,
     }
     write_bundle(path, Bundle(changed, bundle.tensors))
     return path
@@ -393,20 +401,23 @@ except MemoryError:
 def large_model(run: StageRun, path: Path, shape: list[int], tiling: Tiling) -> Path:
     """A model with random weights for volumes of another shape, among them the coarse view."""
     facts = read_bundle(run.model).description
-    boxes = {
-        name: {key: [getattr(s, key) for s in box] for key in ("start", "stop", "step")}
-        for name, box in tiling.tiles(tuple(shape)).items()
-    }
-    tile_shape = list(tiling.tile_shape(tuple(shape)))
-    plan = facts["plan"] | {"shape": shape, "tile_shape": tile_shape, "tiles": boxes}
-    net = {"architecture": "vit-patch16", "width": 4, "dropout": 0, "input_shape": [*tile_shape, 1]}
-    names = [*boxes, "view"]
+    plan = facts["plan"] | plan_of(tiling, tuple(shape))
+    net = {"architecture": "vit-patch16", "width": 4, "dropout": 0}
+    net |= {"input_shape": [*plan["tile_shape"], 1]}
+    names = [*plan["tiles"], "view"]
     facts |= {"plan": plan, "subdomains": names, "nets": [net] * len(names)}
     facts |= {"data": facts["data"] | {"shape": shape}}
+    places = {"tiling": tiling.slug, "decomposition": f"{tiling.slug}-view"}
+    facts |= {"run": facts["run"] | places}
     facts |= {"reading": facts["reading"] | {"window": [-1000, 400]}}
-    made = Model(_build(facts, {"net.coarse.shift": range(2 * len(names))}), facts,
-                 torch.zeros(len(names), 2))  # fmt: skip
-    write_bundle(path, Bundle(facts, {k: v.numpy() for k, v in made.state_dict().items()}))
+    coarse = CoarseNet.of(CoarseSettings(**facts["coarse"]), 2 * len(names), 2)
+    parts = {"net.coarse.": coarse}
+    for number in range(len(names)):
+        parts[f"net.nets.{number}."] = nets.build("vit-patch16", net["input_shape"], 2, 4, 0)
+    tensors = {"mean_outputs": np.zeros((len(names), 2), np.float32)}
+    for before, part in parts.items():
+        tensors |= {before + name: value.numpy() for name, value in part.state_dict().items()}
+    write_bundle(path, Bundle(facts, tensors))
     return path
 
 
@@ -450,7 +461,8 @@ def test_too_little_memory_is_one_clear_error(run):
 
 def test_a_result_that_is_no_number_is_a_failure_and_no_class(run, tmp_path, capsys):
     bundle = read_bundle(run.model)
-    tensors = {k: np.full_like(v, np.nan) if v.dtype == np.float32 else v
+    huge = np.finfo(np.float32).max
+    tensors = {k: np.full_like(v, huge) if v.dtype == np.float32 else v
                for k, v in bundle.tensors.items()}  # fmt: skip
     write_bundle(tmp_path / "broken.safetensors", Bundle(bundle.description, tensors))
     Image.new("L", (28, 28)).save(tmp_path / "a.png")
@@ -663,7 +675,9 @@ def test_a_card_is_text_whatever_the_data_say(run, tmp_path):
     hostile = "<b>x</b> [a](b) ![i](u) `c` _d_ **e** | f\n# g"
     card = {"title": hostile, "licence": hostile, "notes": [hostile], "warnings": [hostile]}
     model = with_reading(
-        run, tmp_path / "a.safetensors", card | {"classes": [hostile, *"bcdefghij"]}
+        run,
+        tmp_path / "a.safetensors",
+        card | {"classes": [hostile.replace("\n", " "), *"bcdefghij"]},
     )
     tokens = MarkdownIt("commonmark", {"html": True}).parse(
         card_text(read_bundle(model).description)

@@ -175,7 +175,7 @@ def test_no_more_jobs_start_than_have_a_place_on_a_gpu(tmp_path, monkeypatch):
     project = make_project(tmp_path / "project")
     data = small_fashion(tmp_path / "fashion.npz", num_images=240)
     config = write_config(project / "tiny.yaml", dataset=dataset(data), grid="1x2", overlap=0)
-    said = snakemake(project, config, "--until", "train_local").stdout
+    said = snakemake(project, config, "--until", "train_local", "--verbose").stdout
     provided = r"Provided resources: gpu=\D*{}\b"
     assert re.search(provided.format(1), said)
     jobs = [json.loads(path.read_text()) for path in project.rglob("local/**/metrics.json")]
@@ -183,7 +183,7 @@ def test_no_more_jobs_start_than_have_a_place_on_a_gpu(tmp_path, monkeypatch):
     assert len(spans) == 4
     assert all(end <= start for (_, end), (start, _) in pairwise(spans))
     monkeypatch.setenv("DDCNN_JOBS_PER_GPU", "2")
-    again = ("--until", "tile", "--forcerun", "tile")
+    again = ("--until", "tile", "--forcerun", "tile", "--verbose")
     assert re.search(provided.format(2), snakemake(project, config, *again).stdout)
     asked = snakemake(project, config, *again, "--resources", "gpu=3").stdout
     assert re.search(provided.format(3), asked)

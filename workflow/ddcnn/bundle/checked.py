@@ -96,7 +96,10 @@ def _of_plan(description: Description) -> Iterator[str]:
     if json.dumps(plan) != json.dumps(plan_of(tiling, tuple(data["shape"]))):
         yield "plan: its tiles are not those of its grid and overlap: they do not cover the image"
     if (run["tiling"], run["decomposition"]) != (tiling.slug, decomposition.slug):
-        yield f"run.decomposition: {run['decomposition']}, its plan is {decomposition.slug}"
+        yield (
+            f"run.tiling and run.decomposition: {run['tiling']} and {run['decomposition']}, its "
+            f"plan is {tiling.slug} and {decomposition.slug}"
+        )
 
 
 def _of_nets(description: Description) -> Iterator[str]:

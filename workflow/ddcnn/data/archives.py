@@ -46,9 +46,9 @@ def unpack(
     """
     contents = _Contents(archive, folder, most_bytes, most_files)
     try:
+        with damage_errors(archive), archive.open("rb") as file:
+            is_zip = file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
         with damage_errors(archive), disk_errors(folder):
-            with archive.open("rb") as file:
-                is_zip = file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
             folder.mkdir(parents=True)
             require_space(folder, archive.stat().st_size)
             (_unzip if is_zip else _untar)(contents)

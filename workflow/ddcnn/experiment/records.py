@@ -20,12 +20,17 @@ def keep_with_results(folder: str | Path = ".") -> None:
     """Let Snakemake's folder of records lead to that of the results.
 
     Records that Snakemake made elsewhere, and that are newer than those here, are taken over. Where
-    nothing may be written nothing is done: Snakemake itself says so.
+    nothing may be written there is no link: whoever writes results says so.
     """
     own, kept = Path(folder) / SNAKEMAKES, Path(folder) / RECORDS
     target = os.path.relpath(kept, own.parent)
     with suppress(OSError):
-        kept.mkdir(parents=True, exist_ok=True)
+        try:
+            kept.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            if own.is_symlink() and not own.exists():
+                own.unlink()
+            raise
         if own.is_symlink() and str(own.readlink()) == target:
             return
         own.parent.mkdir(exist_ok=True)
