@@ -5,6 +5,7 @@ import hashlib
 import importlib.util
 import re
 import struct
+import sys
 import zlib
 from pathlib import Path
 
@@ -102,7 +103,8 @@ def test_rebuild_gives_the_same_bytes(script, arrays, tmp_path):
     with np.load(rebuilt, allow_pickle=False) as archive:
         for name, array in arrays.items():
             np.testing.assert_array_equal(archive[name], array)
-    if "ng" not in zlib.ZLIB_RUNTIME_VERSION:  # zlib-ng packs the same content otherwise
+    # zlib-ng packs the same content otherwise, and Python before 3.11.4 writes other headers.
+    if "ng" not in zlib.ZLIB_RUNTIME_VERSION and sys.version_info >= (3, 11, 4):
         assert rebuilt.read_bytes() == ARCHIVE.read_bytes()
 
 
