@@ -104,6 +104,11 @@ def snakemake(
     return done
 
 
+def snakemakes_log(project: Path) -> str:
+    """Everything that Snakemake itself said in all its runs, whatever the terminal shows."""
+    return "".join(path.read_text() for path in sorted(project.glob(".snakemake/log/*.log")))
+
+
 def planned_jobs(project: Path, config: Path, *arguments: str) -> dict[str, int]:
     """Number of jobs by rule that a dry run announces."""
     output = snakemake(project, config, "--dry-run", *arguments).stdout

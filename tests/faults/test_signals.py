@@ -21,6 +21,7 @@ from fault_runs import (
     trainings,
     wait_until,
 )
+from workflow_runs import snakemakes_log
 
 
 def resumed(project: Path) -> dict[str, list]:
@@ -74,6 +75,7 @@ def test_one_training_is_ended_and_then_all_by_ctrl_c(project, undisturbed):
     ended.send_signal(signal.SIGTERM)
     wait_until(lambda: not ended.is_running() or ended.status() == "zombie", running)
     assert sum("stopped by SIGTERM after epoch" in log for log in logs(project)) == 1
+    wait_until(lambda: "Error in rule train_local" in snakemakes_log(project), running)
     output = kill_group(running, signal.SIGINT)
     assert "Traceback" not in output
     assert re.search(r"^  \| .*stopped by SIGTERM after epoch", output, re.MULTILINE)

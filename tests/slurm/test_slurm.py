@@ -17,13 +17,13 @@ from slurm.runs import (
     slurm_jobs,
     start_on_slurm,
 )
+from workflow_runs import snakemakes_log
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 RUNS = "results/runs/fashion/vgg-w8"
 LOCAL = "results/local/fashion/vgg-w8"
 TILES = f"{LOCAL}/blocks-2x2-overlap4/seed0"
-
 
 # --- undisturbed -----------------------------------------------------------------------------
 
@@ -58,7 +58,7 @@ def overlap(a: tuple[datetime, datetime], b: tuple[datetime, datetime]) -> bool:
 
 
 def test_jobs_ask_for_what_the_profile_says(slurm_run):
-    numbers = re.findall(r"SLURM jobid (\d+)", (slurm_run / "output.txt").read_text())
+    numbers = re.findall(r"SLURM jobid (\d+)", snakemakes_log(slurm_run))
     jobs = slurm_jobs(*numbers)
     assert {job.state for job in jobs} == {"COMPLETED"}
     training = [job for job in jobs if job.name.startswith("rule_train_local")]
@@ -69,8 +69,7 @@ def test_jobs_ask_for_what_the_profile_says(slurm_run):
 
 
 def test_what_needs_the_network_or_next_to_nothing_stays_with_snakemake(slurm_run):
-    output = (slurm_run / "output.txt").read_text()
-    submitted = set(re.findall(r"slurm/rule_(\w+)/", output))
+    submitted = set(re.findall(r"slurm/rule_(\w+)/", snakemakes_log(slurm_run)))
     assert submitted == {
         *("prepare", "tile", "coarse_view"),
         *("train_local", "train_coarse"),
@@ -164,7 +163,7 @@ def test_a_terminated_training_says_so(disturbed):
 
 def test_the_second_attempt_asks_for_more_time_and_memory(disturbed):
     (tile,) = disturbed.hit["terminated"]
-    numbers = re.findall(r"SLURM jobid (\d+)", disturbed.output)
+    numbers = re.findall(r"SLURM jobid (\d+)", snakemakes_log(disturbed.project))
     jobs = [job for job in slurm_jobs(*numbers) if job.name.endswith(f"_{tile}")]
     assert sorted((job.minutes, job.memory) for job in jobs) == [
         ("16:00:00", "8000M"),
