@@ -214,8 +214,9 @@ def _net(path: Path) -> _Training | None:
         return None  # without epochs, and of work that grows otherwise
     parts = (entry(net, path, key, float) for key in ("multiply_adds", "images", "epochs"))
     work, asked = math.prod(parts), entry(net, path, "settings.epochs", float)
-    for key in ("train_seconds", "refit.train_seconds", "at_once"):
-        if key == "train_seconds" or key.partition(".")[0] in net:
+    entry(net, path, "train_seconds", float)
+    for key in ("refit.train_seconds", "at_once"):  # few trainings have them
+        if key.partition(".")[0] in net:
             entry(net, path, key, float)
     if not work * asked * net.get("at_once", 1):
         raise DamagedResult(path, "it is of a training without images or epochs")
