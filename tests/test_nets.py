@@ -159,7 +159,7 @@ def test_the_name_of_a_residual_net_counts_its_layers(depth):
 @pytest.mark.parametrize("spatial", [(9,), (8, 7), (4, 5, 6)], ids=str)
 def test_the_shortcut_without_parameters_takes_every_second_pixel(spatial):
     net = ResNet((*spatial, 3), classes=2, width=2, depth=20)
-    blocks = [m for m in net.modules() if type(m).__name__ == "_Block"]
+    blocks = [m for m in net.modules() if type(m).__name__ == "ResidualBlock"]
     x = torch.randn(2, 2, *spatial)
     y = blocks[3].shortcut(x)
     assert y.shape == (2, 4, *(math.ceil(n / 2) for n in spatial))

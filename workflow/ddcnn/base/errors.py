@@ -35,4 +35,9 @@ class DamagedResult(InputError):
         self.path = Path(path)
         self.stands_for = self.path if stands_for is None else Path(stands_for)
         self.problem = f"{self.path} is damaged ({' '.join(str(reason).split())})"
+        self._given = path, reason, stands_for
         super().__init__(f"{self.problem}; delete {self.stands_for} and run again")
+
+    def __reduce__(self) -> tuple:
+        """From one process to another: what was given, not the message alone."""
+        return type(self), self._given

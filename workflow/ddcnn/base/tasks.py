@@ -61,6 +61,12 @@ class Classification:
         weights = _on_device(self.class_weights, outputs.device) if self.class_weights else None
         return F.cross_entropy(outputs, targets, weights, label_smoothing=label_smoothing)
 
+    def weight_of(self, targets: "torch.Tensor") -> "torch.Tensor | int":
+        """How much samples count in a mean loss over these and others: its sum of weights."""
+        if not self.class_weights:
+            return len(targets)
+        return _on_device(self.class_weights, targets.device)[targets].sum()
+
     def merits(self, outputs: "torch.Tensor", targets: "torch.Tensor") -> "torch.Tensor":
         """What the score is made of, one number for each sample: whether it is decided rightly."""
         return outputs.argmax(1) == targets
@@ -113,6 +119,10 @@ class Regression:
     ) -> "torch.Tensor":
         """Mean squared error of standardised targets ``N, M``; there are no labels to smooth."""
         return (outputs - targets).square().mean()
+
+    def weight_of(self, targets: "torch.Tensor") -> int:
+        """How much samples count in a mean loss over these and others: their number."""
+        return len(targets)
 
     def merits(self, outputs: "torch.Tensor", targets: "torch.Tensor") -> "torch.Tensor":
         """What the score is made of, one number for each sample: minus its squared error."""

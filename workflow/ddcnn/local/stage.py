@@ -124,8 +124,8 @@ class _Data:
 
     def load(self, subdomain: Subdomain) -> dict[str, Images]:
         shards = subdomain.shards(self.tiles, self.card)
-        found = _load_training_images(shards, self.labels, self.card, self.settings, self.device)
-        _warn_of_few_steps(len(found["train"]), self.settings)
+        found = load_training_images(shards, self.labels, self.card, self.settings, self.device)
+        warn_of_few_steps(len(found["train"]), self.settings)
         return found
 
 
@@ -184,7 +184,7 @@ def _finish(
     if refit:
         checkpoints.append(replace(done.checkpoint, path=folder / "refit.checkpoint.pt"))
         last, more = _refit(subdomain, samples, settings, card, device, checkpoints[-1])
-    metrics = _metrics(subdomain, net, progress, samples, settings, device) | {"job": job}
+    metrics = local_metrics(subdomain, net, progress, samples, settings, device) | {"job": job}
     metrics["train_seconds"] += more.get("train_seconds", 0.0)
     metrics |= {"refit": more} if refit else {}
     test = subdomain.shards(data.tiles, card)["test"]
@@ -238,7 +238,7 @@ def train_fold(
     clock = JobClock(waited=device.waited)
     log.info("training %s, tile %s, without fold %d", subdomain.tiling, subdomain.tile, fold + 1)
     shards = subdomain.shards(Path(tiles), facts)
-    samples = _load_training_images(shards, labels, facts, settings, device)
+    samples = load_training_images(shards, labels, facts, settings, device)
     groups = groups_of(Path(listing).parent, ["train"])
     targets = read_prepared(labels["train"])
     index, others = map(
@@ -254,7 +254,7 @@ def train_fold(
     write_npz(out / "held_out.npz", index=index.numpy(), **held_out)
     write_json(
         out / "metrics.json",
-        _metrics(subdomain, net, progress, samples, settings, device)
+        local_metrics(subdomain, net, progress, samples, settings, device)
         | {"fold": fold, "folds": num_folds}
         | clock.metrics(),
     )
@@ -330,7 +330,7 @@ def _refit(
     return net, {key: progress.history[-1][key] for key in kept} | costs
 
 
-def _metrics(
+def local_metrics(
     subdomain: Subdomain,
     net: nn.Module,
     progress: Progress,
@@ -338,6 +338,7 @@ def _metrics(
     settings: Settings,
     device: Device,
 ) -> dict[str, Any]:
+    """What ``metrics.json`` says of one net, but for the clock of its job."""
     shape = tuple(samples["train"].pixels.shape[1:])
     return (
         asdict(subdomain)
@@ -364,13 +365,14 @@ def fitting_settings(settings: Settings, card: dict[str, Any], part: str = "loca
     return replace(settings, **numbers, augment=settings.augment and bool(moves))
 
 
-def _load_training_images(
+def load_training_images(
     shards: dict[str, list[Path]],
     labels: dict[str, Path],
     card: dict[str, Any],
     settings: Settings,
     device: Device,
 ) -> dict[str, Images]:
+    """The splits ``train`` and ``val`` of one tile on the device."""
     samples = {
         split: load_images(shards[split], labels[split], card, device, settings.augment)
         for split in FITTING
@@ -379,7 +381,8 @@ def _load_training_images(
     return samples
 
 
-def _warn_of_few_steps(num_images: int, settings: Settings) -> None:
+def warn_of_few_steps(num_images: int, settings: Settings) -> None:
+    """Say in the log where a training ends before the nets can have learned much."""
     steps = settings.epochs * num_steps_per_epoch(num_images, settings.batch_size)
     if steps < FEW_STEPS:
         log.warning(

@@ -39,7 +39,7 @@ class ResNet(nn.Module):
         before = width
         for after in (width, 2 * width, 4 * width):
             for _ in range(blocks):
-                layers.append(_Block(axes, before, after, projection))
+                layers.append(ResidualBlock(axes, before, after, projection))
                 before = after
         self.stages = Layers(*layers, GlobalAverage())
         self.dropout = nn.Dropout(dropout)
@@ -54,7 +54,7 @@ class ResNet(nn.Module):
         return self.classifier(self.dropout(features))
 
 
-class _Block(nn.Module):
+class ResidualBlock(nn.Module):
     """Two convolutions, their result added to the input; the first has stride 2 in a new stage."""
 
     def __init__(self, axes: int, before: int, after: int, projection: bool):
@@ -69,13 +69,13 @@ class _Block(nn.Module):
         if before != after and projection:
             self.shortcut = nn.Sequential(*_convolution(axes, before, after, 1, stride))
         elif before != after:
-            self.shortcut = _EverySecondPixel(axes, after - before)
+            self.shortcut = EverySecondPixel(axes, after - before)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return F.relu(self.residual(x) + self.shortcut(x))
 
 
-class _EverySecondPixel(nn.Module):
+class EverySecondPixel(nn.Module):
     """The shortcut without parameters: every second pixel, the new channels zero."""
 
     def __init__(self, axes: int, new_channels: int):

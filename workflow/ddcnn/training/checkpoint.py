@@ -13,6 +13,7 @@ import torch
 from ddcnn.base.errors import DamagedResult
 from ddcnn.base.files import write_aside
 from ddcnn.base.reading import reading
+from ddcnn.training.interruption import noted
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,10 @@ class Checkpoint:
     def due(self) -> bool:
         """True when the last writing is long enough ago."""
         return time.monotonic() - self._written >= self.every_seconds
+
+    def asked(self) -> tuple[bool, bool]:
+        """Whether a signal asks the training to stop, and whether a writing is due."""
+        return noted() is not None, self.due()
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the file by ``state`` (tensors, numbers, texts, lists and dicts of these)."""

@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import NoReturn
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -30,7 +29,7 @@ def noting_signals(wanted: bool = True) -> Iterator[None]:
         yield
         return
     _noted.clear()
-    earlier = {each: signal.signal(each, _note) for each in SIGNALS}
+    earlier = {each: signal.signal(each, lambda number, _: note(number)) for each in SIGNALS}
     try:
         yield
     finally:
@@ -38,13 +37,14 @@ def noting_signals(wanted: bool = True) -> Iterator[None]:
             signal.signal(each, handler)
 
 
-def _note(number: int, frame: FrameType | None) -> None:
+def note(number: int) -> None:
+    """Take a signal as if it had come to this process, which may not be the one that it hit."""
     _noted.append(signal.Signals(number))
 
 
-def noted() -> str | None:
-    """Name of the signal that came, if one did."""
-    return _noted[0].name if _noted else None
+def noted() -> signal.Signals | None:
+    """The signal that came, if one did."""
+    return _noted[0] if _noted else None
 
 
 def leave() -> NoReturn:

@@ -7,7 +7,7 @@ states a checkpoint holds: an interrupted training ends with the same bits as an
 import logging
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, NoReturn
@@ -91,9 +91,10 @@ def fit(
     device: Device,
     checkpoint: Checkpoint | None = None,
     task: Task = CLASSIFICATION,
+    make_step: Callable[..., Step] | None = None,
 ) -> Progress:
     """Train ``net`` in place and return its history; see :func:`training` for the arguments."""
-    return run(training(net, train, val, settings, seed, device, checkpoint, task))
+    return run(training(net, train, val, settings, seed, device, checkpoint, task, make_step))
 
 
 def run(steps: Training) -> Progress:
@@ -115,6 +116,7 @@ def training(
     device: Device,
     checkpoint: Checkpoint | None = None,
     task: Task = CLASSIFICATION,
+    make_step: Callable[..., Step] | None = None,
 ) -> Training:
     """All of the training of ``net`` but its steps, which it asks for one by one.
 
@@ -131,13 +133,16 @@ def training(
             also between two steps), and gives it back when the training starts anew. With one,
             SIGTERM and SIGINT end the process after the step in hand, its state saved.
         task: says what is minimised and which score the history holds.
+        make_step: makes another :class:`Step` than the one that suits the device, of the same
+            arguments: where several workers train one net, who also agree on ``checkpoint``.
     """
     lay_channels_last(net, device)
     optimizer = make_optimizer(net, settings)
     precision = precision_of(settings.precision, device)
     log.info("kernels of %s", kernels_of(device, precision))
     smoothing = settings.label_smoothing
-    step = step_class(device)(net, optimizer, task, smoothing, precision, device)
+    make_step = make_step or step_class(device)
+    step = make_step(net, optimizer, task, smoothing, precision, device)
     progress = _resume(net, optimizer, checkpoint, device) or Progress()
     steps = num_steps_per_epoch(len(train), settings.batch_size)
     with noting_signals(checkpoint is not None):
@@ -151,12 +156,13 @@ def training(
             if settings.weights == "best" and best_epoch(progress.history) == progress.epoch:
                 progress.kept = {name: value.clone() for name, value in net.state_dict().items()}
             last = is_over(progress.history, settings)
-            if checkpoint and (noted() or checkpoint.due() or (last and checkpoint.keep_last)):
+            stop, due = checkpoint.asked() if checkpoint else (False, False)
+            if stop or due or (last and checkpoint and checkpoint.keep_last):
                 _save(net, optimizer, checkpoint, progress, device)
             watched = {} if val is None else {events.ROW: row}  # one training a job is enough
             log.info(_epoch_line(row, settings.epochs, task), extra=watched)
             # Where a job has several trainings, the next one waits: this one may stop.
-            if noted() and (not last or checkpoint.keep_last):
+            if stop and (not last or checkpoint.keep_last):
                 _stop(progress)
     if progress.kept:
         net.load_state_dict(progress.kept)
@@ -204,11 +210,12 @@ def _train_epoch(
             progress.first_steps += 1
             progress.first_seconds += progress.seconds - before
         # By the clock also in mid-epoch: an epoch of a large scan can take hours.
-        if checkpoint and (noted() or (checkpoint.every_seconds > 0 and checkpoint.due())):
+        stop, due = checkpoint.asked() if checkpoint else (False, False)
+        if stop or (due and checkpoint.every_seconds > 0):
             _add(losses, merits, len(index), progress, settings, steps)
             progress.seconds += time.perf_counter() - start
             _save(net, take_step.optimizer, checkpoint, progress, device)
-            if noted():
+            if stop:
                 _stop(progress)
             start = time.perf_counter()
     device.synchronize()
@@ -345,7 +352,7 @@ def _save(
 def _stop(progress: Progress) -> NoReturn:
     log.info(
         "stopped by %s after epoch %d, step %d of the next; the next run goes on from there",
-        noted(),
+        noted().name,
         progress.epoch,
         progress.step,
     )

@@ -79,12 +79,19 @@ class Step:
     def _step(
         self, inputs: torch.Tensor, labels: torch.Tensor, learning_rate: float | torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        learned = self._backward(inputs, labels)
+        self.optimizer.step(learning_rate)
+        return learned
+
+    def _backward(
+        self, inputs: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss and merit with gradients set."""
         with self.autocast():
             outputs = self.net(inputs)
             loss = self.task.loss(outputs, labels, self.label_smoothing)
         self.optimizer.zero_grad()
         loss.backward()
-        self.optimizer.step(learning_rate)
         return loss.detach(), self.task.merits(outputs.detach().float(), labels).sum()
 
     def autocast(self) -> torch.autocast | nullcontext:
