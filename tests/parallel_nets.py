@@ -104,27 +104,30 @@ def train_cases(cases: Sequence[Case], door: Door) -> list[dict[str, Any]]:
 
 
 def train_case(case: Case, door: Door) -> dict[str, Any]:
-    """Losses of all steps, the first gradients, the weights at the end, evaluation, and traffic."""
+    """Losses of all steps, gradients and state of the first, state at the end, and traffic."""
     net, spent, batches = case.build(), Spent(), case.batches()
     facts = {"section_ends": list(case.ends)} if case.ends else None
     divided = among_workers(net, case.shape, case.way, 3, case.batch, door, spent, facts)
     weights = [weight for weight in divided.net.parameters() if weight.requires_grad]
     optimizer = Sgd(weights, MOMENTUM, DECAY)
     step = divided.make_step(divided.net, optimizer, case.task, 0.1, "float32", CPU)
-    losses, gradients, traffic = [], {}, []
+    losses, gradients, first_state, traffic = [], {}, {}, []
     divided.net.train()
     for images, labels in batches:
         before = door.snapshot()
         loss, _ = step(images, labels, RATE)
         traffic.append(door.traffic.since(before))
         losses.append(loss.item())
-        gradients = gradients or {n: w.grad.clone() for n, w in divided.inner.named_parameters()}
+        if len(losses) == 1:
+            gradients = {n: w.grad.clone() for n, w in divided.inner.named_parameters()}
+            first_state = {n: value.clone() for n, value in divided.inner.state_dict().items()}
     with torch.no_grad():
         outputs = divided.net.eval()(batches[0][0])
     state = divided.inner.state_dict()
     return {
         "losses": losses,
         "gradients": gradients,
+        "first_state": first_state,
         "state": state,
         "outputs": outputs,
         "traffic": traffic[-1],

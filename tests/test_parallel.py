@@ -68,8 +68,8 @@ def trained():
     return found
 
 
-def on_one_device(case: Case) -> tuple[list[float], dict[str, torch.Tensor], nn.Module]:
-    """Losses, first gradients and the net of a plain loop with torch's optimizer."""
+def on_one_device(case: Case) -> tuple[list[float], dict[str, torch.Tensor], dict]:
+    """Losses, and gradients and state of the first step, of a plain loop with torch's optimizer."""
     net = case.build()
     optimizer = torch.optim.SGD(
         net.parameters(),
@@ -80,15 +80,17 @@ def on_one_device(case: Case) -> tuple[list[float], dict[str, torch.Tensor], nn.
     )
     weights = torch.tensor(case.weights) if case.weights else None
     criterion = nn.CrossEntropyLoss(weights, label_smoothing=0.1)
-    losses, gradients = [], {}
+    losses, gradients, state = [], {}, {}
     for images, labels in case.batches():
         loss = criterion(net(images), labels)
         optimizer.zero_grad()
         loss.backward()
-        gradients = gradients or {n: w.grad.clone() for n, w in net.named_parameters()}
         optimizer.step()
         losses.append(loss.item())
-    return losses, gradients, net
+        if len(losses) == 1:
+            gradients = {n: w.grad.clone() for n, w in net.named_parameters()}
+            state = {name: value.clone() for name, value in net.state_dict().items()}
+    return losses, gradients, state
 
 
 CASES = [(2, case) for case in TWO] + [(4, case) for case in FOUR]
@@ -101,21 +103,36 @@ CASES = [(2, case) for case in TWO] + [(4, case) for case in FOUR]
 )
 def test_workers_train_with_the_numbers_of_one_device(trained, workers, case, monkeypatch):
     monkeypatch.setenv("DDCNN_KERNELS", "torch")
-    losses, gradients, net = on_one_device(case)
-    with torch.no_grad():
-        outputs = net.eval()(case.batches()[0][0])
-    state, seen = {}, {}
+    losses, gradients, first_state = on_one_device(case)
+    seen, found = {}, {}
     for worker in trained[workers, case]:
         assert worker["losses"] == pytest.approx(losses, rel=1e-4)
-        torch.testing.assert_close(worker["outputs"], outputs, rtol=1e-3, atol=1e-4)
-        state |= worker["state"]
         seen |= worker["gradients"]
+        found |= worker["first_state"]
     assert seen.keys() == gradients.keys()
     largest = max(float(gradient.abs().max()) for gradient in gradients.values())
     for name, gradient in gradients.items():
         torch.testing.assert_close(seen[name], gradient, rtol=1e-5, atol=1e-5 * largest)
-    for name, value in net.state_dict().items():
-        torch.testing.assert_close(state[name], value, rtol=1e-3, atol=1e-4)
+    assert found.keys() == first_state.keys()
+    for name, value in first_state.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize(
+    ("workers", "case"),
+    CASES,
+    ids=lambda each: each if isinstance(each, int) else f"{each.way}-{each.net}",
+)
+def test_workers_evaluate_the_ordinary_net_of_their_weights(trained, workers, case, monkeypatch):
+    monkeypatch.setenv("DDCNN_KERNELS", "torch")
+    net, state = case.build(), {}
+    for worker in trained[workers, case]:
+        state |= worker["state"]
+    net.load_state_dict(state)
+    with torch.no_grad():
+        outputs = net.eval()(case.batches()[0][0])
+    for worker in trained[workers, case]:
+        torch.testing.assert_close(worker["outputs"], outputs, rtol=1e-4, atol=1e-5)
 
 
 def test_all_workers_hold_the_same_bits(trained):
