@@ -390,19 +390,19 @@ class Data:
     def __init__(self, folder: Path):
         self.folder = folder
         self.subdomain = Subdomain("d", "whole", "0-0", "vgg-w4", "vgg", 4, 0.0, 0)
+        card = {"classes": ["a", "b", "c"], "mean": [0.25], "std": [0.2], "checksums": {}}
+        card |= {"axes": ["row", "column"], "augment": {"flip": ["column"], "shift": 1}}
+        card |= {"counts": {"train": {"all": 35}}, "shape": [8, 8], "channels": 1}
+        (folder / "card.json").write_text(json.dumps(card))
         rng = np.random.default_rng(0)
         for split, number in (("train", 35), ("val", 13), ("test", 9)):
             labels = np.arange(number) % 3
             pixels = rng.integers(0, 100, (number, 8, 8, 1), dtype=np.uint8)
             pixels[np.arange(number), 1 + 2 * labels] += 100
-            shard = self.subdomain.shards(folder / "tiles")[split]
+            shard = self.subdomain.shards(folder / "tiles", card)[split][0]
             shard.parent.mkdir(parents=True, exist_ok=True)
             np.save(shard, pixels)
             np.save(folder / f"y_{split}.npy", labels)
-        card = {"classes": ["a", "b", "c"], "mean": [0.25], "std": [0.2], "checksums": {}}
-        card |= {"axes": ["row", "column"], "augment": {"flip": ["column"], "shift": 1}}
-        card |= {"counts": {"train": {"all": 35}}, "shape": [8, 8], "channels": 1}
-        (folder / "card.json").write_text(json.dumps(card))
 
     @property
     def labels(self) -> dict[str, Path]:
