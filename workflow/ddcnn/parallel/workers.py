@@ -80,6 +80,7 @@ def run_workers(
             for worker in workers:
                 worker.process.kill()
                 worker.process.wait()
+                worker.connection.close()
     errors = sorted((each.error for each in workers if each.error), key=_is_consequence)
     stopped = [worker.stopped for worker in workers if worker.stopped]
     if stopped and not errors and not noted():
