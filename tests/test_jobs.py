@@ -71,6 +71,7 @@ CHANGES = [
         "seed": 0,
     },
     {"tiles_per_job": 100},
+    {"parallel": ["data", "spatial"], "workers": [2, 4], "grid": ["1x2"], "seed": [0, 1]},
 ]
 
 

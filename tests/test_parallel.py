@@ -30,7 +30,7 @@ from ddcnn.local.subdomain import Subdomain
 from ddcnn.parallel.halos import Halo, Window, bounds
 from ddcnn.parallel.pipeline import balanced, pieces_of
 from ddcnn.parallel.spatial import cut_calls, grid_of
-from ddcnn.parallel.stage import SharedTraining, check_way, train_parallel
+from ddcnn.parallel.stage import SharedTraining, train_parallel
 from ddcnn.parallel.workers import run_workers
 from ddcnn.training.settings import Settings
 from ddcnn.training.weights import load_weights
@@ -531,8 +531,6 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(
     ("way", "workers", "words"),
     [
-        ("model", 2, "parallel: 'model' is not one of data"),
-        ("data", 1, "workers: 1 is fewer than 2"),
         ("data", 9, "workers: 9 for batches of 8 images"),
         ("spatial", 16, "too few for the grid"),
         ("pipeline", 40, "pipeline: 40 workers, but the net can be cut into"),
@@ -540,5 +538,5 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 )
 def test_what_cannot_be_trained_is_refused_before_any_process_starts(tmp_path, way, workers, words):
     with pytest.raises(InputError, match=words):
-        check_way(Data(tmp_path).job("out", way, workers))
+        train_parallel(Data(tmp_path).job("out", way, workers))
     assert not (tmp_path / "out").exists()

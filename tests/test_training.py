@@ -754,6 +754,7 @@ def test_a_pack_trained_at_once_gives_what_the_tiles_give_alone(tmp_path, monkey
 def test_of_nets_trained_at_once_each_has_its_share_of_the_time():
     assert own_seconds({"train_seconds": 6.0}) == 6
     assert own_seconds({"train_seconds": 6.0, "at_once": 3}) == 2
+    assert own_seconds({"train_seconds": 6.0, "parallel": {"workers": 4}}) == 24
     refit = {"train_seconds": 6.0, "at_once": 2, "refit": {"train_seconds": 2.0}}
     assert own_seconds(refit) == 4
 

@@ -43,6 +43,7 @@ from ddcnn.experiment.records import keep_with_results, require_records
 from ddcnn.experiment.started import note_start
 from ddcnn.experiment.written import read_configuration
 from ddcnn.local.subdomain import trainer_name
+from ddcnn.parallel.check import check_ways
 from ddcnn.training.slots import jobs_per_gpu
 
 CONDA_ENVIRONMENT = Path(workflow.basedir) / "envs" / "ddcnn.yaml"
@@ -53,6 +54,8 @@ try:
             read_configuration(path)
     EXPERIMENT = load_experiment(config)
     PLACES = count_gpus() * jobs_per_gpu() if workflow.is_main_process else 0
+    if workflow.is_main_process:  # it takes seconds, and jobs need not look again
+        check_ways(parameters.parallel_trainings(EXPERIMENT))
 except InputError as error:
     mistakes = [f"Error in the configuration: {line}" for line in str(error).splitlines()]
     sys.exit("\n".join([*mistakes, "Every key is described in config/README.md."]))
@@ -71,6 +74,7 @@ if EXPERIMENT.settings["log"] == "tensorboard":
     os.environ[events.VARIABLE] = str(events.FOLDER)
 
 COHERENT_CODE = code_digest("coarse.joint", script="train_coherent")
+PARALLEL_CODE = code_digest("parallel.stage", script="train_parallel")
 # One digest a net, and one of what trains it: an edit of another net re-runs nothing.
 ARCHITECTURES = dict.fromkeys(run.architecture for run in EXPERIMENT.trained)
 NET_CODE = {name: nets.code_of(name) for name in ARCHITECTURES}
@@ -135,6 +139,16 @@ def local_code_of_run(wildcards):
 def joint_code(wildcards):
     """Changes when the code of the trainings as one model does."""
     return f"{COHERENT_CODE} {NET_CODE[EXPERIMENT.run_of(wildcards).architecture]}"
+
+
+def parallel_code(wildcards):
+    """Changes when the code of a training by several workers does."""
+    return f"{PARALLEL_CODE} {NET_CODE[EXPERIMENT.net_run_of(wildcards).architecture]}"
+
+
+def workers_of(wildcards):
+    """Of a training: as many cores, and GPUs, if it is to have any."""
+    return int(wildcards.workers)
 
 
 def headline():

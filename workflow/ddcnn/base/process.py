@@ -75,12 +75,14 @@ class JobClock:
 
 
 def own_seconds(metrics: Mapping[str, Any]) -> float:
-    """Training seconds of a ``metrics.json``, its share where several trainings took them at once.
+    """Training seconds of a ``metrics.json``, its share where several trainings took them at once,
+    and those of every worker where several trained one net.
 
     What a refit takes, it takes alone.
     """
     alone = metrics.get("refit", {}).get("train_seconds", 0.0)
-    return alone + (metrics["train_seconds"] - alone) / metrics.get("at_once", 1)
+    workers = metrics.get("parallel", {}).get("workers", 1)
+    return alone + workers * (metrics["train_seconds"] - alone) / metrics.get("at_once", 1)
 
 
 def _process_seconds() -> float:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from ddcnn.base.errors import InputError
 from ddcnn.experiment.configuration import load_experiment
+from ddcnn.experiment.parameters import parallel_trainings
 from ddcnn.experiment.runs import Experiment
 from ddcnn.experiment.started import started
 from ddcnn.experiment.written import read_configuration
+from ddcnn.parallel.check import check_ways
 
 DEFAULT = Path("config/config.yaml")
 
@@ -49,7 +51,9 @@ def read_experiment(path: Path) -> Experiment:
     config = read_configuration(path)
     if not isinstance(config, dict):
         raise InputError(f"{path} holds no keys; see config/README.md")
-    return load_experiment(config)
+    experiment = load_experiment(config)
+    check_ways(parallel_trainings(experiment))
+    return experiment
 
 
 def add_model(parser: argparse.ArgumentParser, is_run: bool = True) -> None:

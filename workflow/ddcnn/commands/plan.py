@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> None:
     times = job_times(jobs, experiment, options.measured)
     planned = scheduled(jobs, {name: time.seconds for name, time in times.items()}, experiment)
     machines = machines_of(options)
-    work = math.fsum(job.seconds for job in planned)
+    work = math.fsum(job.cores * job.seconds for job in planned)
     print(f"{experiment.name}: {len(jobs)} jobs, {duration(work)} of work")
     print("\n".join(f"  times of jobs: {line}" for line in how_known(times)))
     print(
@@ -79,9 +79,15 @@ def run(options: argparse.Namespace) -> None:
 def scheduled(
     jobs: list[Job], seconds: dict[str, float], experiment: Experiment
 ) -> list[ScheduledJob]:
-    """The jobs as the scheduler takes them: one core each, and the devices they ask for."""
+    """The jobs as the scheduler takes them: one core for each worker, and the devices."""
     return [
-        ScheduledJob(job.name, seconds[job.name], job.needs, devices=gpus_of(experiment, job.rule))
+        ScheduledJob(
+            job.name,
+            seconds[job.name],
+            job.needs,
+            job.cores,
+            job.cores * gpus_of(experiment, job.rule),
+        )
         for job in jobs
     ]
 

@@ -15,6 +15,17 @@ from ddcnn.coarse.inputs import SMALLEST_PROBABILITY, log_rows
 from ddcnn.coarse.solvers import fit_logistic, fit_weighted
 from ddcnn.evaluation.scores import accuracy, r2
 
+# Of a worker; seconds, bytes and messages are those of one step, but for the start.
+WORKER_KEYS = (
+    "step_seconds",
+    "compute_seconds",
+    "communication_seconds",
+    "idle_seconds",
+    "bytes_per_step",
+    "messages_per_step",
+    "start_seconds",
+)
+
 
 def mean(p_NTK: np.ndarray) -> np.ndarray:
     """Average of the local probabilities, ``N, K``."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ddcnn.base.splits import JUDGED
+from ddcnn.evaluation.methods import WORKER_KEYS
 from ddcnn.evaluation.scores import all_scores, majority_baseline
 
 Entry = Mapping[str, Any]
@@ -70,12 +71,14 @@ def _costs(folds: Sequence[Entry]) -> dict[str, Any]:
     known = None not in column["speedup"]
     alone = [fold["speedup"] * fold["parallel_seconds"] for fold in folds] if known else []
     largest = ("parameters_largest", "parameters_total", "peak_memory_bytes")
+    of_workers = [key for key in ("workers", *WORKER_KEYS) if key in folds[0]]
     return {
         "parallel_seconds": slowest,
         "serial_seconds": round(sum(column["serial_seconds"]), 4),
         "speedup": round(max(alone) / slowest, 4) if known else None,
         "flop_ratio": float(np.mean(column["flop_ratio"])) if known else None,
-        **{key: max(column[key]) for key in largest},
+        **{key: max(column[key]) for key in (*largest, *of_workers)},
+        **({"kernels": folds[0]["kernels"]} if of_workers else {}),
     }
 
 

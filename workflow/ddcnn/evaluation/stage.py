@@ -16,7 +16,13 @@ from ddcnn.base.splits import JUDGED
 from ddcnn.base.tasks import Task, methods_of, task_of
 from ddcnn.coarse.inputs import join_folds
 from ddcnn.evaluation import diagnosis
-from ddcnn.evaluation.methods import COMBINATIONS, LEARNING, LocalDecisions, in_order
+from ddcnn.evaluation.methods import (
+    COMBINATIONS,
+    LEARNING,
+    WORKER_KEYS,
+    LocalDecisions,
+    in_order,
+)
 from ddcnn.evaluation.scores import MEASURES, all_scores, majority_baseline
 
 log = logging.getLogger(__name__)
@@ -48,6 +54,7 @@ class Trained:
         member_folds: as ``folds``, of the members.
         ensemble: the coarse net of the ensemble, or None.
         joint: ``coherent`` and ``transfer``.
+        parallel: the global net trained by several workers, by way and number: ``data-2``.
     """
 
     local: dict[str, Path]
@@ -59,6 +66,7 @@ class Trained:
     member_folds: list[Path] = field(default_factory=list)
     ensemble: Path | None = None
     joint: dict[str, Path] = field(default_factory=dict)
+    parallel: dict[str, Path] = field(default_factory=dict)
 
     @classmethod
     def of(cls, folders: dict[str, Any]) -> "Trained":
@@ -174,7 +182,8 @@ def decide(
     step = list(nets.values())
     if trained.coarse is None:
         (only,) = local.values()
-        return {"global": Decision({s: only[s] for s in JUDGED}, [step], step)}
+        alone = Decision({s: only[s] for s in JUDGED}, [step], step)
+        return {"global": alone} | {n: _by_workers(f) for n, f in trained.parallel.items()}
     coarse, folds = _metrics(trained.coarse), _all_metrics(trained.folds)
     both = [[*step, *folds], [coarse]]
     decisions = {"cnn-dnn": Decision(_probabilities(trained.coarse), both, [*step, coarse])}
@@ -197,6 +206,19 @@ def decide(
             [*members, last],
         )
     return decisions
+
+
+def _by_workers(folder: Path) -> Decision:
+    """The global net as several workers trained it; of a step's costs those of the worker that had
+    most of each.
+    """
+    net = _metrics(folder)
+    spent = net["parallel"]
+    facts = {"workers": spent["workers"], "kernels": net["kernels"]}
+    facts |= {key: max(spent[key]) for key in WORKER_KEYS}
+    # Ideally each of them does an equal share of the work of one image.
+    share = net | {"multiply_adds": net["multiply_adds"] / spent["workers"]}
+    return Decision(_probabilities(folder), [[share]], [net], facts)
 
 
 def _known(

@@ -44,6 +44,7 @@ def _misfits(experiment: Experiment) -> list[str]:
     """What does not fit the data or other values: a line for each."""
     settings, datasets = experiment.settings, experiment.datasets
     checks = [partial(_check_log, settings["log"]), partial(_check_refit, settings)]
+    checks.append(partial(_check_parallel, settings))
     for dataset in datasets.values():
         checks += [
             partial(_check_place, dataset),
@@ -114,6 +115,29 @@ def _check_refit(settings: dict[str, Any]) -> None:
         raise InputError(
             "coarse.input: features are those of the last nets, which with refit: true have seen "
             "the validation split; take log-probabilities, or refit: false"
+        )
+
+
+def _check_parallel(settings: dict[str, Any]) -> None:
+    """What is independent of the nets; :func:`ddcnn.parallel.check.check_way` looks at these."""
+    ways = ", ".join(settings["parallel"])
+    if not ways:
+        return
+    if not settings["global_net"]:
+        raise InputError(
+            f"parallel: {ways}: other ways of training are compared with the global net, and "
+            "global_net is false; set it to true, or remove parallel"
+        )
+    if settings["refit"]:
+        raise InputError(
+            f"parallel: {ways}: workers train a net once, and refit: true trains every net twice; "
+            "leave one of the two out"
+        )
+    batch, workers = settings["local"]["batch_size"], max(settings["workers"])
+    if batch != AUTO and batch < workers:
+        raise InputError(
+            f"workers: {workers} for batches of {batch} images (local.batch_size); take fewer "
+            "workers or larger batches"
         )
 
 

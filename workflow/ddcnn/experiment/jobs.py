@@ -14,13 +14,14 @@ from ddcnn.experiment.paths import BENCHMARKS, LOGS, place_of
 from ddcnn.experiment.runs import Experiment, Run
 from ddcnn.experiment.without_steps import is_alone
 
-TRAININGS = ("train_local", "train_fold", "train_coarse", "train_coherent")
+TRAININGS = ("train_local", "train_fold", "train_coarse", "train_coherent", "train_parallel")
 
 # What a person looks at: the stages of a run, in their order.
 STAGES = {
     "data": ("download", "prepare"),
     "tiles": ("tile", "coarse_view"),
     "local": ("train_local", "train_fold", "local_features"),
+    "parallel": ("train_parallel",),
     "coarse": ("train_coarse", "train_coherent"),
     "evaluation": ("evaluate", "bundle"),
 }
@@ -60,6 +61,11 @@ class Job:
         return kind_of(self.name)
 
     @property
+    def cores(self) -> int:
+        """That it computes with at a time."""
+        return int(self.wildcards.get("workers", 1))
+
+    @property
     def log(self) -> Path:
         return Path(LOGS[self.rule].format(**self.wildcards))
 
@@ -80,7 +86,8 @@ class Job:
 
 
 def gpus_of(experiment: Experiment, rule: str) -> int:
-    """GPUs that a job of a rule asks for: one for a net, none for one that is solved by numpy.
+    """GPUs that a job of a rule asks for: one for a net, none for one that is solved by numpy; a
+    training by several workers asks for as many times as much.
 
     Where some local nets are trained in steps, all jobs of their rule ask for one.
     """
@@ -97,7 +104,8 @@ def kind_of(name: str) -> str:
     _, _, which = after.partition("/")
     if ".." in which:
         return f"{before} packed"
-    return f"{before} {which}" if name.startswith(("train_coarse", "train_coherent")) else before
+    tells = name.startswith(("train_coarse", "train_coherent", "train_parallel"))
+    return f"{before} {which}" if tells else before
 
 
 def wanted(experiment: Experiment) -> list[Node]:

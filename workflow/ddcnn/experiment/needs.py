@@ -6,6 +6,7 @@ are both made from it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 from ddcnn.base.splits import FITTING, SPLITS
@@ -197,6 +198,17 @@ def _coarse(run: Run, combination: str) -> Node:
     return Node("train_coarse", run.wildcards | {"combination": combination})
 
 
+def parallel_nets(experiment: Experiment, run: Run) -> dict[str, Node]:
+    """Trainings of the global net by several workers, by what their method is called."""
+    asked = product(experiment.settings["parallel"], experiment.settings["workers"])
+    return {
+        f"{way}-{number}": Node(
+            "train_parallel", run.wildcards | {"way": way, "workers": str(number)}
+        )
+        for way, number in (asked if run.is_global else ())
+    }
+
+
 # What is made of a run
 
 
@@ -218,6 +230,7 @@ def trained_for(experiment: Experiment, run: Run) -> dict[str, Any]:
             for start in JOINT
             if start in methods
         },
+        "parallel": parallel_nets(experiment, run),
     }
 
 
@@ -225,7 +238,8 @@ def _evaluate(experiment: Experiment, w: Wildcards) -> Needs:
     run = experiment.run_of(w)
     trained = trained_for(experiment, run)
     single = [trained[key] for key in ("small", "coarse", "ensemble") if trained[key]]
-    judging = [*trained["local"].values(), *single, *trained["joint"].values()]
+    others = [*trained["joint"].values(), *trained["parallel"].values()]
+    judging = [*trained["local"].values(), *single, *others]
     beside = [*trained["folds"], *trained["members"], *trained["member_folds"]]
     whole, own = trained["global_net"], [*judging, *beside]
     compared = [whole] if whole and whole not in own else []
@@ -293,6 +307,7 @@ _NEEDS: dict[str, Callable[[Experiment, Wildcards], Needs]] = {
     "coarse_view": _coarse_view,
     "train_local": _train_local,
     "local_features": _local_features,
+    "train_parallel": _train_local,
     "train_fold": _train_fold,
     "train_coarse": _train_coarse,
     "train_coherent": _train_coherent,

@@ -10,7 +10,7 @@ from typing import Any
 
 from ddcnn import nets
 from ddcnn.experiment import without_steps
-from ddcnn.experiment.needs import Node, trained_for
+from ddcnn.experiment.needs import Node, parallel_nets, trained_for
 from ddcnn.experiment.paths import paths_of, seed_of
 from ddcnn.experiment.runs import Experiment, Run
 
@@ -55,6 +55,12 @@ def net(experiment: Experiment, w: Wildcards) -> dict[str, Any]:
     return _net(experiment, experiment.net_run_of(w), seed_of(w))
 
 
+def whole_image(experiment: Experiment, w: Wildcards) -> dict[str, Any]:
+    """:func:`net` of the global net, with the name of its one tile."""
+    (tile,) = experiment.net_run_of(w).decomposition.subdomains
+    return net(experiment, w) | {"tile": tile}
+
+
 def subdomains(experiment: Experiment, w: Wildcards) -> list[dict[str, Any]]:
     """All local nets of a run, in the order of the decomposition."""
     run = experiment.run_of(w)
@@ -87,6 +93,25 @@ def _settings_of_steps(experiment: Experiment) -> dict[str, Any]:
     """Dropout belongs to the net, and no result depends on how often a checkpoint is written."""
     others = ("dropout", "checkpoint_seconds")
     return {k: v for k, v in experiment.settings["local"].items() if k not in others}
+
+
+def parallel_trainings(experiment: Experiment) -> list[dict[str, Any]]:
+    """Every net that several workers shall train, for :func:`ddcnn.parallel.check.check_way`."""
+    found = {}
+    for run in filter(lambda run: run.is_global, experiment.runs):
+        dataset = experiment.datasets[run.dataset]
+        for node in parallel_nets(experiment, run).values():
+            key = run.dataset, run.model, node.wildcards["way"], node.wildcards["workers"]
+            found[key] = {
+                "architecture": run.architecture,
+                "width": run.width,
+                "shape": dataset.image_shape,
+                # The classes of a user's data are known when all files are read.
+                "outputs": len(dataset.classes) or 2,
+                "way": node.wildcards["way"],
+                "workers": int(node.wildcards["workers"]),
+            }
+    return list(found.values())
 
 
 def coarse_net(experiment: Experiment) -> dict[str, Any]:

@@ -29,6 +29,8 @@ WILDCARDS = {
     "fold": r"\d+",
     "combination": "coarse|ensemble",
     "start": "coherent|transfer",
+    "way": "data|data-synchronised|spatial|pipeline",
+    "workers": r"\d+",
     "tile": rf"\d+(-\d+)*|{VIEW}",
     "experiment": "[^/]+",
 }
@@ -84,6 +86,9 @@ RULES = {
             "shards": [f"{VIEW}/x_{split}.npy" for split in SPLITS],
             "checksums": f"{VIEW}/shards.json",
         },
+    ),
+    "train_parallel": RulePaths(
+        "parallel", "{dataset}/{model}/{tiling}/seed{seed}/{way}-{workers}", _TRAINED
     ),
     "train_local": RulePaths("local", NET, _TRAINED),
     "local_features": RulePaths("local", NET, {"features": "features.npz"}),

@@ -64,6 +64,11 @@ STAGES = {
         note="a later training cuts its tile again",
     ),
     "local": Stage(_below("train_local"), (_CHECKPOINT, _PARTIAL), _from("train_local")),
+    "parallel": Stage(
+        _below("train_parallel"),
+        (_CHECKPOINT, _PARTIAL),
+        ("train_parallel", *_from("evaluate")),
+    ),
     "runs": Stage(_below("train_coarse"), (_CHECKPOINT, _PARTIAL), _from("train_coarse")),
     "reports": Stage(_below("report"), (_PARTIAL,), _from("report")),
     "tensorboard": Stage(f"{events.FOLDER}/*", note="only another training writes them again"),

@@ -40,6 +40,11 @@ def check(settings: Mapping[str, Any], datasets: Mapping[str, Dataset]) -> None:
                 f"has none of them; remove {method}, or put {name} into an experiment of its own "
                 "(ddcnn compare sets both side by side)"
             )
+    if settings["parallel"]:
+        raise InputError(
+            f"parallel: {', '.join(settings['parallel'])}: workers share training steps, and "
+            f"{name} has none; remove parallel, or put {name} into an experiment of its own"
+        )
     if settings["refit"]:
         raise InputError(
             f"refit: true trains nets in steps a second time, and {name} is solved in closed form; "

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from ddcnn import nets
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import read_json, write_json
 from ddcnn.base.process import JobClock
 from ddcnn.base.tasks import task_of
+from ddcnn.base.text import counted
 from ddcnn.local.stage import (
     fitting_settings,
     load_training_images,
@@ -28,7 +28,7 @@ from ddcnn.local.stage import (
     write_probabilities,
 )
 from ddcnn.local.subdomain import Subdomain
-from ddcnn.parallel import WAYS
+from ddcnn.parallel.check import check_way
 from ddcnn.parallel.checkpoint import SharedCheckpoint
 from ddcnn.parallel.data import DataNet, DataStep, share_batch_norms
 from ddcnn.parallel.door import Door
@@ -40,7 +40,7 @@ from ddcnn.parallel.pipeline import (
     pieces_of,
     times_of,
 )
-from ddcnn.parallel.spatial import SpatialStep, cut_calls, grid_of, put_on_tiles
+from ddcnn.parallel.spatial import SpatialStep, grid_of, put_on_tiles
 from ddcnn.parallel.steps import Spent
 from ddcnn.parallel.workers import run_workers
 from ddcnn.training.checkpoint import fingerprint_of
@@ -68,7 +68,7 @@ class SharedTraining:
         workers: how many.
         micro_batches: of a batch, for the pipeline; by default twice as many as workers.
         gpus: 0 computes on the CPU; otherwise every worker takes a GPU if there is one.
-        threads: CPU threads of each worker.
+        threads: CPU threads of all workers together; each has one at least.
         code: digest of the code, part of the checkpoint's fingerprint.
         checkpoint_seconds: least time between two checkpoints; no result depends on it.
     """
@@ -83,7 +83,7 @@ class SharedTraining:
     workers: int
     micro_batches: int | None = None
     gpus: int = 0
-    threads: int = 1
+    threads: int = 2
     code: str = ""
     checkpoint_seconds: float = 0.0
 
@@ -115,45 +115,32 @@ def train_parallel(job: SharedTraining) -> None:
         InputError: the net cannot be trained in this way, before any process starts; the training
             diverged; or a worker died.
     """
-    clock = JobClock()
-    check_way(job)
-    clock.ready()
-    launch_seconds = clock.metrics()["start_seconds"]
-    backend = "cpu:gloo,cuda:nccl" if job.gpus and visible_devices() else "gloo"
-    run_workers(_work, (job, launch_seconds), job.workers, backend)
-
-
-def check_way(job: SharedTraining) -> None:
-    """Raise :class:`InputError` where a net cannot be trained in this way by so many workers."""
-    card = read_json(job.card)
-    if job.way not in WAYS:
-        raise InputError(f"parallel: {job.way!r} is not one of {', '.join(WAYS)}")
-    if job.workers < 2:
-        raise InputError(f"workers: {job.workers} is fewer than 2")
-    if nets.is_closed_form(job.subdomain.architecture):
-        raise InputError(
-            f"parallel: {job.subdomain.architecture} is solved in closed form, without steps that "
-            "workers could share; take another model"
-        )
-    shape = (*card["shape"], card["channels"])
-    net = job.subdomain.build(shape, task_of(card).num_outputs)
-    if job.way == "spatial":
-        cut_calls(net, shape, grid_of(job.workers, shape[:-1]))
-    if job.way == "pipeline":
-        pieces = pieces_of(net, shape)
-        balanced([1.0] * len(pieces), pieces, job.workers)
-    settings = fitting_settings(job.settings, card)
+    clock, card = JobClock(), read_json(job.card)
+    subdomain, settings = job.subdomain, fitting_settings(job.settings, card)
+    shape, outputs = (*card["shape"], card["channels"]), task_of(card).num_outputs
+    check_way(subdomain.architecture, subdomain.width, shape, outputs, job.way, job.workers)
     batch = min(settings.batch_size, sum(card["counts"]["train"].values()))
     if job.way.startswith("data") and batch < job.workers:
         raise InputError(
             f"workers: {job.workers} for batches of {batch} images; take fewer, or a larger "
             "batch_size"
         )
+    if job.threads < job.workers:
+        log.warning(
+            "warning: %d workers on %s: times are not those of as many devices",
+            job.workers,
+            counted(job.threads, "core"),
+        )
+    clock.ready()
+    launch_seconds = clock.metrics()["start_seconds"]
+    backend = "cpu:gloo,cuda:nccl" if job.gpus and visible_devices() else "gloo"
+    threads = max(1, job.threads // job.workers)
+    run_workers(_work, (job, threads, launch_seconds), job.workers, backend)
 
 
-def _work(job: SharedTraining, launch_seconds: float, door: Door) -> None:
+def _work(job: SharedTraining, threads: int, launch_seconds: float, door: Door) -> None:
     """What one worker does."""
-    device, card = choose_device(job.gpus, job.threads), read_json(job.card)
+    device, card = choose_device(job.gpus, threads), read_json(job.card)
     clock = JobClock(waited=device.waited)
     settings, task = fitting_settings(job.settings, card), task_of(card, job.settings.class_weights)
     log.info("training by %d workers: %s, on %s", job.workers, job.way, device.name)

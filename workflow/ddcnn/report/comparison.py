@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ddcnn.evaluation.intervals import Difference, mean_interval, paired_difference
+from ddcnn.evaluation.methods import WORKER_KEYS
 from ddcnn.report.study import RunResult, Study
 from ddcnn.report.verdicts import Family
 
@@ -97,7 +98,8 @@ def _row(study: Study, pair: Pair, family: Family) -> dict[str, Any]:
     known = ("decomposition", "method", "tiles", "coarse_view", "seeds")
     score = f"{study.score}_test"
     measured = (score, f"{score}_spread", "parallel_seconds", "serial_seconds", "speedup")
-    keys = (*known, *measured, "flop_ratio", "parameters_largest", "parameters_total")
+    sizes = ("flop_ratio", "parameters_largest", "parameters_total", "peak_memory_bytes")
+    keys = (*known, *measured, *sizes, "workers", *WORKER_KEYS)
     row = names | {key: means[key] for key in keys} | {"test_images": study.num_images}
     row[f"{score}_low"], row[f"{score}_high"] = score_interval(
         study, means["decomposition"], means["method"]

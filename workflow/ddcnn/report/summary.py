@@ -11,7 +11,7 @@ from ddcnn.base.files import read_json
 from ddcnn.base.splits import JUDGED
 from ddcnn.base.text import fraction
 from ddcnn.evaluation.intervals import student
-from ddcnn.evaluation.methods import in_order
+from ddcnn.evaluation.methods import WORKER_KEYS, in_order
 from ddcnn.evaluation.scores import MEASURES
 from ddcnn.experiment.paths import folder_of
 from ddcnn.report.dataset import warnings_of
@@ -28,6 +28,8 @@ MEASURED = (
     "parameters_largest",
     "parameters_total",
     "peak_memory_bytes",
+    "workers",
+    *WORKER_KEYS,
 )
 NAMED = (
     "dataset",
@@ -52,11 +54,12 @@ def summary_table(evaluations: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
             "method": method,
             **{key: values.get(key) for key in MEASURED},
             "majority_test": evaluation["baseline"] and evaluation["baseline"]["accuracy_test"],
+            "kernels": values.get("kernels"),
         }
         for evaluation in evaluations
         for method, values in in_order(evaluation["methods"])
     ]
-    return pd.DataFrame(rows, columns=[*NAMED, *MEASURED])
+    return pd.DataFrame(rows, columns=[*NAMED, *MEASURED, "kernels"])
 
 
 def _names(evaluation: Mapping[str, Any]) -> dict[str, Any]:

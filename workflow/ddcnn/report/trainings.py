@@ -83,6 +83,9 @@ def seed_in_words(w: Mapping[str, str], step: int = 0) -> str:
 def _words_of(study: Study, node: Node) -> tuple[str, str, str, str]:
     """Kind, label, decomposition and seed of a :class:`Training`."""
     w = node.wildcards
+    if node.rule == "train_parallel":
+        label = f"{w['way']}-{w['workers']}"
+        return "other training", label, "whole image", seed_in_words(w)
     if node.rule in ("train_coarse", "train_coherent"):
         name = w["combination"] if node.rule == "train_coarse" else w["start"]
         kind = "coarse net" if name == "coarse" else "other training"

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import NoReturn
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -29,12 +30,16 @@ def noting_signals(wanted: bool = True) -> Iterator[None]:
         yield
         return
     _noted.clear()
-    earlier = {each: signal.signal(each, lambda number, _: note(number)) for each in SIGNALS}
+    earlier = {each: signal.signal(each, _note) for each in SIGNALS}
     try:
         yield
     finally:
         for each, handler in earlier.items():
             signal.signal(each, handler)
+
+
+def _note(number: int, frame: FrameType | None) -> None:
+    note(number)
 
 
 def note(number: int) -> None:
