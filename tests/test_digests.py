@@ -100,8 +100,8 @@ def test_digests_of_a_moved_package_are_the_same(package):
             [*SOLVED, "coarse.joint", "coarse.stage", "local.stage", "parallel.stage"],
         ),
         ("nets/vgg.py", ["net vgg"]),
-        ("nets/resnet.py", ["net resnet20"]),
-        ("nets/layers.py", ["net resnet20", "net vgg"]),
+        ("nets/resnet.py", ["net resnet20", "parallel.stage"]),
+        ("nets/layers.py", ["net resnet20", "net vgg", "parallel.stage"]),
         ("nets/features.py", ["coarse.joint", "coarse.stage", "local.stage", "parallel.stage"]),
         (
             "tiles/shards.py",
