@@ -5,6 +5,7 @@ from typing import Any
 
 from ddcnn import nets
 from ddcnn.base.errors import InputError
+from ddcnn.parallel.cuts import balanced, grid_of
 
 
 def check_ways(trainings: Iterable[dict[str, Any]]) -> None:
@@ -34,12 +35,12 @@ def check_way(
     if way.startswith("data"):
         return
     # Here, so that a configuration without the key does not wait for torch.
-    from ddcnn.parallel.pipeline import balanced, pieces_of
-    from ddcnn.parallel.spatial import cut_calls, grid_of
+    from ddcnn.parallel.pipeline import pieces_of
+    from ddcnn.parallel.spatial import cut_calls
 
     net = nets.build(architecture, shape, outputs, width)
     if way == "spatial":
         cut_calls(net, shape, grid_of(workers, shape[:-1]))
     else:
         pieces = pieces_of(net, shape)
-        balanced([1.0] * len(pieces), pieces, workers)
+        balanced([1.0] * len(pieces), [bool(piece.weights) for piece in pieces], workers)

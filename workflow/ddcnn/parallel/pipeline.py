@@ -7,11 +7,9 @@ follows them once for each. Sections take about the same time, as measured befor
 
 import copy
 import itertools
-import math
 import statistics
 import time
 from collections.abc import Sequence
-from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -160,34 +158,6 @@ def times_of(net: nn.Module, pieces: Sequence[Piece], x: torch.Tensor) -> list[f
             seconds.append(statistics.median(times[1:]))
             x = y
     return seconds
-
-
-def balanced(seconds: Sequence[float], pieces: Sequence[Piece], num_workers: int) -> list[int]:
-    """Ends of the sections, in pieces, of which the slowest is as fast as possible.
-
-    Raises:
-        InputError: there are fewer pieces with weights than workers.
-    """
-
-    @cache
-    def best(start: int, sections: int) -> tuple[float, list[int]]:
-        if sections == 1:
-            learns = any(piece.weights for piece in pieces[start:])
-            return sum(seconds[start:]) if learns else math.inf, [len(pieces)]
-        found = (math.inf, [])
-        for end in range(start + 1, len(pieces)):
-            if any(piece.weights for piece in pieces[start:end]):
-                slowest, ends = best(end, sections - 1)
-                found = min(found, (max(sum(seconds[start:end]), slowest), [end, *ends]))
-        return found
-
-    slowest, ends = best(0, num_workers)
-    if math.isinf(slowest):
-        raise InputError(
-            f"parallel: pipeline: {num_workers} workers, but the net can be cut into "
-            f"{sum(bool(piece.weights) for piece in pieces)} pieces with weights; take fewer"
-        )
-    return ends
 
 
 class Section(nn.Module):

@@ -10,7 +10,6 @@ so branches of equal size meet, and who needs which pixels of whom follows from 
 """
 
 import copy
-import itertools
 import math
 from collections.abc import Sequence
 from functools import partial
@@ -28,8 +27,9 @@ from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AvgPoolNd, _MaxPoolNd
 from ddcnn.base.errors import InputError
 from ddcnn.nets.layers import CONVOLUTION, GlobalAverage, Layers
 from ddcnn.nets.resnet import EverySecondPixel, ResidualBlock, ResNet
+from ddcnn.parallel.cuts import Halo, Window, bounds, halos_of, is_too_small
 from ddcnn.parallel.door import Door
-from ddcnn.parallel.halos import Halo, Summed, Window, WithHalo, bounds
+from ddcnn.parallel.halos import Summed, WithHalo
 from ddcnn.parallel.norm import SharedBatchNorm
 from ddcnn.parallel.steps import WorkersStep
 from ddcnn.tiles.geometry import format_axes
@@ -71,18 +71,6 @@ class Call(NamedTuple):
     name: str
     before: tuple[int, ...]
     after: tuple[int, ...]
-
-
-def grid_of(workers: int, spatial: Sequence[int]) -> tuple[int, ...]:
-    """The grid of so many tiles that cuts through the fewest pixels; of equal ones along rows."""
-    counts = [k for k in range(workers, 0, -1) if workers % k == 0]
-    grids = [
-        grid
-        for grid in itertools.product(counts, repeat=len(spatial))
-        if math.prod(grid) == workers
-    ]
-    cut = [sum((p - 1) / n for p, n in zip(grid, spatial, strict=True)) for grid in grids]
-    return grids[cut.index(min(cut))]
 
 
 def cut_calls(net: nn.Module, shape: Sequence[int], grid: Sequence[int]) -> list[Call]:
@@ -144,13 +132,12 @@ def _check(call: Call, layer: nn.Module, grid: Sequence[int], calls: Sequence[Ca
     elif kind not in (*POINTWISE, *NORMS) and windows_of(layer, len(grid)) is None:
         raise _unknown(call.name, layer, "is not known to work on tiles")
     for pixels in (call.before, call.after if kind not in AVERAGES else ()):
-        for n, p in zip(pixels, grid, strict=False):
-            if len(set(bounds(n, p))) <= p:
-                raise InputError(
-                    f"parallel: spatial: layer {call.name} has a map of {format_axes(pixels)} "
-                    f"pixels, too few for the grid {format_axes(tuple(grid))} of workers; take "
-                    "fewer workers, or parallel: data or pipeline"
-                )
+        if pixels and is_too_small(pixels, grid):
+            raise InputError(
+                f"parallel: spatial: layer {call.name} has a map of {format_axes(pixels)} "
+                f"pixels, too few for the grid {format_axes(tuple(grid))} of workers; take "
+                "fewer workers, or parallel: data or pipeline"
+            )
 
 
 def _unknown(name: str, layer: nn.Module, why: str) -> InputError:
@@ -207,20 +194,6 @@ class Place:
             *(slice(c[i], c[i + 1]) for c, i in zip(cuts, index or self.index, strict=True)),
         )
 
-    def halos(self, pixels: Sequence[int], windows: Sequence[Window]) -> list[Halo]:
-        """What to exchange before a layer, along the axes that are cut."""
-        halos = []
-        for axis in self._cut_axes():
-            line = list(self.index)
-            line[axis] = slice(None)
-            workers = [int(worker) for worker in self.numbers[tuple(line)]]
-            here = self.index[axis]
-            halos.append(Halo.of(axis + 2, pixels[axis], windows[axis], workers, here))
-        return halos
-
-    def _cut_axes(self) -> list[int]:
-        return [axis for axis, count in enumerate(self.grid) if count > 1]
-
     def padding_left(self, windows: Sequence[Window]) -> tuple[int, ...]:
         """What a layer still pads: along the axes that are not cut."""
         pairs = zip(windows, self.grid, strict=True)
@@ -248,7 +221,7 @@ def _convert(net: nn.Module, call: Call, place: Place) -> None:
     windows = windows_of(layer, len(call.before))
     if windows is not None:
         value = -math.inf if isinstance(layer, _MaxPoolNd) else 0.0
-        halos = place.halos(call.before, windows)
+        halos = halos_of(place.numbers, place.index, call.before, windows)
         padding = [0] * (2 * len(windows))
         for halo in halos:  # the last axis first, as F.pad wants it
             last = 2 * (len(windows) + 1 - halo.axis)

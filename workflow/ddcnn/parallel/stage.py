@@ -30,17 +30,17 @@ from ddcnn.local.stage import (
 from ddcnn.local.subdomain import Subdomain
 from ddcnn.parallel.check import check_way
 from ddcnn.parallel.checkpoint import SharedCheckpoint
+from ddcnn.parallel.cuts import balanced, grid_of
 from ddcnn.parallel.data import DataNet, DataStep, share_batch_norms
 from ddcnn.parallel.door import Door
 from ddcnn.parallel.pipeline import (
     Piece,
     PipelineNet,
     PipelineStep,
-    balanced,
     pieces_of,
     times_of,
 )
-from ddcnn.parallel.spatial import SpatialStep, grid_of, put_on_tiles
+from ddcnn.parallel.spatial import SpatialStep, put_on_tiles
 from ddcnn.parallel.steps import Spent
 from ddcnn.parallel.workers import run_workers
 from ddcnn.training.checkpoint import fingerprint_of
@@ -244,7 +244,7 @@ def _sections(
         device = next(net.parameters()).device
         images = torch.zeros(num_images, shape[-1], *shape[:-1], device=device)
         seconds = times_of(net, pieces, images)
-        ends = balanced(seconds, pieces, door.size)
+        ends = balanced(seconds, [bool(piece.weights) for piece in pieces], door.size)
         facts = [{"section_ends": ends, "piece_seconds": seconds}] * door.size
     return door.from_first(facts)
 
