@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
+from torch import distributed as dist
 from torch import nn
 
 import parallel_nets
@@ -29,8 +30,10 @@ from ddcnn.local.stage import train_local
 from ddcnn.local.subdomain import Subdomain
 from ddcnn.parallel.cuts import Halo, Window, balanced, bounds, grid_of
 from ddcnn.parallel.pipeline import pieces_of
+from ddcnn.parallel.shape import shape_of
 from ddcnn.parallel.spatial import cut_calls
 from ddcnn.parallel.stage import SharedTraining, train_parallel
+from ddcnn.parallel.volume import BUCKETS, NetShape, gradient_buckets, volumes
 from ddcnn.parallel.workers import run_workers
 from ddcnn.training.settings import Settings
 from ddcnn.training.weights import load_weights
@@ -226,6 +229,30 @@ def test_bytes_of_spatial_training_are_those_of_the_halos(trained):
     sent += 4 * 3 * (4 * 4 * case.batch + 4 * num_weights(net))
     found = sum(worker["traffic"].bytes for worker in trained[4, case])
     assert found == pytest.approx(sent, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("workers", "case"),
+    CASES,
+    ids=lambda each: each if isinstance(each, int) else f"{each.way}-{each.net}",
+)
+def test_what_is_sent_is_what_the_formula_says_from_the_shape_of_the_net(trained, workers, case):
+    shape = shape_of(case.build(), case.shape)
+    assert NetShape.from_dict(json.loads(json.dumps(shape.as_dict()))) == shape
+    ends = trained[workers, case][0]["facts"].get("section_ends", ())
+    expected = volumes(shape, case.way, workers, case.batch, ends, 3)
+    for worker, volume in zip(trained[workers, case], expected, strict=True):
+        traffic = worker["traffic"]
+        assert traffic.bytes == pytest.approx(volume.bytes, rel=0.01)
+        assert (traffic.messages, traffic.rounds) == (volume.messages, volume.rounds)
+
+
+def test_gradients_are_summed_in_the_buckets_of_torch():
+    sizes = [3, 300_000, 40, 7_000_000, 100_000, 10]
+    net = nn.ParameterList([nn.Parameter(torch.zeros(size)) for size in sizes])
+    expected, _ = dist._compute_bucket_assignment_by_size(list(net)[::-1], list(BUCKETS))
+    expected = [4 * sum(sizes[::-1][place] for place in bucket) for bucket in expected]
+    assert gradient_buckets(NetShape(tuple(sizes), (), None, None, (8, 8))) == expected
 
 
 def test_bytes_of_a_pipeline_are_those_of_the_activations(trained):

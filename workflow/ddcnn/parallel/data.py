@@ -7,6 +7,7 @@ the first ones still compute. Batch norm takes its statistics over a worker's ow
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -106,11 +107,9 @@ class DataStep(WorkersStep):
             loss = loss * (self.task.weight_of(own) / self.task.weight_of(labels))
         self.optimizer.zero_grad()
         loss.backward()
-        sent, traffic = self.gradients.traffic.since(before), self.door.traffic
-        traffic.bytes += sent.bytes
-        traffic.messages += sent.messages
+        sent = self.gradients.traffic.since(before)
         # All gradients of this worker were there when the last bucket was.
-        traffic.blocked_seconds += time.perf_counter() - self.ready
+        self.door.traffic.add(replace(sent, blocked_seconds=time.perf_counter() - self.ready))
         merit = self.task.merits(outputs.detach().float(), own).sum()
         loss, merit = self.door.sum(torch.stack([loss.detach().float(), merit.float()]))
         return loss, merit

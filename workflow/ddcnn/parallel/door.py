@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import distributed as dist
 
-# Sums of so few bytes go to everybody at once: a message less to wait for.
-ONE_ROUND_BYTES = 2**14
+from ddcnn.parallel.volume import ONE_ROUND_BYTES
+
 PROBE_BYTES = 2**22
 
 
@@ -27,20 +27,27 @@ class Traffic:
     Attributes:
         bytes: sent by this worker, without what the protocols of the network add.
         messages: sent by this worker.
+        rounds: exchanges, each with any number of messages.
         blocked_seconds: waited in :meth:`Door.exchange`, for others to be ready, too.
     """
 
     bytes: int = 0
     messages: int = 0
+    rounds: int = 0
     blocked_seconds: float = 0.0
+
+    def add(self, other: "Traffic", sign: int = 1) -> None:
+        """Count what somebody else did, too."""
+        self.bytes += sign * other.bytes
+        self.messages += sign * other.messages
+        self.rounds += sign * other.rounds
+        self.blocked_seconds += sign * other.blocked_seconds
 
     def since(self, earlier: "Traffic") -> "Traffic":
         """The difference."""
-        return Traffic(
-            self.bytes - earlier.bytes,
-            self.messages - earlier.messages,
-            self.blocked_seconds - earlier.blocked_seconds,
-        )
+        difference = replace(self)
+        difference.add(earlier, sign=-1)
+        return difference
 
 
 class Door:
@@ -80,12 +87,14 @@ class Door:
         ]
         operations += [self._counted(tensor, peer) for peer, tensor in sends.items()]
         if operations:
+            self.traffic.rounds += 1
             for work in dist.batch_isend_irecv(operations):
                 work.wait()
         self.traffic.blocked_seconds += time.perf_counter() - start
 
     def post(self, tensor: torch.Tensor, peer: int) -> None:
         """Send without waiting; :meth:`flush` waits for all."""
+        self.traffic.rounds += 1
         operation = self._counted(tensor, peer)
         works = dist.batch_isend_irecv([operation])
         self._posted += [(work, operation.tensor) for work in works]

@@ -66,9 +66,10 @@ ACCEPTED = (
 
 
 class Call(NamedTuple):
-    """A layer in the order of the net: its name, and pixels along every axis before and after."""
+    """A layer in the order of the net: its name, channels, and pixels before and after."""
 
     name: str
+    channels: int  # of its input
     before: tuple[int, ...]
     after: tuple[int, ...]
 
@@ -104,7 +105,8 @@ def _calls(net: nn.Module, shape: Sequence[int]) -> list[Call]:
     calls = []
 
     def note(name: str, layer: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
-        calls.append(Call(name, tuple(inputs[0].shape[2:]), tuple(output.shape[2:])))
+        x = inputs[0]
+        calls.append(Call(name, x.shape[1], tuple(x.shape[2:]), tuple(output.shape[2:])))
 
     twin = copy.deepcopy(net).cpu().eval()
     for name, layer in twin.named_modules():

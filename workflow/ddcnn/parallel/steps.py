@@ -28,9 +28,7 @@ class Spent:
         """One more step."""
         self.steps += 1
         self.seconds += seconds
-        self.traffic.bytes += traffic.bytes
-        self.traffic.messages += traffic.messages
-        self.traffic.blocked_seconds += traffic.blocked_seconds
+        self.traffic.add(traffic)
 
 
 class WorkersStep(Step):
