@@ -12,13 +12,12 @@ import statistics
 from dataclasses import replace
 
 from common import options_of, parse, ratios, spread, write_theme
-from namespaces import joined, rounds_on_links
+from namespaces import rounds_on_links, run_joined
 
 from ddcnn.base.text import counted
 from ddcnn.parallel import WAYS
 from ddcnn.parallel.model import Link, calibrated, step_of
 from ddcnn.parallel.probe import Probe, net_shape, work_of
-from ddcnn.parallel.workers import run_workers
 
 GIGABITS = (0.1, 1.0, 10.0)
 STEPS = 3
@@ -34,9 +33,7 @@ def rows_of(name: str, rounds: int, steps: int) -> list[dict[str, object]]:
     base = replace(NETS[name], steps=steps)
     net, work = net_shape(base), work_of(base, net_shape(base))
     probes = [replace(base, way=way) for way in WAYS]
-    with joined() as prefixes:
-        arguments = (probes, (None, *GIGABITS), rounds)
-        first, second = run_workers(rounds_on_links, arguments, WORKERS, prefixes=prefixes)
+    first, second = run_joined(rounds_on_links, probes, (None, *GIGABITS), rounds)
     measured, model = {}, {}
     for number in range(rounds):
         # Both take a step together: the slower one says how long it took.

@@ -2,12 +2,18 @@
 
 import contextlib
 import os
+import pickle
 import shutil
 import statistics
 import subprocess
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
+from torch import distributed as dist
 
 from ddcnn.base.errors import InputError
 from ddcnn.parallel.door import Door
@@ -28,10 +34,8 @@ def what_is_missing() -> str:
 
 
 @contextlib.contextmanager
-def joined() -> Iterator[list[list[str]]]:
-    """The commands before those of two workers, one at each end; all is gone afterwards.
-
-    ``GLOO_SOCKET_IFNAME`` names the interface meanwhile.
+def joined() -> Iterator[list[str]]:
+    """Names of two namespaces with an end each; all is gone afterwards.
 
     Raises:
         InputError: a link cannot be made here.
@@ -39,7 +43,6 @@ def joined() -> Iterator[list[list[str]]]:
     if missing := what_is_missing():
         raise InputError(missing)
     names = [f"ddcnn-{os.getpid()}-{end}" for end in "ab"]
-    before = os.environ.get("GLOO_SOCKET_IFNAME")
     try:
         for name in names:
             _call("ip", "netns", "add", name)
@@ -49,14 +52,44 @@ def joined() -> Iterator[list[list[str]]]:
             _call("ip", "-n", name, "addr", "add", f"10.99.0.{number}/24", "dev", INTERFACE)
             for device in ("lo", INTERFACE):
                 _call("ip", "-n", name, "link", "set", device, "up")
-        os.environ["GLOO_SOCKET_IFNAME"] = INTERFACE
-        yield [["ip", "netns", "exec", name] for name in names]
+        yield names
     finally:
-        os.environ.pop("GLOO_SOCKET_IFNAME", None)
-        if before is not None:
-            os.environ["GLOO_SOCKET_IFNAME"] = before
         for name in names:
             subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
+
+
+def run_joined(function: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """What ``function(*arguments, door)`` returns in a worker at each end of a link.
+
+    :func:`ddcnn.parallel.workers.run_workers` talks to its workers by the network, too, which
+    those in a namespace cannot reach.
+    """
+    environment = os.environ | {"GLOO_SOCKET_IFNAME": INTERFACE, "OMP_NUM_THREADS": "1"}
+    with joined() as names, TemporaryDirectory() as folder:
+        Path(folder, "work").write_bytes(pickle.dumps((function, arguments)))
+        command = (sys.executable, str(Path(__file__).with_name("at_an_end.py")), folder)
+        workers = [
+            subprocess.Popen(
+                ["ip", "netns", "exec", name, *command, str(rank)],
+                env=environment,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for rank, name in enumerate(names)
+        ]
+        errors = [worker.communicate()[1] for worker in workers]
+        if any(worker.returncode for worker in workers):
+            raise RuntimeError("\n".join(errors))
+        return [
+            pickle.loads(Path(folder, f"result{rank}").read_bytes()) for rank in range(len(workers))
+        ]
+
+
+def work_at_an_end(folder: Path, rank: int) -> None:
+    """What a worker of :func:`run_joined` does."""
+    function, arguments = pickle.loads(Path(folder, "work").read_bytes())
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    Path(folder, f"result{rank}").write_bytes(pickle.dumps(function(*arguments, Door())))
 
 
 def limit(gigabits: float | None) -> None:

@@ -1,5 +1,6 @@
 """The model of a step against loops by hand, and workers at the ends of a link of known speed."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
-from namespaces import joined, rounds_on_links, what_is_missing
+from namespaces import rounds_on_links, run_joined, what_is_missing
 
 from ddcnn.parallel import WAYS
 from ddcnn.parallel.cuts import Window
@@ -24,7 +25,6 @@ from ddcnn.parallel.model import (
 )
 from ddcnn.parallel.probe import Probe, net_shape
 from ddcnn.parallel.volume import NetShape, PieceShape, Talk, Volume, fits, volumes
-from ddcnn.parallel.workers import run_workers
 
 LINK = Link(1e-3, 1e6)
 NET = NetShape(
@@ -135,11 +135,9 @@ def test_no_step_on_a_link_is_faster_than_what_it_sends():
     base = Probe("vgg", 8, (16, 16, 1), 3, 32, steps=2)
     probes = [replace(base, way=way) for way in WAYS]
     shape = net_shape(base)
-    with joined() as prefixes:
-        names = [prefix[-1] for prefix in prefixes]
-        found = run_workers(rounds_on_links, (probes, (0.1,), 1), 2, prefixes=prefixes)
+    found = run_joined(rounds_on_links, probes, (0.1,), 1)
     listed = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout
-    assert not any(name in listed for name in names)
+    assert f"ddcnn-{os.getpid()}-" not in listed
     for way in ("data", "data-synchronised", "spatial"):
         sent = max(volume.bytes for volume in volumes(shape, way, 2, base.batch))
         least = (sent - 16_000) / (0.1e9 / 8)  # what the bucket had saved passes at once

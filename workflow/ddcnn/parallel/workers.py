@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
@@ -51,11 +51,7 @@ class Worker:
 
 
 def run_workers(
-    function: Callable[..., Any],
-    arguments: tuple,
-    num_workers: int,
-    backend: str = "gloo",
-    prefixes: Sequence[Sequence[str]] = (),
+    function: Callable[..., Any], arguments: tuple, num_workers: int, backend: str = "gloo"
 ) -> list[Any]:
     """What ``function(*arguments, door)`` returns in each of several processes that can talk.
 
@@ -67,15 +63,13 @@ def run_workers(
         arguments: the same for all workers.
         num_workers: how many processes.
         backend: of torch.distributed.
-        prefixes: a command before that of every worker, such as ``ip netns exec NAME``; which
-            interface they talk by is in ``GLOO_SOCKET_IFNAME`` then.
 
     Raises:
         InputError: a worker raised one, or died; the others are ended.
         RuntimeError: a worker failed in another way, with its traceback.
     """
     with TemporaryDirectory(prefix="ddcnn-") as folder, noting_signals():
-        workers = [_start(rank, prefixes[rank] if prefixes else ()) for rank in range(num_workers)]
+        workers = [_start(rank) for rank in range(num_workers)]
         try:
             for worker in workers:
                 place = (worker.rank, num_workers, str(Path(folder, "store")), backend)
@@ -98,7 +92,7 @@ def run_workers(
     return [worker.result for worker in workers]
 
 
-def _start(rank: int, prefix: Sequence[str]) -> Worker:
+def _start(rank: int) -> Worker:
     ours, theirs = Pipe()
     environment = dict(os.environ)
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
@@ -106,7 +100,7 @@ def _start(rank: int, prefix: Sequence[str]) -> Worker:
     environment["DDCNN_KERNELS"] = "torch"
     if LOOPBACK.exists():  # otherwise gloo asks for the machine's name, which not every net knows
         environment.setdefault("GLOO_SOCKET_IFNAME", LOOPBACK.name)
-    command = [*prefix, sys.executable, "-m", "ddcnn.parallel", str(theirs.fileno())]
+    command = [sys.executable, "-m", "ddcnn.parallel", str(theirs.fileno())]
     process = subprocess.Popen(
         command, env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
     )
