@@ -17,6 +17,7 @@ from ddcnn.base.errors import InputError
 from ddcnn.base.escaping import Terminal
 from ddcnn.base.reading import in_one_line
 from ddcnn.commands import (
+    advise,
     check,
     compare,
     data,
@@ -30,7 +31,7 @@ from ddcnn.commands import (
     status,
 )
 
-COMMANDS = (check, status, plan, room, compare, predict, info, export, nets, data, docs)
+COMMANDS = (check, status, plan, advise, room, compare, predict, info, export, nets, data, docs)
 
 
 def main(arguments: list[str] | None = None) -> int:

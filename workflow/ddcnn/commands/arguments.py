@@ -13,6 +13,7 @@ from ddcnn.experiment.written import read_configuration
 from ddcnn.parallel.check import check_ways
 
 DEFAULT = Path("config/config.yaml")
+MOST_PLACES = 10**6  # cores, GPUs, devices
 
 
 def add_command(
@@ -69,3 +70,12 @@ def add_written(parser: argparse.ArgumentParser, **descriptions: str) -> None:
     for name, description in descriptions.items():
         option = f"--{name.replace('_', '-')}"
         parser.add_argument(option, type=Path, metavar="FILE", help=description)
+
+
+def count(text: str) -> int:
+    """The type of an argument: how many of something there are."""
+    if not (text.isdecimal() and len(text) < 10 and 1 <= int(text) <= MOST_PLACES):
+        raise argparse.ArgumentTypeError(
+            f"{text[:20]!r} is not a whole number from 1 to {MOST_PLACES:,}"
+        )
+    return int(text)

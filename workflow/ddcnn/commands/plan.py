@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ddcnn.base.text import duration, table
-from ddcnn.commands.arguments import add_command, add_configuration, asked_experiment
+from ddcnn.commands.arguments import add_command, add_configuration, asked_experiment, count
 from ddcnn.experiment.job_times import how_known, job_times
 from ddcnn.experiment.jobs import Job, experiment_jobs, gpus_of
 from ddcnn.experiment.makespan import Machine, ScheduledJob, busy_seconds, critical_path, simulate
@@ -23,7 +23,7 @@ examples:
 The jobs are those of the whole experiment, whether done or not. Their times are those that
 Snakemake measured in results/benchmarks; of jobs that never ran they are estimated.
 """
-MOST_PLACES, MOST_SECONDS = 10**6, 365 * 86_400
+MOST_SECONDS = 365 * 86_400
 SHORTEST = 1e-9  # seconds that jobs take which were measured to take none
 START_SECONDS = 0.2  # see docs/scale.md
 
@@ -34,11 +34,11 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     parser = add_command(commands, "plan", run, description, EXAMPLES)
     add_configuration(parser)
     parser.add_argument(
-        "--cores", type=_count, metavar="N",
+        "--cores", type=count, metavar="N",
         help="cores, one for each job (this machine's; with --gpus: as many as are asked for)",
     )  # fmt: skip
     parser.add_argument(
-        "--gpus", type=_count, metavar="N", help="GPUs, one for each training (none)"
+        "--gpus", type=count, metavar="N", help="GPUs, one for each training (none)"
     )
     parser.add_argument(
         "--queue-seconds", type=_seconds, default=0.0, metavar="S",
@@ -97,12 +97,13 @@ def machines_of(options: argparse.Namespace) -> list[Machine]:
     start, queue = options.start_seconds, options.queue_seconds
     if options.gpus is not None:
         cores = options.cores or math.inf
-        return [Machine(cores, gpus, start, queue) for gpus in _doubling(options.gpus)]
+        return [Machine(cores, gpus, start, queue) for gpus in doubling(options.gpus)]
     cores = options.cores or len(os.sched_getaffinity(0))
-    return [Machine(number, 0, start, queue) for number in _doubling(cores)]
+    return [Machine(number, 0, start, queue) for number in doubling(cores)]
 
 
-def _doubling(most: int) -> list[int]:
+def doubling(most: int) -> list[int]:
+    """1, 2, 4 ... and the largest itself."""
     return sorted({most, *(2**power for power in range(most.bit_length()))})
 
 
@@ -118,14 +119,6 @@ def _rows(
         speedup = makespans[0] / makespan
         rows.append((f"{places:.0f}", duration(makespan), f"{speedup:.2f}", f"{share:.0%}"))
     return rows
-
-
-def _count(text: str) -> int:
-    if not (text.isdecimal() and len(text) < 10 and 1 <= int(text) <= MOST_PLACES):
-        raise argparse.ArgumentTypeError(
-            f"{text[:20]!r} is not a whole number from 1 to {MOST_PLACES:,}"
-        )
-    return int(text)
 
 
 def _seconds(text: str) -> float:

@@ -13,7 +13,7 @@ from ddcnn import nets
 from ddcnn.base.tasks import Classification
 from ddcnn.parallel.cuts import grid_of
 from ddcnn.parallel.door import Door
-from ddcnn.parallel.model import Scaling, Work
+from ddcnn.parallel.model import Link, Scaling, Work
 from ddcnn.parallel.pipeline import pieces_of, times_of
 from ddcnn.parallel.shape import shape_of
 from ddcnn.parallel.stage import among_workers
@@ -122,6 +122,12 @@ def steps_of(probe: Probe, ways: Sequence[str], workers: int) -> dict[str, float
         way: statistics.median(map(max, *(worker[number][0] for worker in found)))
         for number, way in enumerate(ways)
     }
+
+
+def loopback() -> Link:
+    """What messages between two workers cost on this machine."""
+    found = run_workers(own_link, (), 2)
+    return Link(*(statistics.median(each[key] for each in found) for key in Link._fields))
 
 
 def own_link(door: Door) -> dict[str, float]:
