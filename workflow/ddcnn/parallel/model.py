@@ -14,7 +14,7 @@ costs its processors time that they do not compute.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ddcnn.parallel.cuts import balanced, bounds, grid_of
 from ddcnn.parallel.volume import VALUE, NetShape, Volume, gradient_buckets, summed, volumes
@@ -168,6 +168,27 @@ def calibrated(
             is_more = step_of(way, workers, net, tried, link).seconds > seconds
             low, high = (low, factors[way]) if is_more else (factors[way], high)
     return replace(work, factors=factors)
+
+
+def of_training(costs: Mapping[str, Any]) -> tuple[NetShape, Work, Link]:
+    """Net, work and link by which the model repeats a training that was measured.
+
+    With one number of workers nobody knows which part of the computing stays: all of it is taken to
+    be divided, so more workers are rather slower than this.
+
+    Args:
+        costs: what its ``metrics.json`` holds under ``parallel``.
+    """
+    net, link = NetShape.from_dict(costs["net"]), Link(**costs["link"])
+    way, workers, batch = costs["way"], costs["workers"], costs["batch"]
+    compute, memory = max(costs["compute_seconds"]), max(costs["peak_memory_bytes"])
+    pieces = [
+        Scaling(0.0, seconds * costs["micro_batches"]) for seconds in costs.get("piece_seconds", ())
+    ]
+    whole, held = Scaling(0.0, compute * workers), Scaling(memory, 0.0)
+    work = Work(batch, whole, whole, tuple(pieces), held, held)
+    step = {way: max(costs["step_seconds"])}
+    return net, calibrated(work, step, workers, net, link), link
 
 
 def tile_share(spatial: Sequence[int], workers: int) -> float:

@@ -40,6 +40,7 @@ from ddcnn.parallel.pipeline import (
     pieces_of,
     times_of,
 )
+from ddcnn.parallel.shape import shape_of
 from ddcnn.parallel.spatial import SpatialStep, put_on_tiles
 from ddcnn.parallel.steps import Spent
 from ddcnn.parallel.workers import run_workers
@@ -178,12 +179,14 @@ def _work(job: SharedTraining, threads: int, launch_seconds: float, door: Door) 
     states = door.to_first(divided.inner.state_dict() if is_needed else {})
     if door.rank > 0:
         return
+    facts = {"way": job.way, "workers": job.workers, "batch": batch}
+    facts["launch_seconds"] = launch_seconds
     net = job.subdomain.build(shape, task.num_outputs)
+    facts["net"] = shape_of(net, shape).as_dict()
     net.load_state_dict({name: value for state in states for name, value in state.items()})
     net.to(device.torch)
     metrics = local_metrics(job.subdomain, net, progress, samples, settings, device)
     metrics |= clock.metrics() | {"peak_memory_bytes": max(each["memory"] for each in workers)}
-    facts = {"way": job.way, "workers": job.workers, "launch_seconds": launch_seconds}
     metrics["parallel"] = facts | divided.facts | _costs(workers, link)
     _write(job, net, samples, progress, metrics, card, device)
     checkpoint.remove()

@@ -15,6 +15,7 @@ from ddcnn.report.sketches.charts import (
 )
 from ddcnn.report.sketches.decisions import sketch_agreement, sketch_reliability
 from ddcnn.report.sketches.mistakes import sketch_mistakes
+from ddcnn.report.sketches.others import sketch_others
 from ddcnn.report.sketches.pareto import sketch_cost
 from ddcnn.report.sketches.pictures import (
     sketch_confusion,
@@ -34,6 +35,7 @@ SKETCHES: dict[str, Callable[[Study], Sketch | None]] = {
     "cost": sketch_cost,
     "times": sketch_times,
     "timeline": sketch_timeline,
+    "other-ways": sketch_others,
     "heat-map": sketch_heat_map,
     "agreement": sketch_agreement,
     "curves": sketch_curves,

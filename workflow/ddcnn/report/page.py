@@ -23,6 +23,7 @@ from ddcnn.report.dataset import counts_of, facts_of, heads_of, warnings_of
 from ddcnn.report.drawing import Drawn
 from ddcnn.report.figures import THEME_COLOURS
 from ddcnn.report.opening import baseline, three_sentences
+from ddcnn.report.others import other_rows, sentences_of
 from ddcnn.report.sketches.mistakes import worst_mistakes
 from ddcnn.report.snapshot import flatten
 from ddcnn.report.study import Study
@@ -66,6 +67,7 @@ def render_page(
         "in_cell": in_cell,
         "thousands": _or_dash("{:,.0f}".format),
         "mebibytes": _or_dash(_mebibytes),
+        "milliseconds": _or_dash(lambda value: f"{1000 * value:.1f}"),
     }
     script = (HERE / "script.js").read_text(encoding="utf-8")
     return environment.get_template("template.html.jinja").render(
@@ -128,7 +130,8 @@ def _kind(studies: Sequence[Study]) -> str:
 
 def _section(study: Study, drawn: Mapping[str, Drawn], family: Family) -> dict[str, Any]:
     """What the template shows of one study."""
-    trainings = trainings_of(study)
+    trainings, methods = trainings_of(study), method_rows(study, family)
+    others = other_rows(study, methods)
     _, factor, digits = sentences.unit_of(study)
     return {
         "id": f"{study.dataset}-{study.model}",
@@ -139,7 +142,9 @@ def _section(study: Study, drawn: Mapping[str, Drawn], family: Family) -> dict[s
         "looks": sentences.looks(study),
         "diagnosis": sentences.diagnosis_of(study),
         "steps": list(sentences.steps(study)),
-        "methods": method_rows(study, family),
+        "methods": methods,
+        "others": others,
+        "of_others": list(sentences_of(others, study)),
         "factor": factor,
         "digits": digits,
         "num_images": {split: study.num_images_of(split) for split in JUDGED},

@@ -14,6 +14,7 @@ from ddcnn.report.figures.charts import (
 from ddcnn.report.figures.heat import TileMap, heat_map
 from ddcnn.report.figures.matrices import agreement, confusion
 from ddcnn.report.figures.mistakes import JudgedVote, Mistake, mistakes
+from ddcnn.report.figures.others import TimeCurve, TimePoint, other_ways
 from ddcnn.report.figures.pareto import CostPoint, cost, pareto_front
 from ddcnn.report.figures.picture import tiles_picture
 from ddcnn.report.figures.reliability import LOCAL, ReliabilityCurve, reliability
@@ -35,6 +36,8 @@ __all__ = [
     "Mistake",
     "ReliabilityCurve",
     "TileMap",
+    "TimeCurve",
+    "TimePoint",
     "TimeRow",
     "accuracy_by_overlap",
     "agreement",
@@ -43,6 +46,7 @@ __all__ = [
     "differences",
     "heat_map",
     "mistakes",
+    "other_ways",
     "pareto_front",
     "predicted_against_true",
     "reliability",
