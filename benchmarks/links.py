@@ -65,7 +65,9 @@ def _row(
 
 
 def main() -> None:
-    options = parse(options_of(__doc__.split("\n")[0], repeats=7))
+    parser = options_of(__doc__.split("\n")[0], repeats=7)
+    parser.add_argument("--remarks", default="", help="what a reader must know of this run")
+    options = parse(parser)
     steps = 1 if options.quick else STEPS
     rows = [row for name in NETS for row in rows_of(name, options.repeats, steps)]
     errors = [abs(row["error %"]) for row in rows]
@@ -76,8 +78,9 @@ def main() -> None:
         "turn, and without a limit. The model knows the net on one device and a round's steps "
         "without a limit, what is sent by the shape of the net, and the nominal bandwidth. Error: "
         f"model over measured, within a round. Of {len(rows)} errors the median is "
-        f"{statistics.median(errors):.0f} %, the largest {max(errors):.0f} %."
-    )
+        f"{statistics.median(errors):.0f} %, the largest {max(errors):.0f} %. "
+        f"{options.remarks}"
+    ).strip()
     write_theme("links", rows, text, options.quick)
     print(text)
 

@@ -10,6 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
+import ways
 from namespaces import rounds_on_links, run_joined, what_is_missing
 
 from ddcnn.parallel import WAYS
@@ -148,3 +149,18 @@ def test_no_step_on_a_link_is_faster_than_what_it_sends():
 
 def test_the_seconds_of_exchanges_are_latencies_and_bytes():
     assert LINK.seconds(Volume(2e6, 7, 3)) == pytest.approx(3e-3 + 2)
+
+
+def test_tiles_share_two_cores_and_the_other_ways_talk():
+    variants = ways.variants_of(ways.SUBJECTS[0], 3)
+    assert {key: [len(own) for own in work] for key, work in variants.items()} == {
+        ("one process", "torch"): [1],
+        ("one process", "own"): [1],
+        **{(way, "torch"): [1, 1] for way in WAYS},
+        **{("tiles 2x1", kernels): [1, 1] for kernels in ("torch", "own")},
+        **{("tiles 2x2", kernels): [2, 2] for kernels in ("torch", "own")},
+    }
+    tile = variants["tiles 2x2", "own"][0][0]
+    assert (tile.shape, tile.width, tile.kernels, tile.way) == ((14, 14, 1), 8, "own", "")
+    assert variants["tiles 2x1", "torch"][1][0].shape == (14, 28, 1)
+    assert variants["spatial", "torch"][0][0].shape == (28, 28, 1)
