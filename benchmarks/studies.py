@@ -33,17 +33,23 @@ COMPLETE = ("study-complete", "study-complete-controls")  # of what the paper cl
 CLAIMS = ("study-overlap", "study-grid", "study-controls")  # the same on a part of the images
 NETS = ("study-lda", "study-gru")  # of other nets; their times are of a core with other work
 STUDIES = (*COMPLETE, *CLAIMS, *NETS)
+PARALLEL = ("study-parallel", "study-parallel-3d")  # against the other ways of parallel training
 WHOLE_FASHION = "Fashion-MNIST, 55,000 training, 5,000 validation and 10,000 test images"
 FASHION = "Fashion-MNIST, 7,000 training, 1,000 validation and 2,000 test images"
 SUBJECTS = {
     **dict.fromkeys(COMPLETE, f"{WHOLE_FASHION}; global width 16, 8 epochs (auto)"),
     **dict.fromkeys(CLAIMS, f"{FASHION}; global width 16, 8 epochs"),
     "study-lda": f"{FASHION}; linear discriminant analysis, in which nothing is random",
+    "study-parallel": f"{FASHION}; global width 16, 8 epochs (auto)",
+    "study-parallel-3d": (
+        "SYNTHETIC chest CT phantoms, 112 training, 24 validation and 24 test volumes of 32x32x16 "
+        "voxels; global width 16, 43 epochs (auto); accuracies say nothing of real scans"
+    ),
     "study-gru": "OSU Leaf, 159 training, 41 validation and 242 test leaves; global width 16",
 }
 MAIN = ("study-complete-controls", "blocks-2x2-overlap4")  # the decomposition of the page's table
 BEGIN, END = "<!-- studies: made by benchmarks/studies.py -->", "<!-- end of studies -->"
-FIGURES = ("differences", "overlap", "times")
+FIGURES = ("differences", "overlap", "times", "other-ways")
 PUBLISHED = (
     "What others report on the same 10,000 test images, as the authors of the data set collected "
     "it, unchecked, in its README: two convolutional layers and fewer than 100,000 parameters "
@@ -74,10 +80,11 @@ def publish(study: str, seconds: float, remarks: str) -> None:
     for name in figures_of(study):
         if (source / "figures" / f"{name}.svg").is_file():
             shutil.copy(source / "figures" / f"{name}.svg", target / f"{name}.svg")
+    cores = 2 if study in PARALLEL else 1
     about = {
         "study": study,
         "date": datetime.now(UTC).date().isoformat(),
-        "command": f"snakemake --cores 1 --configfile config/{study}.yaml",
+        "command": f"snakemake --cores {cores} --configfile config/{study}.yaml",
         "wall_seconds": round(seconds),
         "remarks": remarks,
         "commit": git_commit(),
@@ -198,11 +205,47 @@ def claims(study: str) -> Iterator[str]:
         yield from (_global_claim(net, of_net) for net, of_net in coarse.groupby("model"))
     if study in ("study-overlap", "study-complete"):
         yield _overlap_claim(study)
+    if study in PARALLEL:
+        yield _parallel_claim(study)
     yield _averaging_claim(coarse)
     if study not in NETS:
         yield _time_claim(coarse)
     if study in COMPLETE:
         yield _accuracy_claim(coarse)
+
+
+def published(studies: Iterable[str]) -> list[str]:
+    """Those that have been run."""
+    return [study for study in studies if (ROOT / "benchmarks" / study / "about.json").is_file()]
+
+
+def _parallel_claim(study: str) -> str:
+    """Time and accuracy of the global net in every way, and of tiles, without taking sides."""
+    rows = read(study, "comparison")
+    whole = rows[rows["decomposition"] == "whole"].set_index("method")
+    one, ways = whole.loc["global"], whole.drop(index="global")
+    tiles = rows[(rows["decomposition"] != "whole") & (rows["method"] == "cnn-dnn")]
+    of_ways = [
+        f"{row.Index} {row.parallel_seconds:.1f} s, {_difference(row, 'global')}"
+        for row in ways.itertuples()
+    ]
+    of_tiles = [
+        f"{row.label} on {counted(row.tiles, 'device')} {row.parallel_seconds:.1f} s, "
+        f"{_difference(row, 'global')}"
+        for row in tiles.itertuples()
+    ]
+    fastest = ways["parallel_seconds"].min()
+    faster = (tiles["parallel_seconds"] < fastest).sum()
+    worse = (tiles["verdict_to_global"] == "worse").sum()
+    return (
+        f"**Tiles against the other ways of parallel training.** One device trains the global net "
+        f"in {one['parallel_seconds']:.1f} s; its test accuracy is {one['accuracy_test']:.4f}. "
+        f"Workers ({ways.index[0].rpartition('-')[2]} of them), with differences in points from "
+        f"that: {'; '.join(of_ways)}. Tiles: {'; '.join(of_tiles)}. {faster} of {len(tiles)} "
+        f"decompositions are faster than the fastest other way, {worse} of {len(tiles)} are worse "
+        "than the global net. Other ways compute with torch's kernels, local nets with those of "
+        "ddcnn: benchmarks/results/ways.md tells the two apart."
+    )
 
 
 def _accuracy_claim(coarse: pd.DataFrame) -> str:
@@ -359,7 +402,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("publish", help="copy a finished study and write its page")
-    one.add_argument("study", choices=STUDIES)
+    one.add_argument("study", choices=(*STUDIES, *PARALLEL))
     one.add_argument("--seconds", type=float, required=True, help="wall time of the command")
     one.add_argument("--remarks", default="", help="what a reader must know of this run")
     commands.add_parser("docs", help="renew all pages about the studies")
@@ -367,7 +410,7 @@ def main() -> None:
     if options.command == "publish":
         publish(options.study, options.seconds, options.remarks)
         return
-    for study in STUDIES:
+    for study in (*STUDIES, *published(PARALLEL)):
         write_page(study)
     text = with_studies(PAGE.read_text(encoding="utf-8"))
     with write_aside(PAGE) as aside:

@@ -20,7 +20,8 @@ def load():
 
 
 studies = load()
-CLAIMS, NAMES = studies.CLAIMS, studies.STUDIES
+CLAIMS = studies.CLAIMS
+NAMES = (*studies.STUDIES, *studies.published(studies.PARALLEL))
 KEYS = ["model", "decomposition", "method"]
 
 
@@ -67,3 +68,29 @@ def test_the_coarse_net_is_nowhere_worse_than_the_mean(study):
     rows = rows[(rows["method"] == "cnn-dnn") & (rows["decomposition"] != "whole")]
     assert len(rows)
     assert not (rows["verdict_to_mean"] == "worse").any()
+
+
+def test_the_claim_of_other_ways_counts_in_both_directions(tmp_path, monkeypatch):
+    monkeypatch.setattr(studies, "ROOT", tmp_path)
+    (tmp_path / "benchmarks/study-parallel").mkdir(parents=True)
+    columns = ["decomposition", "label", "method", "tiles", "parallel_seconds", "accuracy_test"]
+    columns += ["difference_to_global", "low_to_global", "high_to_global", "verdict_to_global"]
+    rows = [
+        ["whole", "whole image", "global", 1, 30.0, 0.9, np.nan, np.nan, np.nan, ""],
+        ["whole", "whole image", "data-2", 1, 17.0, 0.901, 0.001, -0.01, 0.01, NO_DIFFERENCE],
+        ["whole", "whole image", "spatial-2", 1, 25.0, 0.9, 0.0, -0.01, 0.01, NO_DIFFERENCE],
+        ["blocks-2x1", "2x1, overlap 0", "cnn-dnn", 2, 20.0, 0.89, -0.01, -0.02, -0.005, "worse"],
+        ["blocks-2x2", "2x2, overlap 0", "cnn-dnn", 4, 4.0, 0.9, 0.0, -0.01, 0.01, NO_DIFFERENCE],
+        ["blocks-2x2", "2x2, overlap 0", "mean", 4, 1.0, 0.5, -0.4, -0.5, -0.3, "worse"],
+    ]
+    table = pd.DataFrame(rows, columns=columns)
+    table.to_csv(tmp_path / "benchmarks/study-parallel/comparison.csv", index=False)
+    said = studies._parallel_claim("study-parallel")
+    assert "One device trains the global net in 30.0 s; its test accuracy is 0.9000." in said
+    assert "Workers (2 of them)" in said
+    assert "data-2 17.0 s, +0.10 (\u22121.00 to +1.00), no difference shown" in said
+    assert (
+        "2x1, overlap 0 on 2 devices 20.0 s, \u22121.00 (\u22122.00 to \u22120.50), worse" in said
+    )
+    assert "1 of 2 decompositions are faster than the fastest other way, 1 of 2 are worse" in said
+    assert studies.published(studies.PARALLEL) == []
