@@ -34,6 +34,7 @@ def rows_of(name: str, rounds: int, steps: int) -> list[dict[str, object]]:
     net, work = net_shape(base), work_of(base, net_shape(base))
     probes = [replace(base, way=way) for way in WAYS]
     first, second = run_joined(rounds_on_links, probes, (None, *GIGABITS), rounds)
+    work = replace(work, ends={WORKERS: first["ends"]})
     measured, model = {}, {}
     for number in range(rounds):
         # Both take a step together: the slower one says how long it took.
@@ -76,7 +77,8 @@ def main() -> None:
         f"between them are limited by tc's tbf. Medians of {options.repeats} rounds, with their "
         f"least and most; a round takes {counted(steps, 'step')} of every way on every link in "
         "turn, and without a limit. The model knows the net on one device and a round's steps "
-        "without a limit, what is sent by the shape of the net, and the nominal bandwidth. Error: "
+        "without a limit, what is sent by the shape of the net and where the pipeline cut "
+        "it, and the nominal bandwidth. Error: "
         f"model over measured, within a round. Of {len(rows)} errors the median is "
         f"{statistics.median(errors):.0f} %, the largest {max(errors):.0f} %. "
         f"{options.remarks}"

@@ -115,10 +115,11 @@ def rounds_on_links(
 
     Returns:
         ``link``: latency and bandwidth without a limit, of every round. ``seconds``: of every
-        round, by speed and way, the median of a step.
+        round, by speed and way, the median of a step. ``ends``: of the sections of the pipeline.
     """
     steppers = {probe.way: Stepper(probe, door) for probe in probes}
     found: dict[str, list] = {"link": [], "seconds": []}
+    found["ends"] = [end for stepper in steppers.values() for end in stepper.ends]
     for _ in range(rounds):
         limit(None)
         found["link"].append(door.link(torch.device("cpu")))

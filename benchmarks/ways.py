@@ -57,12 +57,12 @@ def variants_of(subject: Subject, steps: int) -> dict[tuple[str, str], list[list
 def epoch_seconds(work: list[list[Probe]]) -> float:
     """Seconds of all steps on the slowest core."""
     found = run_workers(take_steps, (work[0],), len(work))
-    return max(math.fsum(math.fsum(seconds) for seconds, _ in each) for each in found)
+    return max(math.fsum(math.fsum(taken.seconds) for taken in each) for each in found)
 
 
 def rows_of(subject: Subject, repeats: int, quick: bool) -> list[dict[str, object]]:
     """A row for each way and kernels."""
-    steps = 2 if quick else -(-subject.images // subject.net.batch)
+    steps = 2 if quick else subject.images // subject.net.batch
     variants = variants_of(subject, steps)
     measured = in_turn(
         {key: partial(epoch_seconds, work) for key, work in variants.items()}, repeats

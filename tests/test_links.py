@@ -118,6 +118,14 @@ def test_what_was_measured_is_what_the_calibrated_model_says():
         assert slower > seconds
 
 
+def test_a_pipeline_that_was_cut_somewhere_is_modelled_so():
+    early = step_of("pipeline", 2, NET, replace(WORK, ends={2: (1, 3)}), LINK)
+    late = step_of("pipeline", 2, NET, replace(WORK, ends={2: (2, 3)}), LINK)
+    assert early.bytes == 4 * 32 * 4096 + 8
+    assert late.bytes == 4 * 32 * 16 + 8
+    assert early.seconds > late.seconds + 2 * 4 * 32 * (4096 - 16) / 1e6 / 2
+
+
 def test_so_many_workers_fit_as_have_images_pixels_or_layers():
     assert {way: fits(NET, way, 4, 8) for way in WAYS} == {
         "data": True,

@@ -23,7 +23,7 @@ from ddcnn.experiment.makespan import Machine, ScheduledJob, simulate
 from ddcnn.experiment.paths import RESULTS, folder_of, place_of
 from ddcnn.experiment.runs import Experiment, Run
 from ddcnn.parallel import WAYS
-from ddcnn.parallel.model import Link, Work, calibrated, step_of
+from ddcnn.parallel.model import Link, Work, step_of
 from ddcnn.parallel.volume import NetShape, fits
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Subject:
         self.num_outputs, self.shape = max(2, len(classes)), tuple(dataset.image_shape)
         self.images, self.epochs = facts.num_images, local["epochs"]
         self.batch = min(local["batch_size"], self.images)
-        self.steps = self.epochs * -(-self.images // self.batch)
+        self.steps = self.epochs * (self.images // self.batch)  # as trainings, by whole batches
 
     @property
     def decompositions(self) -> list[Run]:
@@ -211,13 +211,12 @@ class Subject:
     @cached_property
     def measured(self) -> tuple[Work, Link]:
         """A step on one device and on its parts, and of two workers here where there are cores."""
-        from ddcnn.parallel.probe import loopback, steps_of, work_of
+        from ddcnn.parallel.probe import loopback, with_workers, work_of
 
         probe = self._probe(self.run, self.shape, "torch")
         work, link = work_of(probe, self.net), loopback()
-        ways = [way for way in WAYS if fits(self.net, way, 2, self.batch)]
         if can_calibrate():
-            work = calibrated(work, steps_of(probe, ways, 2), 2, self.net, link)
+            work = with_workers(probe, self.net, work, link, workers=2)
         return work, link
 
     def shared(self, way: str, devices: int, link: Link) -> list[Choice]:

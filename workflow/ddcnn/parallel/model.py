@@ -78,6 +78,8 @@ class Work:
         of_pixels: seconds, by the share of the pixels of every image.
         of_pieces: seconds of every piece of a pipeline, forward and back, by the share of images.
         memory_of_images, memory_of_pixels: bytes at the peak, by these shares.
+        ends: of the sections of a pipeline, in pieces, by number of workers, where it was measured
+            how they are cut; others are balanced by ``of_pieces``.
         factors: by way, how much more than that its workers compute and wait for each other, see
             :func:`calibrated`; 1 where it is not known.
     """
@@ -88,6 +90,7 @@ class Work:
     of_pieces: tuple[Scaling, ...]
     memory_of_images: Scaling
     memory_of_pixels: Scaling
+    ends: Mapping[int, Sequence[int]] = field(default_factory=dict)
     factors: Mapping[str, float] = field(default_factory=dict)
 
     def factor(self, way: str) -> float:
@@ -186,7 +189,8 @@ def of_training(costs: Mapping[str, Any]) -> tuple[NetShape, Work, Link]:
         Scaling(0.0, seconds * costs["micro_batches"]) for seconds in costs.get("piece_seconds", ())
     ]
     whole, held = Scaling(0.0, compute * workers), Scaling(memory, 0.0)
-    work = Work(batch, whole, whole, tuple(pieces), held, held)
+    ends = {workers: costs["section_ends"]} if "section_ends" in costs else {}
+    work = Work(batch, whole, whole, tuple(pieces), held, held, ends)
     step = {way: max(costs["step_seconds"])}
     return net, calibrated(work, step, workers, net, link), link
 
@@ -205,7 +209,8 @@ def _pipeline(workers: int, net: NetShape, work: Work, link: Link, micro_batches
     pieces = net.pieces or ()
     factor = work.factor("pipeline")
     seconds = [factor * piece.at(1 / count) for piece in work.of_pieces]
-    ends = balanced(seconds, [piece.learns for piece in pieces], workers)
+    learns = [piece.learns for piece in pieces]
+    ends = work.ends.get(workers) or balanced(seconds, learns, workers)
     starts = [0, *ends[:-1]]
     sections = [sum(seconds[a:b]) for a, b in zip(starts, ends, strict=True)]
     sent = volumes(net, "pipeline", workers, work.batch, ends, count)

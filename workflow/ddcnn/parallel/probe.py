@@ -5,20 +5,22 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
 from ddcnn import nets
 from ddcnn.base.tasks import Classification
+from ddcnn.parallel import WAYS
 from ddcnn.parallel.cuts import grid_of
 from ddcnn.parallel.door import Door
-from ddcnn.parallel.model import Link, Scaling, Work
+from ddcnn.parallel.model import Link, Scaling, Work, calibrated
 from ddcnn.parallel.pipeline import pieces_of, times_of
 from ddcnn.parallel.shape import shape_of
 from ddcnn.parallel.stage import among_workers
 from ddcnn.parallel.steps import Spent
-from ddcnn.parallel.volume import NetShape
+from ddcnn.parallel.volume import NetShape, fits
 from ddcnn.parallel.workers import run_workers
 from ddcnn.tiles.geometry import tile_size
 from ddcnn.training.device import choose_device
@@ -72,10 +74,11 @@ class Stepper:
         os.environ["DDCNN_KERNELS"] = probe.kernels
         self.door, self.device = door, choose_device(probe.gpus, 1)
         net = probe.build().to(self.device.torch)
-        make_step, trained = Step, net
+        make_step, trained, self.ends = Step, net, ()
         if probe.way:
             divided = among_workers(net, probe.shape, probe.way, None, probe.batch, door, Spent())
             make_step, trained = divided.make_step, divided.net
+            self.ends = tuple(divided.facts.get("section_ends", ()))
         weights = [weight for weight in trained.parameters() if weight.requires_grad]
         task = Classification(max(2, probe.num_outputs))
         self.step = make_step(trained, Sgd(weights, 0.9, 1e-4), task, 0.0, "float32", self.device)
@@ -98,30 +101,46 @@ class Stepper:
         return seconds
 
 
-def take_steps(probes: Sequence[Probe], door: Door) -> list[tuple[list[float], int]]:
-    """For every probe seconds of its steps, and the largest memory of the process so far."""
+class Taken(NamedTuple):
+    """Seconds of steps, bytes at the peak of the process so far, and ends of sections."""
+
+    seconds: list[float]
+    memory: int
+    ends: tuple[int, ...]
+
+
+def take_steps(probes: Sequence[Probe], door: Door) -> list[Taken]:
+    """What every probe took on this worker."""
     found = []
     for probe in probes:
         stepper = Stepper(probe, door)
-        found.append((stepper.take(probe.steps), stepper.device.peak_memory_bytes()))
+        seconds = stepper.take(probe.steps)
+        found.append(Taken(seconds, stepper.device.peak_memory_bytes(), stepper.ends))
     return found
 
 
-def steps_of(probe: Probe, ways: Sequence[str], workers: int) -> dict[str, float]:
-    """Median seconds of a step of several workers, by way.
+def with_workers(probe: Probe, net: NetShape, work: Work, link: Link, workers: int) -> Work:
+    """The work, calibrated with a step of several workers here in every way that they can.
 
     Args:
         probe: the net and the batch.
-        ways: to measure, one after the other.
+        net: its shape.
+        work: measured on one device, see :func:`work_of`.
+        link: between the workers.
         workers: how many.
     """
+    ways = [way for way in WAYS if fits(net, way, workers, probe.batch)]
     probes = [replace(probe, way=way) for way in ways]
     found = run_workers(take_steps, (probes,), workers)
-    # All workers take a step together: the slowest one says how long it took.
-    return {
-        way: statistics.median(map(max, *(worker[number][0] for worker in found)))
-        for number, way in enumerate(ways)
-    }
+    measured, ends = {}, dict(work.ends)
+    for number, way in enumerate(ways):
+        taken = [worker[number] for worker in found]
+        # All workers take a step together: the slowest one says how long it took.
+        slowest = map(max, *(each.seconds for each in taken))
+        measured[way] = statistics.median(slowest)
+        if taken[0].ends:
+            ends[workers] = taken[0].ends
+    return calibrated(replace(work, ends=ends), measured, workers, net, link)
 
 
 def loopback() -> Link:
@@ -185,8 +204,8 @@ def _of_part(batch: int, some: int, less: int, long: float, short: float) -> Sca
 
 def alone(probe: Probe) -> tuple[float, int]:
     """Median seconds of a step, and bytes at the peak, of one process."""
-    [[(seconds, memory)]] = run_workers(take_steps, ([probe],), 1)
-    return statistics.median(seconds), memory
+    [[taken]] = run_workers(take_steps, ([probe],), 1)
+    return statistics.median(taken.seconds), taken.memory
 
 
 def _half_of_images(probe: Probe) -> tuple[tuple[float, int], float]:
