@@ -95,6 +95,12 @@ def test_several_devices_train_tiles_side_by_side_and_the_other_ways_are_modelle
     assert "Measured trainings in results: whole, blocks-2x2-overlap0." in said
 
 
+def test_a_link_is_no_faster_than_the_programs_at_its_ends(trained):
+    done = advise(trained, "--devices", "2", "--link", "900Tbit")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"send each other [0-9.]+ Gbit/s and no more", " ".join(done.stdout.split()))
+
+
 def test_nets_that_were_never_trained_are_measured_for_a_moment(project):
     done = advise(project, "--devices", "1", "--memory", "1MB")
     assert done.returncode == 0, done.stderr

@@ -5,7 +5,7 @@ import math
 import os
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -211,10 +211,12 @@ class Subject:
     @cached_property
     def measured(self) -> tuple[Work, Link]:
         """A step on one device and on its parts, and of two workers here where there are cores."""
-        from ddcnn.parallel.probe import loopback, with_workers, work_of
+        from ddcnn.parallel.probe import own_link, with_workers, work_of
 
         probe = self._probe(self.run, self.shape, "torch")
-        work, link = work_of(probe, self.net), loopback()
+        # Two workers on one GPU would wait for each other: then the link is the processors'.
+        at_ends = probe if can_calibrate() else replace(probe, gpus=0)
+        work, link = work_of(probe, self.net), own_link(at_ends)
         if can_calibrate():
             work = with_workers(probe, self.net, work, link, workers=2)
         return work, link
@@ -257,7 +259,7 @@ def _advise(subject: Subject, options: argparse.Namespace) -> None:
         f"{counted(subject.steps, 'step')}"
     )
     print("\n".join(["", *table(_rows(choices, options.memory), numbers=5), ""]))
-    said = [*_verdict(choices, options.memory), *_known(subject, runs, refused)]
+    said = [*_verdict(choices, options.memory), *_known(subject, runs, refused, options.link)]
     print("\n".join(textwrap.fill(each, 100, break_on_hyphens=False) for each in said))
 
 
@@ -300,7 +302,9 @@ def _verdict(choices: Sequence[Choice], limit: float | None) -> list[str]:
     return lines
 
 
-def _known(subject: Subject, runs: Sequence[Run], refused: Sequence[str]) -> Iterator[str]:
+def _known(
+    subject: Subject, runs: Sequence[Run], refused: Sequence[str], bandwidth: float
+) -> Iterator[str]:
     """Where the numbers come from, and what nobody has measured."""
     done = [run.decomposition.slug for run in runs if subject.is_measured(run)]
     short = [run.decomposition.slug for run in runs if not subject.is_measured(run)]
@@ -320,6 +324,12 @@ def _known(subject: Subject, runs: Sequence[Run], refused: Sequence[str]) -> Ite
             "The other ways are a model: steps with synthetic pixels measured here, what the "
             f"workers send, and the link; {two}."
         )
+        own = 8 * subject.measured[1].bytes_per_second
+        if own < bandwidth:
+            yield (
+                f"Two programs here send each other {own / 1e9:.1f} Gbit/s and no more, so the "
+                "model takes the link to be no faster."
+            )
     yield (
         "Memory is that of the whole process, Python and torch included. Not known: processors "
         "other than these, and what starting jobs, reading and evaluating take."

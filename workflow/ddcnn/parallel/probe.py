@@ -56,6 +56,11 @@ class Probe:
     steps: int = 5
     gpus: int = 0
 
+    @property
+    def backend(self) -> str:
+        """Of torch.distributed."""
+        return "cpu:gloo,cuda:nccl" if self.gpus else "gloo"
+
     def build(self) -> nn.Module:
         """Its net, with weights that are the same again."""
         torch.manual_seed(SEED)
@@ -131,7 +136,7 @@ def with_workers(probe: Probe, net: NetShape, work: Work, link: Link, workers: i
     """
     ways = [way for way in WAYS if fits(net, way, workers, probe.batch)]
     probes = [replace(probe, way=way) for way in ways]
-    found = run_workers(take_steps, (probes,), workers)
+    found = run_workers(take_steps, (probes,), workers, probe.backend)
     measured, ends = {}, dict(work.ends)
     for number, way in enumerate(ways):
         taken = [worker[number] for worker in found]
@@ -143,15 +148,14 @@ def with_workers(probe: Probe, net: NetShape, work: Work, link: Link, workers: i
     return calibrated(replace(work, ends=ends), measured, workers, net, link)
 
 
-def loopback() -> Link:
+def own_link(probe: Probe) -> Link:
     """What messages between two workers cost on this machine."""
-    found = run_workers(own_link, (), 2)
+    found = run_workers(_link, (probe,), 2, probe.backend)
     return Link(*(statistics.median(each[key] for each in found) for key in Link._fields))
 
 
-def own_link(door: Door) -> dict[str, float]:
-    """See :meth:`ddcnn.parallel.door.Door.link`, on the CPU."""
-    return door.link(torch.device("cpu"))
+def _link(probe: Probe, door: Door) -> dict[str, float]:
+    return door.link(choose_device(probe.gpus, 1).torch)
 
 
 def piece_seconds(probe: Probe, batches: Sequence[int], door: Door) -> list[list[float]]:
