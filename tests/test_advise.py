@@ -13,6 +13,8 @@ import yaml
 from ddcnn.base.amounts import bandwidth, latency, memory
 from ddcnn.experiment.configuration import load_experiment
 from ddcnn.experiment.paths import folder_of, place_of
+from ddcnn.parallel import WAYS
+from test_report_others import metrics_of
 
 CONFIG = {
     "experiment": "small",
@@ -91,8 +93,23 @@ def test_several_devices_train_tiles_side_by_side_and_the_other_ways_are_modelle
         assert found[way][0] == "2"
         assert found[way][3] != "0 B"
     said = " ".join(done.stdout.split())
-    assert "The other ways are a model: steps with synthetic pixels measured here" in said
+    assert "spatial, pipeline: a model of steps with synthetic pixels measured here" in said
     assert "Measured trainings in results: whole, blocks-2x2-overlap0." in said
+
+
+def test_trainings_by_several_workers_are_taken_from_the_results(trained):
+    run = next(run for run in load_experiment(CONFIG).runs if run.is_global)
+    for way in WAYS:
+        place = place_of("train_parallel", run.wildcards | {"way": way, "workers": "2"})
+        folder = folder_of("train_parallel", place, trained / "results")
+        write(folder / "metrics.json", metrics_of(way, step=0.5))
+    done = advise(trained, "--devices", "2", "--link", "1Gbit", "--latency", "1ns")
+    assert done.returncode == 0, done.stderr
+    found = rows(done.stdout)
+    for way in WAYS:
+        assert found[way][:3] == ["2", "5.0 s", "400.0 MB"]  # 10 steps
+    assert "synthetic" not in done.stdout
+    assert "a model of the trainings in results" in " ".join(done.stdout.split())
 
 
 def test_a_link_is_no_faster_than_the_programs_at_its_ends(trained):

@@ -4,11 +4,11 @@ import argparse
 import math
 import os
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ddcnn import nets
 from ddcnn.base.amounts import bandwidth, latency, memory
@@ -23,7 +23,7 @@ from ddcnn.experiment.makespan import Machine, ScheduledJob, simulate
 from ddcnn.experiment.paths import RESULTS, folder_of, place_of
 from ddcnn.experiment.runs import Experiment, Run
 from ddcnn.parallel import WAYS
-from ddcnn.parallel.model import Link, Work, step_of
+from ddcnn.parallel.model import Link, Work, of_training, step_of
 from ddcnn.parallel.volume import NetShape, fits
 
 if TYPE_CHECKING:
@@ -193,13 +193,14 @@ class Subject:
         path = folder_of("train_coarse", place, self.results) / "metrics.json"
         return read_json(path)["train_seconds"] if path.is_file() else 0.0
 
-    def accuracy(self, run: Run) -> float | None:
+    def accuracy(self, run: Run, method: str = "") -> float | None:
         """On test images, by the evaluation in the results if there is one."""
         path = folder_of("evaluate", place_of("evaluate", run.wildcards), self.results)
         if not (path / "evaluation.json").is_file():
             return None
         methods = read_json(path / "evaluation.json")["methods"]
-        return methods["global" if run.is_global else "cnn-dnn"].get("accuracy_test")
+        method = method or ("global" if run.is_global else "cnn-dnn")
+        return methods.get(method, {}).get("accuracy_test")
 
     @cached_property
     def net(self) -> NetShape:
@@ -221,17 +222,41 @@ class Subject:
             work = with_workers(probe, self.net, work, link, workers=2)
         return work, link
 
-    def shared(self, way: str, devices: int, link: Link) -> list[Choice]:
-        """The global net by 2, 4 ... workers in one of the other ways, as many as can."""
-        work, _ = self.measured
-        held = self.images * math.prod(self.shape)  # every worker reads all images
+    def trained_way(self, way: str) -> Mapping[str, Any] | None:
+        """Costs of the training in this way with the most workers, if the results hold one."""
+        place = place_of("train_parallel", self.run.wildcards | {"way": way, "workers": "*"})
+        folder = folder_of("train_parallel", place, self.results)
+        paths = sorted(folder.parent.glob(f"{folder.name}/metrics.json"), key=_num_workers)
+        return read_json(paths[-1])["parallel"] if paths else None
+
+    def shared(self, way: str, devices: int, wire: Sequence[float]) -> list[Choice]:
+        """The global net by 2, 4 ... workers in one of the other ways, as many as can.
+
+        Args:
+            way: one of :data:`ddcnn.parallel.WAYS`.
+            devices: at most.
+            wire: its latency in seconds and bits per second.
+        """
+        costs = self.trained_way(way)
+        if costs:
+            net, work, own = of_training(costs)
+            held = 0  # the memory that was measured has it
+        else:
+            (work, own), net = self.measured, self.net
+            held = self.images * math.prod(self.shape)  # every worker reads all images
+        link = own.behind(*wire)
         choices = []
         for workers in doubling(devices)[1:]:
-            if fits(self.net, way, workers, self.batch):
-                step = step_of(way, workers, self.net, work, link)
+            if fits(net, way, workers, self.batch):
+                step = step_of(way, workers, net, work, link)
                 seconds, memory = step.seconds * self.steps, step.memory_bytes + held
-                choices.append(Choice(way, workers, seconds, memory, step.bytes))
+                score = self.accuracy(self.run, f"{way}-{workers}")
+                choices.append(Choice(way, workers, seconds, memory, step.bytes, score))
         return choices
+
+
+def _num_workers(path: Path) -> int:
+    return int(path.parent.name.rpartition("-")[2])
 
 
 def can_calibrate() -> bool:
@@ -247,9 +272,8 @@ def _advise(subject: Subject, options: argparse.Namespace) -> None:
     choices = [subject.choice_of(run, options.devices) for run in runs]
     refused: list[str] = [] if options.devices > 1 else list(WAYS)
     if options.devices > 1:
-        link = subject.measured[1].behind(options.latency, options.link)
         for way in WAYS:
-            found = subject.shared(way, options.devices, link)
+            found = subject.shared(way, options.devices, (options.latency, options.link))
             choices += _best(found, options.memory)
             if not found:
                 refused.append(way)
@@ -314,22 +338,15 @@ def _known(
         yield f"A short measurement here, with synthetic pixels: {', '.join(short)}."
     if refused:
         yield f"Not possible with this net, batch and number of devices: {', '.join(refused)}."
-    if any(way not in refused for way in WAYS):
-        two = (
-            "a step of two workers was measured here, too"
-            if can_calibrate()
-            else "two workers could not be measured here: they wait for each other longer than that"
-        )
+    others = [way for way in WAYS if way not in refused]
+    trained = [way for way in others if subject.trained_way(way)]
+    if trained:
         yield (
-            "The other ways are a model: steps with synthetic pixels measured here, what the "
-            f"workers send, and the link; {two}."
+            f"{', '.join(trained)}: a model of the trainings in {subject.results}, for this link "
+            "and other numbers of workers; all computing is taken to be divided."
         )
-        own = 8 * subject.measured[1].bytes_per_second
-        if own < bandwidth:
-            yield (
-                f"Two programs here send each other {own / 1e9:.1f} Gbit/s and no more, so the "
-                "model takes the link to be no faster."
-            )
+    if len(trained) < len(others):
+        yield from _modelled(subject, [way for way in others if way not in trained], bandwidth)
     yield (
         "Memory is that of the whole process, Python and torch included. Not known: processors "
         "other than these, and what starting jobs, reading and evaluating take."
@@ -338,4 +355,23 @@ def _known(
         yield (
             "Accuracies are known of trainings in the results alone, and tiles train another "
             "model than the global net: train both and compare."
+        )
+
+
+def _modelled(subject: Subject, ways: Sequence[str], bandwidth: float) -> Iterator[str]:
+    """What the model of steps stands on that were measured for it."""
+    two = (
+        "a step of two workers was measured here, too"
+        if can_calibrate()
+        else "two workers could not be measured here: they wait for each other longer than that"
+    )
+    yield (
+        f"{', '.join(ways)}: a model of steps with synthetic pixels measured here, what the "
+        f"workers send, and the link; {two}."
+    )
+    own = 8 * subject.measured[1].bytes_per_second
+    if own < bandwidth:
+        yield (
+            f"Two programs here send each other {own / 1e9:.1f} Gbit/s and no more, so the "
+            "model takes the link to be no faster."
         )
