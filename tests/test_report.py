@@ -33,7 +33,8 @@ COLUMNS = (
     "accuracy_test,loss_val,loss_test,balanced_accuracy_val,balanced_accuracy_test,macro_f1_val,"
     "macro_f1_test,auc_val,auc_test,r2_val,r2_test,rmse_val,rmse_test,mae_val,mae_test,"
     "majority_test,parallel_seconds,serial_seconds,speedup,flop_ratio,parameters_largest,"
-    "parameters_total,peak_memory_bytes"
+    "parameters_total,peak_memory_bytes,workers,step_seconds,compute_seconds,"
+    "communication_seconds,idle_seconds,bytes_per_step,messages_per_step,start_seconds,kernels"
 )
 COMPARING = {"differences", "overlap", "cost"}  # they need more than the global net
 LOCAL = {"heat-map", "agreement"}
