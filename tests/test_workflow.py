@@ -352,8 +352,8 @@ def test_a_removed_stage_is_made_again_for_a_new_report(project, tmp_path, stage
     other = tmp_path / "project"
     shutil.copytree(project, other, symlinks=True)
     ddcnn(other, "room", "--remove", stage, "reports", "--yes")
-    # The tiny experiment has no folds, looks at no features and trains no nets as one model.
-    unused = {"train_fold", "train_coherent", "local_features"}
+    # The tiny experiment has no folds and no workers, looks at no features, trains no nets as one.
+    unused = {"train_fold", "train_coherent", "train_parallel", "local_features"}
     expected = {"report", *STAGES[stage].made_again} - unused
     assert set(planned_jobs(other, other / "tiny.yaml")) == expected
 
