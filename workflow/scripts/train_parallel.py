@@ -24,6 +24,7 @@ with job(snakemake.log[0]):
             workers=int(snakemake.wildcards.workers),
             gpus=snakemake.resources.gpu,
             threads=snakemake.threads,
+            tasks=snakemake.resources.get("tasks", 1),
             code=snakemake.params.code,
             checkpoint_seconds=snakemake.config["local"]["checkpoint_seconds"],
         )

@@ -1,4 +1,7 @@
-"""A worker: ``python -m ddcnn.parallel DESCRIPTOR``, started by ddcnn.parallel.workers."""
+"""A worker, started by ddcnn.parallel.starting.
+
+A child: ``python -m ddcnn.parallel RANK DESCRIPTOR``; a task of SLURM: ``... HOST PORT``.
+"""
 
 import logging
 import os
@@ -6,10 +9,11 @@ import pickle
 import sys
 import threading
 import traceback
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Client, Connection
 from typing import Any
 
 from ddcnn.base.errors import InputError
+from ddcnn.parallel.starting import KEY
 
 
 class ToParent(logging.Handler):
@@ -26,15 +30,25 @@ class ToParent(logging.Handler):
 
 
 def send(connection: Connection, kind: str, value: Any) -> None:
-    """Tell the parent a record, a result or an error."""
+    """Tell the parent a record, a result, an error, or at which signal this one leaves."""
     connection.send_bytes(pickle.dumps((kind, value)))
+
+
+def called() -> tuple[int, Connection]:
+    """The rank of this worker, and its connection with the parent."""
+    if KEY not in os.environ:
+        return int(sys.argv[1]), Connection(int(sys.argv[2]))
+    key, rank = bytes.fromhex(os.environ.pop(KEY)), int(os.environ["SLURM_PROCID"])
+    connection = Client((sys.argv[1], int(sys.argv[2])), authkey=key)
+    connection.send_bytes(pickle.dumps((rank, os.getpid(), os.environ["SLURMD_NODENAME"])))
+    return rank, connection
 
 
 def main() -> None:
     """Do what the parent asks for, and end with it."""
-    connection = Connection(int(sys.argv[1]))
-    function, arguments, (rank, size, store, backend) = pickle.loads(connection.recv_bytes())
-    threading.Thread(target=_die_with_parent, args=[connection], daemon=True).start()
+    rank, connection = called()
+    function, arguments, size, store, backend = pickle.loads(connection.recv_bytes())
+    threading.Thread(target=obey, args=[connection], daemon=True).start()
     if rank == 0:
         logging.getLogger("ddcnn").addHandler(ToParent(connection))
         logging.getLogger("ddcnn").setLevel(logging.INFO)
@@ -43,8 +57,11 @@ def main() -> None:
 
         from ddcnn.parallel.door import Door
 
-        dist.init_process_group(backend, init_method=f"file://{store}", rank=rank, world_size=size)
+        met = dist.FileStore(store, size) if isinstance(store, str) else dist.TCPStore(*store)
+        dist.init_process_group(backend, store=met, rank=rank, world_size=size)
         send(connection, "result", function(*arguments, Door()))
+    except SystemExit as left:  # because of a signal, the state saved
+        send(connection, "stopped", int(left.code) - 128)
     except InputError as error:
         send(connection, "error", error)
     except Exception:
@@ -52,10 +69,13 @@ def main() -> None:
     os._exit(0)
 
 
-def _die_with_parent(connection: Connection) -> None:
-    """The parent sends nothing more: what comes is the end of its process."""
-    connection.poll(None)
-    os._exit(1)
+def obey(connection: Connection) -> None:
+    """Take the signals that the parent hands on, until its process ends."""
+    try:
+        while True:
+            os.kill(os.getpid(), pickle.loads(connection.recv_bytes()))
+    except (EOFError, OSError):
+        os._exit(1)
 
 
 main()

@@ -6,6 +6,7 @@ the first ones still compute. Batch norm takes its statistics over a worker's ow
 """
 
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -81,6 +82,8 @@ class DataStep(WorkersStep):
         self.gradients = Door(dist.new_group())
         self.thread = ThreadPoolExecutor(1)
         self.ready = 0.0
+        # It speaks of the first layer's weights, whose one channel may lie in memory in two ways.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         # Statistics of batch norms follow their own images, or are the same anyway.
         self.replica = DistributedDataParallel(self.net.net)
         self.replica.broadcast_buffers = False

@@ -5,6 +5,7 @@ the tiling ``whole``; the same files come out, and what the workers spent.
 """
 
 import logging
+import os
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,6 +71,7 @@ class SharedTraining:
         micro_batches: of a batch, for the pipeline; by default twice as many as workers.
         gpus: 0 computes on the CPU; otherwise every worker takes a GPU if there is one.
         threads: CPU threads of all workers together; each has one at least.
+        tasks: that SLURM gave the job; with several, workers are tasks, on whatever nodes.
         code: digest of the code, part of the checkpoint's fingerprint.
         checkpoint_seconds: least time between two checkpoints; no result depends on it.
     """
@@ -85,6 +87,7 @@ class SharedTraining:
     micro_batches: int | None = None
     gpus: int = 0
     threads: int = 2
+    tasks: int = 1
     code: str = ""
     checkpoint_seconds: float = 0.0
 
@@ -136,7 +139,8 @@ def train_parallel(job: SharedTraining) -> None:
     launch_seconds = clock.metrics()["start_seconds"]
     backend = "cpu:gloo,cuda:nccl" if job.gpus and visible_devices() else "gloo"
     threads = max(1, job.threads // job.workers)
-    run_workers(_work, (job, threads, launch_seconds), job.workers, backend)
+    tasks_of = threads if job.tasks > 1 and "SLURM_JOB_ID" in os.environ else 0
+    run_workers(_work, (job, threads, launch_seconds), job.workers, backend, tasks_of)
 
 
 def _work(job: SharedTraining, threads: int, launch_seconds: float, door: Door) -> None:
