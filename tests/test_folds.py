@@ -17,6 +17,7 @@ from ddcnn.base.splits import SPLITS, parts_of, parts_of_fold, stored_parts
 from ddcnn.base.text import fraction
 from ddcnn.data.preparation import prepare
 from ddcnn.evaluation.intervals import error_of_mean, mean_interval, paired_difference
+from ddcnn.evaluation.methods import WORKER_KEYS
 from ddcnn.evaluation.pooling import pooled_evaluation
 from ddcnn.experiment.configuration import load_experiment
 from ddcnn.experiment.jobs import experiment_jobs
@@ -254,6 +255,20 @@ def test_pooled_scores_are_those_of_a_plain_loop_over_all_samples(task):
     assert method["speedup"] == 2
     assert pooled["overhead"] == {"tile_seconds": 1.5, "start_seconds": 9}
     assert "fold" not in pooled
+    assert "workers" not in method
+
+
+def test_of_workers_the_fold_counts_whose_step_took_longest():
+    evaluations, arrays = fold_results("classification", 2)
+    for fold, (evaluation, of_fold) in enumerate(zip(evaluations, arrays, strict=True)):
+        costs = dict.fromkeys(WORKER_KEYS, 1.0) | {"step_seconds": 2.0 - fold}
+        costs |= {"workers": 2, "kernels": "torch"}
+        evaluation["methods"]["data-2"] = evaluation["methods"]["mean"] | costs
+        of_fold |= {f"{part}_data-2": of_fold[f"{part}_mean"] for part in ("test", "val")}
+    pooled = pooled_evaluation(evaluations, arrays)["methods"]["data-2"]
+    assert (pooled["workers"], pooled["kernels"]) == (2, "torch")
+    assert pooled["step_seconds"] == 2.0
+    assert pooled["idle_seconds"] == 1.0
 
 
 def test_the_interval_is_the_wider_one_of_images_and_folds():
