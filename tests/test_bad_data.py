@@ -337,7 +337,7 @@ def test_folder_without_folders(tmp_path):
     ("file,label\n../out.png,a\n", ["line 2: '../out.png' leaves the table's folder"]),
     ("file,label\nsub/../../out.png,a\n", ["line 2: 'sub/../../out.png' leaves"]),
     ("file,label\n/etc/passwd.png,a\n", ["line 2: '/etc/passwd.png' leaves"]),
-    ("file,label\na0.gif,a\n", ["line 2: 'a0.gif' is of no known kind", ".png"]),
+    ("file,label\na0.gif,a\nb.gif,b\n", ["no file is of a kind that is read", ".png"]),
     ("file,label\n" + good_rows().replace("class b", "class a"), ["one class only ('class a')"]),
     ("file,label\n" + "x" * 70_000, ["line 2 is longer than"]),
     ("file,label\na0.png,a\0b\n", ["line 2"]),
@@ -345,15 +345,6 @@ def test_folder_without_folders(tmp_path):
 ])  # fmt: skip
 def test_bad_table(tmp_path, text, words):
     expect(table(tmp_path, text), "labels.csv", *words)
-
-
-def test_missing_files_are_counted_and_the_first_named(tmp_path):
-    missing = "".join(f"gone{i}.png,class a\n" for i in range(5))
-    expect(
-        table(tmp_path, "file,label\n" + good_rows() + missing),
-        "5 of 15 files do not exist",
-        "'gone0.png' (line 12), 'gone1.png' (line 13), 'gone2.png' (line 14), ...",
-    )
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
@@ -541,7 +532,7 @@ def test_nan_in_arrays(tmp_path, value):
     images = IMAGES.astype(np.float32)
     images[3, 3, 3] = value
     np.savez(tmp_path / "a.npz", x=images, y=LABELS)
-    expect(tmp_path / "a.npz", "a.npz: x[0:20] holds NaN or infinite values (1)", window=(0, 255))
+    expect(tmp_path / "a.npz", "a.npz: x[3] holds NaN or infinite values (1)", window=(0, 255))
 
 
 def test_splits_of_different_shapes(tmp_path):

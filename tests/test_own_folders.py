@@ -99,21 +99,6 @@ def test_folders_inside_class_folders_are_noted(tmp_path):
     assert collection.warnings == []
 
 
-def test_most_files_of_another_kind_are_refused(tmp_path):
-    class_folders(tmp_path)
-    for label in ("cat", "dog"):
-        for i in range(35):
-            (tmp_path / label / f"{i}.heic").write_bytes(b"x")
-    refused(tmp_path, "70 of 80 files are of kinds that are not read (70 .heic)", "more than 10%")
-
-
-def test_a_few_files_of_another_kind_are_a_warning(tmp_path):
-    class_folders(tmp_path, count=30)
-    (tmp_path / "cat/a.heic").write_bytes(b"x")
-    (warning,) = read(tmp_path).warnings
-    assert "files of other kinds left out: 1 .heic" in warning
-
-
 def test_texts_beside_images_are_no_missed_images(tmp_path):
     class_folders(tmp_path)
     for label in ("cat", "dog"):

@@ -14,7 +14,7 @@ from PIL import Image
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import read_json, write_json
 from ddcnn.data import own, scaling, volumes
-from ddcnn.data.card import left_out_in_words
+from ddcnn.data.left_out import left_out_in_words
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.preparation import prepare
 from own_data import CT, decoded, read, save_volume, snapshot

@@ -145,7 +145,7 @@ def test_many_unreadable_images_are_no_accident(tmp_path):
     entry = own_folder(tmp_path, noise)
     for i in range(0, 10, 2):
         (tmp_path / f"mine/left/{i:02}.png").write_bytes(b"no image")
-    with pytest.raises(InputError, match=r"5 of 30 images cannot be read") as error:
+    with pytest.raises(InputError, match=r"5 of 30 images cannot be used") as error:
         prepare_entry(entry, tmp_path / "out")
     print(error.value)
 

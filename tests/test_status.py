@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ddcnn.base.logs import WAITING
+from ddcnn.commands.status import running
 from ddcnn.experiment.configuration import load_experiment
 from ddcnn.experiment.jobs import Job, experiment_jobs
 from ddcnn.experiment.started import note_start
@@ -135,6 +137,24 @@ def test_the_time_left_of_a_pack_counts_the_tiles_that_are_still_to_come(tmp_pat
     (running,) = experiment_status(experiment, tmp_path).of("running")
     # Three tiles of eight epochs of 10 s are to come.
     assert running.seconds_left == pytest.approx(240, abs=2)
+
+
+def test_what_waits_for_a_compiler_is_not_training_and_takes_no_less_time_for_it(
+    experiment, jobs, tmp_path, hold
+):
+    for tile in ("0-0", "1-0"):
+        finish(tmp_path, jobs[f"{LOCAL}/{tile}"], 100.0)
+    waits = jobs[f"{LOCAL}/0-1"], "computing on the CPU", f"{WAITING}kernels are compiled, once"
+    began = jobs[f"{LOCAL}/1-1"], f"{WAITING}kernels are compiled, once", "compiled", "training x"
+    hold(write_log(tmp_path, *waits, every=20))
+    hold(write_log(tmp_path, *began, every=20))
+    first, second = experiment_status(experiment, tmp_path).of("running")
+    assert (first.waits, second.waits) == (True, False)
+    # Of 100 s, which never hold a wait, 40 s and 40 s have passed beside the waits.
+    assert first.seconds_left == pytest.approx(60, abs=2)
+    assert second.seconds_left == pytest.approx(60, abs=2)
+    shown = "\n".join(running([first, second]))
+    assert shown.count("waits") == 1
 
 
 def test_a_failed_job_shows_the_last_lines_of_its_log(experiment, jobs, tmp_path):

@@ -24,8 +24,9 @@ def check_regular(path: Path) -> None:
         return
     if not (path.exists() or path.is_symlink()):
         raise InputError(f"{path} does not exist; check its name and folder", "missing")
-    what = "is no file" if path.exists() else "is a link to nothing"
-    raise InputError(f"{path} {what}; replace or remove it")
+    if path.exists():
+        raise InputError(f"{path} is no file; replace or remove it")
+    raise InputError(f"{path} is a link to nothing; replace or remove it", "missing")
 
 
 def is_folder(path: Path) -> bool:

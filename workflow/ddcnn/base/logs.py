@@ -30,6 +30,7 @@ from ddcnn.base.recovery import put_aside, was_put_aside
 DATE = "%Y-%m-%d %H:%M:%S"
 STARTED = "started on"  # begins the first line of every try
 FINISHED = "finished"  # the last line of a try that did its work
+WAITING = "waiting: "  # begins a line of a job that can do nothing before the next one
 NOTICE = logging.INFO + 5  # level of what a person should see although nothing is wrong
 MOST_READ = 2**24  # bytes of a log, its last ones
 LOCK_SECONDS = 1.0  # to wait for somebody who looks whether the lock is held
@@ -167,6 +168,7 @@ class LastTry:
         failed: whether it ended with an error that it could write down.
         finished: whether it did its work.
         seconds: from its start to its last line, or to now while it is alive.
+        waited: seconds of these for a device or a compiler.
     """
 
     lines: list[str]
@@ -174,6 +176,12 @@ class LastTry:
     failed: bool
     finished: bool
     seconds: float
+    waited: float = 0.0
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits at this moment."""
+        return self.alive and bool(self.lines) and self.lines[-1][20:].startswith(WAITING)
 
 
 def read_log(path: str | Path) -> LastTry | None:
@@ -195,8 +203,9 @@ def read_log(path: str | Path) -> LastTry | None:
         message.startswith(("error: ", "Traceback (most recent")) for message in messages[first:]
     )
     finished = not alive and messages[-1:] == [FINISHED]
-    seconds = _seconds(lines[first:], alive)
-    return LastTry(lines[first:], alive, failed and not alive, finished, seconds)
+    lines = lines[first:]
+    seconds, waited = _seconds(lines, alive), _waited(lines, alive)
+    return LastTry(lines, alive, failed and not alive, finished, seconds, waited)
 
 
 def is_held(descriptor: int) -> bool:
@@ -216,6 +225,16 @@ def time_of(line: str) -> datetime | None:
         return datetime.strptime(line[:19], DATE)
     except ValueError:
         return None
+
+
+def _waited(lines: list[str], alive: bool) -> float:
+    """Seconds between lines that say what is waited for and the next line, or now."""
+    spans = [
+        [line, *lines[place + 1 :][:1]]
+        for place, line in enumerate(lines)
+        if line[20:].startswith(WAITING)
+    ]
+    return sum(_seconds(span, alive and len(span) == 1) for span in spans)
 
 
 def _seconds(lines: list[str], alive: bool) -> float:

@@ -7,7 +7,8 @@ from ddcnn.base.escaping import markdown
 from ddcnn.base.private import without_folders
 from ddcnn.base.splits import JUDGED
 from ddcnn.base.text import duration, fraction
-from ddcnn.data.card import left_out_in_words, split_in_words
+from ddcnn.data.card import split_in_words
+from ddcnn.data.left_out import left_out_in_words
 from ddcnn.data.scaling import fit_words
 
 Description = Mapping[str, Any]

@@ -271,9 +271,11 @@ class Array:
         """Blocks of about 4 MB."""
         first, source = 0, self.store.source(self.key)
         for block in self._blocks():
-            names = [f"{source}[{first + i}]" for i in range(len(block.images))]
-            first += len(block.images)
-            yield Batch(names, block.images, block.values)
+            failures += map(str, block.left_out.values())
+            names = [f"{source}[{first + i}]" for i in block.places]
+            first += len(block.images) + len(block.left_out)
+            if names:
+                yield Batch(names, block.images, block.values)
 
     def _blocks(self) -> Iterator[Block]:
         if self.prepared:

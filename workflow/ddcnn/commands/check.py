@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ddcnn.base.errors import DamagedResult
+from ddcnn.base.errors import DamagedResult, InputError
 from ddcnn.base.foreign import entry, read_facts
 from ddcnn.base.listing import groups_of
 from ddcnn.base.text import augmentation_in_words, counted
 from ddcnn.commands.arguments import add_command, add_configuration, asked_experiment
+from ddcnn.data.look import look
 from ddcnn.experiment.chosen import automatic_keys, chosen_settings, facts_of
 from ddcnn.experiment.paths import paths_of
 from ddcnn.experiment.runs import Experiment
@@ -21,7 +22,9 @@ MOST_CLASSES = 20  # that are listed one by one
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
-    parser = add_command(commands, "check", run, "check a configuration and list its runs")
+    parser = add_command(
+        commands, "check", run, "check a configuration and its data, and list its runs"
+    )
     add_configuration(parser)
 
 
@@ -41,6 +44,20 @@ def run(options: argparse.Namespace) -> None:
         run.local_folder(tile) for run in experiment.runs for tile in run.decomposition.subdomains
     )
     print(f"{experiment.name}: {len(experiment.runs)} runs, {len(nets)} trainings of local nets")
+    _look(experiment)
+
+
+def _look(experiment: Experiment) -> None:
+    """Print what of people's own data cannot be used; what stops the preparation is an error."""
+    mistakes = []
+    for dataset in filter(lambda dataset: dataset.own, experiment.datasets.values()):
+        try:
+            for line in look(dataset):
+                print(line)
+        except InputError as error:
+            mistakes.append(f"{dataset.name}: {error}")
+    if mistakes:
+        raise InputError("\n".join(mistakes))
 
 
 def _counts(experiment: Experiment) -> Iterator[str]:

@@ -161,7 +161,7 @@ def running(jobs: list[JobStatus]) -> list[str]:
     """A table of the jobs that run: epoch, accuracy, since when, and how much longer."""
     rows = [
         (
-            f"  {job.epoch}/{job.epochs}" if job.epochs else "  -",
+            f"  {job.epoch}/{job.epochs}" if job.epochs else "  waits" if job.waits else "  -",
             f"{job.accuracy:.4f}" if job.accuracy is not None else "-",
             duration(job.seconds),
             duration(job.seconds_left) if job.seconds_left is not None else "-",

@@ -14,7 +14,7 @@ numbers, which stay what they are, as float32. Labels are integers from 0, ``N``
 ``task: regression`` targets ``N`` or ``N, M`` of any real numbers, named by ``targets`` (text).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -141,27 +141,43 @@ def image_blocks(store: ArrayStore, key: str, options: ReadOptions) -> Iterator[
     shape = checked_shape(store, key, options)
     first = 0
     for block in store.blocks(key):
-        source = f"{store.source(key)}[{first}:{first + len(block)}]"
+        names = [f"{store.source(key)}[{first + place}]" for place in range(len(block))]
         first += len(block)
         values = block.reshape(len(block), *shape[1:])
         if is_signals(options):
             with np.errstate(over="ignore"):  # beyond float32 is infinite, which the check names
                 values = values.astype(np.float32)
-            check_finite(values, source)
-            yield Block(resample_axis(values, 1, options.shape[0]))
-            continue
-        values, described = _gray(values, options, source)
-        values = with_channels(values, options.channels or shape[-1])
-        if options.shape is not None and values.shape[1:-1] != tuple(options.shape):
-            values = np.stack([_fitted(image, options) for image in values])
-        yield Block(values, described)
+        left_out = _not_finite(values, names)
+        values = np.delete(values, list(left_out), axis=0) if left_out else values
+        if not len(values):
+            yield Block(values, left_out=left_out)
+        elif is_signals(options):
+            yield Block(resample_axis(values, 1, options.shape[0]), left_out=left_out)
+        else:
+            gray = _gray(values, options, store.source(key))
+            images = with_channels(gray.images, options.channels or shape[-1])
+            if options.shape is not None and images.shape[1:-1] != tuple(options.shape):
+                images = np.stack([_fitted(image, options) for image in images])
+            yield Block(images, gray.values, left_out)
+
+
+def _not_finite(values: np.ndarray, names: Sequence[str]) -> dict[int, InputError]:
+    """Places of the images or signals ``n, *spatial, C`` that hold NaN or infinite values."""
+    found = {}
+    if values.dtype.kind != "f" or np.isfinite(values).all():
+        return found
+    for place, name in enumerate(names):
+        try:
+            check_finite(values[place], name)
+        except InputError as error:
+            found[place] = error
+    return found
 
 
 def _gray(values: np.ndarray, options: ReadOptions, source: str) -> Block:
-    """Images as uint8, each through its window where there is a rule."""
+    """Finite images as uint8, each through its window where there is a rule."""
     if not _is_changed(options):
         return Block(values)
-    check_finite(values, source)
     samples = [image.ravel()[:: max(1, image.size // FEW_VALUES)] for image in values]
     own = options.intensity in intensity.PER_IMAGE
     windows = [

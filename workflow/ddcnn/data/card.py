@@ -6,13 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ddcnn.base.private import without_folders
-from ddcnn.data.samples import Unreadable
-
 BLOCK_PIXELS = 2**18
 MOST_NAMES = 20
-UNREADABLE = "unreadable"  # in a way that has no name of its own
-MOST_LEFT_OUT = 10  # names of files of a kind that are left out
 
 
 @dataclass
@@ -135,36 +130,6 @@ def duplicates_across(
                 for a, b in zip(in_first[:MOST_NAMES], in_second[:MOST_NAMES], strict=True)
             ]
     return {"count": count, "examples": examples[:MOST_NAMES]}
-
-
-def left_out_facts(left_out: Sequence[Unreadable]) -> dict[str, object]:
-    """``count`` of files, and ``kinds``: the count, first files and first reason of each."""
-    kinds: dict[str, list[Unreadable]] = {}
-    for item in left_out:
-        kinds.setdefault(item.kind or UNREADABLE, []).append(item)
-    return {
-        "count": len(left_out),
-        "kinds": [
-            {
-                "kind": kind,
-                "count": len(items),
-                "files": [item.name for item in items[:MOST_LEFT_OUT]],
-                "reason": without_folders(items[0].reason),
-            }
-            for kind, items in kinds.items()
-        ],
-    }
-
-
-def left_out_in_words(left_out: Mapping[str, Any]) -> list[str]:
-    """``1 truncated: a.nii``: a line for each kind of :func:`left_out_facts`."""
-    return [_kind_left_out(**each) for each in left_out["kinds"]]
-
-
-def _kind_left_out(kind: str, count: int, files: Sequence[str], reason: str) -> str:
-    more = f" and {count - len(files):,} more" if count > len(files) else ""
-    why = f" ({'the first: ' if count > 1 else ''}{reason})" if kind == UNREADABLE else ""
-    return f"{count:,} {kind}: {', '.join(files)}{more}{why}"
 
 
 def split_in_words(card: Mapping[str, Any]) -> str:

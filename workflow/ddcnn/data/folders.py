@@ -14,8 +14,9 @@ from ddcnn.base.names import check_name
 from ddcnn.data.groups import Grouping, group_finder, wanted
 from ddcnn.data.labelled import ACCEPTED, LabelledFiles, kind_of, leaves
 from ddcnn.data.labels import check_label, split_of
+from ddcnn.data.left_out import Unreadable
 from ddcnn.data.options import ReadOptions
-from ddcnn.data.samples import MOST_UNREADABLE, Collection
+from ddcnn.data.samples import Collection
 
 # What systems leave beside the files of people: thumbnails, bins, indices. Hidden ones are, too.
 IGNORED = {
@@ -28,6 +29,7 @@ BESIDE_IMAGES = {
     *(".log", ".pdf", ".ini", ".xls", ".xlsx", ".doc", ".docx", ".py", ".ipynb", ".bval", ".bvec"),
 }
 MOST_KINDS = 10  # folders of several classes, such as images and masks; more are patients
+OTHER_KIND = "of a kind that is not read"
 MISSING_FOLDER = "nan"  # written by a program; somebody may well call a folder none
 LAYOUT = "one folder per class with images in it, or train, test (and val) with such folders"
 
@@ -57,26 +59,30 @@ def read_folder(raw: list[Path], options: ReadOptions) -> Collection:
         depth=places[0][2].count("/") + 1,
     )
     find = group_finder(options.group, folder) if wanted(options.group) else None
-    others, inner = Counter(), Inner()
+    beside, inner = Counter(), Inner()
     for split, label, place in places:
         if label.lower() == MISSING_FOLDER and label not in options.classes:
             check_label(label, str(folder / place))
-        others_before, usable = others.total(), 0
+        usable = rest = 0
         for name in _files(folder, place):
             below = name.removeprefix(f"{place}/")
             if kind_of(name):
                 found.add(split, name, label, find(below) if find else None)
                 inner.add(label, below)
                 usable += 1
+                continue
+            rest += 1
+            suffix = Path(name).suffix.lower()
+            if suffix in BESIDE_IMAGES:
+                beside[suffix] += 1
             else:
-                others[Path(name).suffix.lower() or Path(name).name] += 1
+                found.left_out.add(_of_other_kind(folder, name))
         if not usable:
-            rest = others.total() - others_before
             raise InputError(
                 f"{folder / place} holds no image ({rest} files of other kinds); accepted: "
                 f"{ACCEPTED}; add images or remove the folder"
             )
-    _judge_others(found, others)
+    _note_beside(found, beside)
     _judge_inner(found, inner)
     return found.collection(options)
 
@@ -113,35 +119,22 @@ def _judge_inner(found: LabelledFiles, inner: Inner) -> None:
         found.notes.append(text)
 
 
-def _judge_others(found: LabelledFiles, others: Counter[str]) -> None:
-    """Files that no reader takes: noted, or refused where much of the data would be missed.
+def _of_other_kind(folder: Path, name: str) -> Unreadable:
+    """A file that may be an image which no reader takes."""
+    reason = f"{folder / name} is of a kind that is not read; accepted: {ACCEPTED}"
+    return Unreadable(name, f"{reason}; convert it, or move it elsewhere", OTHER_KIND)
 
-    Raises:
-        InputError: more than a tenth may be images of another kind.
-    """
-    missed = Counter({k: n for k, n in others.items() if k not in BESIDE_IMAGES})
-    total = missed.total() + len(found)
-    if missed.total() > MOST_UNREADABLE * total:
-        raise InputError(
-            f"{found.source}: {missed.total():,} of {total:,} files are of kinds that are not read "
-            f"({_counted(missed)}), more than {MOST_UNREADABLE:.0%}; accepted: {ACCEPTED}; convert "
-            "them, or move them elsewhere"
-        )
-    if others:
-        text = f"files of other kinds left out: {_counted(others)}; accepted: {ACCEPTED}"
-        if missed:
-            found.warnings.append(f"{found.source.name}: {text}")
-        else:
-            found.notes.append(text)
+
+def _note_beside(found: LabelledFiles, beside: Counter[str]) -> None:
+    """Note what describes images and is none, and images that are in no class."""
+    if beside:
+        counts = ", ".join(f"{count} {kind}" for kind, count in beside.most_common(5))
+        found.notes.append(f"files beside the images left out: {counts}")
     loose = _loose_files(found.folder)
     if loose:
         found.notes.append(
             f"files that lie in no class folder left out: {len(loose)} ({loose[0]}, ...)"
         )
-
-
-def _counted(kinds: Counter[str]) -> str:
-    return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
 
 
 def _loose_files(folder: Path) -> list[Path]:

@@ -17,6 +17,7 @@ from ddcnn.base.splits import SPLITS
 from ddcnn.data import images, likely, volumes
 from ddcnn.data.groups import Grouping, check_given
 from ddcnn.data.labels import check_classes, check_splits, check_targets, class_order, renamed
+from ddcnn.data.left_out import LeftOut
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.samples import Collection, FileSamples
 from ddcnn.data.survey import HeaderGroup, common_shape
@@ -62,6 +63,7 @@ class LabelledFiles:
         notes: what was left out.
         warnings: what may make a result wrong.
         targets: names of the targets of a regression; none for classification.
+        left_out: what may be an image and is of a kind that is not read.
         groups: what the configuration asks to keep together.
         columns: further columns of a table, which may name groups; None: nobody needs to know.
         depth: folders above an image that are its split and class; a rule for groups sees the
@@ -73,6 +75,7 @@ class LabelledFiles:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     targets: list[str] = field(default_factory=list)
+    left_out: LeftOut = field(default_factory=LeftOut)
     groups: Grouping | None = None
     columns: likely.FurtherColumns | None = None
     depth: int = 0
@@ -84,9 +87,12 @@ class LabelledFiles:
     def add(
         self, split: str, name: str, label: str | tuple[float, ...], group: str | None = None
     ) -> None:
-        """Add one file with its class or targets; it must be of the kind of those before it."""
-        kind = kind_of(name)
-        self._kinds.setdefault(kind, name)
+        """Add one file with its class or targets; it must be of the kind of those before it.
+
+        One of another kind than is read may be added: its decoder will say so.
+        """
+        if kind := kind_of(name):
+            self._kinds.setdefault(kind, name)
         if len(self._kinds) > 1:
             raise InputError(
                 f"{self.source} mixes images ({self._kinds['images']}) and volumes "
@@ -112,6 +118,8 @@ class LabelledFiles:
             InputError: what is checked is not as it should be.
         """
         check_splits(self._paths, self.source)
+        if not self._kinds:
+            raise InputError(f"{self.source}: no file is of a kind that is read ({ACCEPTED})")
         splits = [split for split in ("all", *SPLITS) if split in self._paths]
         classes, labels, notes = self._checked_labels(splits, options)
         groups = None if self.groups is None else self.groups.groups()
@@ -128,7 +136,15 @@ class LabelledFiles:
         settle = partial(self._settled, kind, options) if survey.is_open else None
         warnings = self.warnings + ([] if options.group else self._likely_groups(labels))
         return Collection(
-            classes, samples, notes, dict(survey.facts), self.targets, groups, warnings, settle
+            classes,
+            samples,
+            notes,
+            dict(survey.facts),
+            self.targets,
+            groups,
+            warnings,
+            self.left_out,
+            settle,
         )
 
     def _likely_groups(self, labels: dict[str, np.ndarray]) -> list[str]:

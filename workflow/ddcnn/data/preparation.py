@@ -24,20 +24,14 @@ from ddcnn.base.files import read_json, write_json, write_npy
 from ddcnn.base.logs import NOTICE
 from ddcnn.base.splits import SPLITS, parts_of_fold, stored_parts
 from ddcnn.base.text import counted
-from ddcnn.data.card import (
-    MOST_NAMES,
-    count_classes,
-    duplicates_across,
-    left_out_facts,
-    left_out_in_words,
-)
+from ddcnn.data.card import count_classes, duplicates_across
 from ddcnn.data.download import fetch_all, file_sha256
 from ddcnn.data.groups import check_enough
 from ddcnn.data.labels import check_targets
 from ddcnn.data.listing import Part, write_samples
 from ddcnn.data.notices import Notices
 from ddcnn.data.registry import AXES, Dataset, dataset_of
-from ddcnn.data.samples import MOST_UNREADABLE, Chunk, Collection, LabelledImages, Unreadable
+from ddcnn.data.samples import Chunk, Collection, LabelledImages
 from ddcnn.data.splitting import choose_splits
 from ddcnn.data.writer import PartWriter
 
@@ -236,19 +230,19 @@ def _write_parts(
 ) -> dict[str, PartWriter]:
     """Stream every image into the file of its part, below ``scratch``."""
     writers = {part: PartWriter(scratch / f"x_{part}.npy") for part in parts}
-    left_out: list[Unreadable] = []
+    left_out = collection.left_out
     for source, samples in collection.splits.items():
         choice = choices[source]
         for chunk in samples.chunks():
-            left_out += chunk.unreadable
-            if dataset.unreadable == "error" and left_out:
-                raise InputError(f"{left_out[0].reason} (unreadable: skip leaves such files out)")
+            for item in chunk.unreadable:
+                left_out.add(item)
             notices.add(samples, chunk, is_train[source][chunk.index])
             for number, writer in enumerate(writers.values()):
                 _append(writer, source, samples, chunk, choice[chunk.index] == number)
     for writer in writers.values():
         writer.finish()
-    _report_left_out(left_out, collection, notices.kind)
+    collection.facts["left_out"] = left_out.facts()
+    collection.warnings.extend(left_out.judged(notices.total, notices.kind, dataset.unreadable))
     return writers
 
 
@@ -262,27 +256,6 @@ def _append(
     if chosen.any():
         images = chunk.images if chosen.all() else chunk.images[chosen]
         writer.append(images, Part(source, samples, chunk.index[chosen]))
-
-
-def _report_left_out(left_out: list[Unreadable], collection: Collection, noun: str) -> None:
-    facts = collection.facts["left_out"] = left_out_facts(left_out)
-    if not left_out:
-        return
-    total = sum(len(samples.labels) for samples in collection.splits.values())
-    if len(left_out) > MOST_UNREADABLE * total:
-        raise InputError(
-            f"{len(left_out)} of {counted(total, noun)} cannot be read, more than "
-            f"{MOST_UNREADABLE:.0%}; the first: {left_out[0].reason}"
-        )
-    for item in left_out[:MOST_NAMES]:
-        log.warning("unreadable: %s", item.reason)
-    if len(left_out) > MOST_NAMES:
-        log.warning("unreadable: %d more", len(left_out) - MOST_NAMES)
-    verb = "is" if len(left_out) == 1 else "are"
-    collection.warnings.append(
-        f"{len(left_out)} of {counted(total, noun)} {verb} left out: "
-        + "; ".join(left_out_in_words(facts))
-    )
 
 
 def _check_parts(name: str, written: dict[str, PartWriter]) -> None:

@@ -17,21 +17,11 @@ import numpy as np
 
 from ddcnn.base.errors import InputError
 from ddcnn.data.groups import Groups
+from ddcnn.data.left_out import LeftOut, Unreadable
 from ddcnn.data.values import Values
 
 CHUNK_BYTES = 4 * 2**20
 FILES_PER_TASK = 8
-# More files than this without a usable image are no accident: the data are not what they seem.
-MOST_UNREADABLE = 0.1
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """A file that holds no usable image, why, and in a few words (see :class:`InputError`)."""
-
-    name: str
-    reason: str
-    kind: str = ""
 
 
 class Decoded(NamedTuple):
@@ -50,15 +40,24 @@ class Decoded(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Several images ``n, *spatial, C``, and what the array's values were, ``n`` or none."""
+    """Several images ``n, *spatial, C``, and what the array's values were, ``n`` or none.
+
+    ``left_out`` has the others of the same part of the array, by their places in it, with why.
+    """
 
     images: np.ndarray
     values: Sequence[Values] = ()
+    left_out: Mapping[int, InputError] = {}
 
     @classmethod
     def of(cls, found: "np.ndarray | Block") -> "Block":
         """What a reader gave."""
         return found if isinstance(found, Block) else cls(found)
+
+    @property
+    def places(self) -> np.ndarray:
+        """Of the images in the part of the array, int64 ``n``."""
+        return np.delete(np.arange(len(self.images) + len(self.left_out)), list(self.left_out))
 
 
 @dataclass(frozen=True)
@@ -116,9 +115,13 @@ class ArraySamples:
 
     def chunks(self) -> Iterator[Chunk]:
         first = 0
-        for images, values in map(Block.of, self.blocks()):
-            yield Chunk(np.arange(first, first + len(images)), images, values=values)
-            first += len(images)
+        for block in map(Block.of, self.blocks()):
+            unreadable = [
+                Unreadable(self.name(first + place), str(error), error.kind)
+                for place, error in block.left_out.items()
+            ]
+            yield Chunk(first + block.places, block.images, unreadable, block.values)
+            first += len(block.images) + len(unreadable)
         if first != len(self.labels):
             raise InputError(f"{self.source} has {len(self.labels)} labels, but {first} images")
 
@@ -232,6 +235,7 @@ class Collection:
         targets: names of the M targets of a regression; none for classification.
         groups: which images belong together; None: every image stands for itself.
         warnings: what may make a result wrong, for the terminal, the report and the model card.
+        left_out: what was seen to be of no use before any image was decoded.
         settle: given which images of every split are for training (bool ``N``), the collection
             with what their values decide; None: nothing is open.
     """
@@ -243,6 +247,7 @@ class Collection:
     targets: list[str] = field(default_factory=list)
     groups: Groups | None = None
     warnings: list[str] = field(default_factory=list)
+    left_out: LeftOut = field(default_factory=LeftOut)
     settle: "Callable[[Collection, Mapping[str, np.ndarray]], Collection] | None" = None
 
     def settled(self, training: Mapping[str, np.ndarray]) -> "Collection":

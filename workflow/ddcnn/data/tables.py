@@ -28,7 +28,6 @@ from ddcnn.data.samples import Collection
 
 SEPARATORS = ",;\t"
 MOST_LINE = 2**16  # characters; a longer one is no line of a table
-MISSING_SHOWN = 3
 NOT_UTF_8 = re.compile("[\udc80-\udcff]")
 
 
@@ -51,8 +50,9 @@ def read_table(raw: list[Path], options: ReadOptions) -> Collection:
         options: shape, channels, window and limits.
 
     Raises:
-        InputError: with the line: not UTF-8, wrong columns, a missing file, a duplicate, a missing
-            label, an unknown split, a path that leaves the folder; and as for folders.
+        InputError: with the line: not UTF-8, wrong columns, a duplicate, a missing label, an
+            unknown split, a path that leaves the folder; and as for folders. What the table says
+            must be right, while files that are missing count as those that cannot be read.
     """
     (table,) = raw
     columns = layout(table, table_lines(table)[0], options)
@@ -77,11 +77,24 @@ def read_table(raw: list[Path], options: ReadOptions) -> Collection:
 
 
 def first_files(table: Path, options: ReadOptions) -> Iterator[Path]:
-    """The files in the order of the table, without reading all of it."""
-    places = _Files(table, options)
+    """The files in the order of the table that may be read, without reading all of it.
+
+    Raises:
+        InputError: none is there.
+    """
+    places, first, found = _Files(table, options), "", False
     for row in rows(table, options):
-        yield table.parent / places.checked(row)
+        name = places.checked(row)
+        first = first or name
+        if kind_of(name) and (table.parent / name).is_file():
+            found = True
+            yield table.parent / name
     places.finish()
+    if not found:
+        raise InputError(
+            f"{table}: none of its files, such as {first!r}, is in {table.parent} and of a kind "
+            f"that is read ({ACCEPTED})"
+        )
 
 
 def used_fields(table: Path, options: ReadOptions) -> Iterator[list[str]]:
@@ -216,46 +229,32 @@ def _number(table: Path, line: int, column: str, text: str) -> float:
 
 
 class _Files:
-    """Checks that every file of a table is there, inside the table's folder, and named once."""
+    """Checks that every file of a table is inside the table's folder, and named once."""
 
     def __init__(self, table: Path, options: ReadOptions) -> None:
         self._table, self._options = table, options
         self._real = os.path.realpath(table.parent)
         self._inside: dict[str, bool] = {}
-        self._missing: list[Row] = []
-        self._num_missing = 0
         self._hashes, self._line_numbers = array("q"), array("q")
 
     def checked(self, row: Row) -> str:
         """The file's name relative to the folder, normalised.
 
         Raises:
-            InputError: a path that leaves the folder, or a file of another kind.
+            InputError: a path that leaves the folder.
         """
         name = os.path.normpath(row.file)
         if Path(name).is_absolute() or ".." in Path(row.file).parts:
             raise self._error(row, "leaves the table's folder; give paths below it")
         if self._leaves(name):
             raise self._error(row, "goes through a link out of the table's folder; copy it here")
-        if kind_of(name) is None:
-            raise self._error(row, f"is of no known kind; accepted: {ACCEPTED}; convert it")
-        if not (self._table.parent / name).is_file():
-            self._num_missing += 1
-            self._missing += [row] if self._num_missing <= MISSING_SHOWN else []
         # A hash of eight bytes instead of the name: a table may have millions of lines.
         self._hashes.append(hash(name))
         self._line_numbers.append(row.line)
         return name
 
     def finish(self) -> None:
-        """Refuse missing and repeated files, of which all lines had to be seen."""
-        if self._missing:
-            names = ", ".join(f"{row.file!r} (line {row.line})" for row in self._missing)
-            more = ", ..." if self._num_missing > len(self._missing) else ""
-            raise InputError(
-                f"{self._table}: {self._num_missing} of {len(self._hashes)} files do not exist in "
-                f"{self._table.parent}: {names}{more}; add them or remove the lines"
-            )
+        """Refuse repeated files, for which all lines had to be seen."""
         if not self._hashes:
             raise InputError(f"{self._table} has no rows below its first line; add file and label")
         order = np.argsort(hashes := np.array(self._hashes), kind="stable")

@@ -37,6 +37,7 @@ class JobStatus:
         state: one of :data:`STATES`.
         seconds: since it was started, of a job that runs; until its last word, of one that ended
             without success.
+        waits: for a device or a compiler.
         epoch, epochs: finished ones and all, of a training.
         accuracy: of the last finished epoch, on the validation split.
         seconds_left: of a job that is not done; None where nothing alike was measured.
@@ -46,6 +47,7 @@ class JobStatus:
     job: Job
     state: str
     seconds: float = 0.0
+    waits: bool = False
     epoch: int | None = None
     epochs: int | None = None
     accuracy: float | None = None
@@ -169,7 +171,7 @@ def _job_status(
     if last.alive:
         num_nets = len(job.tiles) * (again if job.rule == "train_local" else 1)
         left = _seconds_left(last, training, usual, num_nets)
-        return JobStatus(job, "running", last.seconds, **training, seconds_left=left)
+        return JobStatus(job, "running", last.seconds, last.waits, **training, seconds_left=left)
     state = "failed" if last.failed else "stopped"
     lines = [line[:MOST_LETTERS] for line in last.lines[-LAST_LINES:]]
     return JobStatus(job, state, last.seconds, **training, seconds_left=usual, last_lines=lines)
@@ -218,7 +220,8 @@ def _seconds_left(
         in_hand = 0 if last.lines[-1] in begun else training["epoch"]
         # Neither a clock that was set back nor a strange line makes it less than nothing.
         return max(0.0, seconds) * max(0, epochs + training["epochs"] - in_hand)
-    return None if usual is None else max(0.0, usual - last.seconds)
+    # What jobs usually take is without what they waited.
+    return None if usual is None else max(0.0, usual - (last.seconds - last.waited))
 
 
 def _stages(jobs: Sequence[Job], statuses: Mapping[str, JobStatus]) -> dict[str, tuple[int, int]]:

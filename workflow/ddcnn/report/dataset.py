@@ -6,7 +6,8 @@ from typing import Any
 
 from ddcnn.base.private import without_folders
 from ddcnn.base.text import augmentation_in_words, counted
-from ddcnn.data.card import left_out_in_words, split_in_words
+from ddcnn.data.card import split_in_words
+from ddcnn.data.left_out import left_out_in_words
 
 MOST_EXAMPLES = 3
 Card = Mapping[str, Any]

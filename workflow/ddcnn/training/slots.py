@@ -21,6 +21,7 @@ from urllib.parse import quote, unquote
 
 from ddcnn.base.disk import disk_errors, only_ours, own_folder
 from ddcnn.base.errors import InputError
+from ddcnn.base.logs import WAITING
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def claim_slot(devices: Sequence[str]) -> Slot:
                 return Slot(device, number, lock)
         if not waited:
             files = [_lock_file(folder, *place) for place in places]
-            log.info("waiting: all places are taken: %s", "; ".join(map(_holder, files)))
+            log.info("%sall places are taken: %s", WAITING, "; ".join(map(_holder, files)))
             waited = True
         time.sleep(POLL_SECONDS)
 

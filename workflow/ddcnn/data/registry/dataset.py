@@ -38,7 +38,7 @@ class Dataset:
         counts: images that each split must have as the reader gives it; a tuple counts by class.
         options: how files become images of one shape.
         accepts: keys of a configuration's mapping that change something here.
-        unreadable: what happens to a few broken images: ``skip`` or ``error``.
+        unreadable: what happens to a few images that cannot be used: ``skip`` or ``error``.
         flip: axes along which a tile may be mirrored without changing its class.
         shift: pixels by which an image may be moved without changing its class.
         synthetic: True if the images were computed, not recorded.

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from ddcnn.base.disk import only_ours
+from ddcnn.base.logs import WAITING
 from ddcnn.nets.kernels.hooks import MISSING
 
 log = logging.getLogger(__name__)
@@ -155,6 +156,7 @@ def _check(status: int, function: Any, arguments: tuple) -> int:
 
 
 def _compile(command: list[str], path: Path) -> Path:
+    log.info("%sthe kernels for this kind of processor are compiled, once", WAITING)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".compiling-") as aside:
         out = Path(aside, path.name)
         sources = [str(FOLDER / name) for name in SOURCES]
