@@ -8,6 +8,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import nbformat
+import numpy as np
 import pytest
 
 from ddcnn.__main__ import COMMANDS
@@ -104,13 +106,17 @@ def test_reference_has_every_command_and_every_key(site):
         assert f'<span class="pre">{key}</span>' in keys
 
 
-@pytest.fixture(scope="module")
-def script():
-    """The script of CI that runs the commands of documents, as a module."""
-    spec = importlib.util.spec_from_file_location("commands", ROOT / ".ci/document_commands.py")
+def module_of_ci(name: str):
+    spec = importlib.util.spec_from_file_location(name, ROOT / f".ci/{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def script():
+    """The script of CI that runs the commands of documents, as a module."""
+    return module_of_ci("document_commands")
 
 
 def test_ci_runs_the_commands_of_every_document(script):
@@ -133,6 +139,43 @@ def test_a_failing_command_ends_the_script_with_its_status(script, tmp_path, cap
     out = capfd.readouterr().out
     assert "first" in out
     assert "never" not in out.replace("echo never", "")
+
+
+def test_the_notebook_is_the_lesson(script):
+    """Its text, its commands and a cell for each picture; CI runs it in a Jupyter."""
+    assert "bash .ci/lesson.sh\n" in (ROOT / ".ci/run").read_text(encoding="utf-8")
+    module, page = module_of_ci("lesson_notebook"), (DOCS / "lesson.md").read_text(encoding="utf-8")
+    assert module.NOTEBOOK.read_text(encoding="utf-8") == module.notebook(page), (
+        "run: python .ci/lesson_notebook.py"
+    )
+    cells = nbformat.read(module.NOTEBOOK, 4).cells
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    shells = [line for cell in code if cell.startswith("%%bash") for line in cell.split("\n")[1:]]
+    assert shells == [line for line in script.commands(page) if line != module.ENTER]
+    assert [cell for cell in code if cell.startswith("SVG")] == [
+        f'SVG("{made}")  # yours' for made in module.MADE.values()
+    ]
+    for expected in module.MADE:
+        assert f"]({expected})" in page
+        assert (DOCS / expected).is_file()
+
+
+def test_the_lesson_s_lesion_is_in_the_words_of_its_source(tmp_path):
+    """Synthetic, said so in the configuration; three in ten; the same pictures every time."""
+    from ddcnn.commands.arguments import read_experiment
+
+    experiment = read_experiment(DOCS / "examples/lesson-voting.yaml")
+    assert experiment.settings["dataset"][0]["synthetic"] is True
+    for folder in ("first", "second"):
+        subprocess.run(
+            [sys.executable, DOCS / "examples/focal_lesion.py", tmp_path / folder], check=True
+        )
+    first, second = (np.load(tmp_path / name / "pictures.npz") for name in ("first", "second"))
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name])
+    assert {split: first[f"y_{split}"].mean() for split in ("train", "val", "test")} == {
+        split: pytest.approx(0.3) for split in ("train", "val", "test")
+    }
 
 
 def test_the_readme_is_short_and_links_every_page_at_most_once():

@@ -2,8 +2,11 @@
 
 import csv
 import itertools
+import os
 import re
 import shutil
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 
@@ -620,3 +623,16 @@ def test_names_are_no_formulas_of_figures_and_spreadsheets(tmp_path, only_svg):
         assert {row["label"] for row in csv.DictReader(file)} == {"'=1+1", "-1", "'@x", "$x^{$"}
     texts = "".join(ElementTree.parse(out / "figures/confusion.svg").getroot().itertext())
     assert all(name in texts for name in classes)
+
+
+def test_figures_are_drawn_below_a_notebook_of_another_environment(tmp_path):
+    """Its kernel names its backend to all that it starts; without its package matplotlib stops."""
+    environment = os.environ | {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    command = "from matplotlib.figure import Figure; Figure().savefig('drawn.svg')"
+    alone, ours = (
+        subprocess.run([sys.executable, "-c", text], env=environment, cwd=tmp_path, check=False)
+        for text in (command, f"import ddcnn.report; {command}")
+    )
+    assert alone.returncode
+    assert not ours.returncode
+    assert (tmp_path / "drawn.svg").is_file()

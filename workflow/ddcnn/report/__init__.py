@@ -1,5 +1,7 @@
 """The report of an experiment: ``summary.csv``, figures, and one page that explains itself."""
 
+import os
+from importlib.util import find_spec
 from pathlib import Path
 
 from ddcnn.base.errors import InputError
@@ -8,6 +10,12 @@ from ddcnn.base.files import write_aside
 from ddcnn.base.logs import importing
 from ddcnn.base.private import names_only
 from ddcnn.experiment.runs import Experiment
+
+# A notebook passes the name of its own backend on to the programs that it starts. Where that is not
+# installed, matplotlib could not be imported; figures are saved here, never shown.
+_BACKEND = os.environ.get("MPLBACKEND", "")
+if _BACKEND.startswith("module://") and not find_spec(_BACKEND[9:].partition(".")[0]):
+    del os.environ["MPLBACKEND"]
 
 
 def write_report(experiment: Experiment, results: Path, out: Path, processes: int = 1) -> None:
