@@ -241,6 +241,8 @@ def _write_parts(
         choice = choices[source]
         for chunk in samples.chunks():
             left_out += chunk.unreadable
+            for item in (item for item in chunk.unreadable if item.is_hindered):
+                raise InputError(item.reason)
             if dataset.unreadable == "error" and left_out:
                 raise InputError(f"{left_out[0].reason} (unreadable: skip leaves such files out)")
             notices.add(samples, chunk, is_train[source][chunk.index])
