@@ -10,9 +10,9 @@ import pytest
 
 from ddcnn.base.errors import DamagedResult, InputError
 from ddcnn.base.files import read_json
+from ddcnn.base.memory import left_in_groups
 from ddcnn.data import images
 from ddcnn.data.options import ReadOptions
-from ddcnn.data.samples import FileSamples
 from own_data import save
 
 GRAY, RGB = 0, 2  # colours in a PNG's header
@@ -62,14 +62,37 @@ def test_jpegs_are_counted_as_they_are_decoded(tmp_path):
     assert images.bytes_of(header, Path("a.jpg"), size, resized=False) == whole
 
 
-def out_of_memory(_path: Path) -> np.ndarray:
-    raise MemoryError
+def group(folder: Path, most: str, taken: int, files: int) -> None:
+    """A control group as Linux shows it (version 2); ``files``: bytes that it can give back."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stat = f"anon {taken - files}\nfile {files}\nactive_file {files - 1}\ninactive_file 1\n"
+    for name, content in {"max": most, "current": taken, "stat": stat}.items():
+        (folder / f"memory.{name}").write_text(f"{content}\n")
 
 
-def test_want_of_memory_is_no_unreadable_file_and_names_it(tmp_path):
-    samples = FileSamples(np.zeros(1, np.int64), [tmp_path / "a.png"], out_of_memory, tmp_path, 1)
-    with pytest.raises(InputError, match=r"a\.png: the memory does not suffice"):
-        list(samples.chunks())
+def test_limits_of_control_groups_count_as_memory(tmp_path):
+    groups, process = tmp_path / "groups", tmp_path / "cgroup"
+    process.write_text("0::/slurm/job\n")
+    group(groups / "slurm/job", "max", 10, 5)
+    assert left_in_groups(groups, process) == []
+    group(groups / "slurm", "1000", 300, 100)
+    assert left_in_groups(groups, process) == [800]
+    group(groups, "600", 300, 1)
+    assert left_in_groups(groups, process) == [800, 301]
+    process.write_text("0::/of/the/host\n")  # seen from within a container
+    assert left_in_groups(groups, process) == [301]
+
+
+def test_limits_of_the_older_control_groups_count_too(tmp_path):
+    groups, process = tmp_path / "groups", tmp_path / "cgroup"
+    process.write_text("5:memory:/job\n3:cpu,cpuacct:/job\n0::/\n")
+    folder = groups / "memory/job"
+    folder.mkdir(parents=True)
+    (folder / "memory.limit_in_bytes").write_text("1000\n")
+    (folder / "memory.usage_in_bytes").write_text("300\n")
+    (folder / "memory.stat").write_text("total_active_file 40\ntotal_inactive_file 2\n")
+    assert left_in_groups(groups, process) == [742]
+    assert left_in_groups(groups, tmp_path / "missing") == []
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ' * 5000, "9" * 5000])

@@ -12,24 +12,33 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, suppress
+from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import psutil
 import pytest
+import tifffile
 import torch
+from PIL import Image
 
-from ddcnn.base.errors import DamagedResult, InputError
+from ddcnn.base.errors import DamagedResult, Hindrance, InputError
 from ddcnn.base.files import read_json, read_npz, read_prepared, write_json, write_npy, write_npz
 from ddcnn.base.listing import read_files
 from ddcnn.base.logs import log_to
 from ddcnn.bundle.file import read_bundle, read_weights
+from ddcnn.data import images, volumes
+from ddcnn.data.archives import unpack
 from ddcnn.data.download.fetch import Fetch
 from ddcnn.data.download.source import SourceFile
+from ddcnn.data.npy import open_store
+from ddcnn.data.options import ReadOptions
 from ddcnn.tiles.shards import read_shard
 from ddcnn.tiles.staging import STAGE, staged
 from ddcnn.training.checkpoint import Checkpoint
 from ddcnn.training.weights import load_weights, save_weights
+from own_data import class_folders, read
 
 SIZE = 2**25  # bytes; a quarter is what a process may take under `little_memory`
 NUMBERS = np.zeros(SIZE, np.uint8)
@@ -43,7 +52,22 @@ def write_listing(path: Path) -> None:
     path.write_text(f"split,file\n{'x' * SIZE},a.png\n")
 
 
+def write_archive(path: Path) -> None:
+    (path.parent / "content").mkdir()
+    (path.parent / "content/a.png").write_bytes(b"content")
+    shutil.make_archive(str(path.parent / "images"), path.suffix[1:], path.parent / "content")
+
+
+def read_picture(path: Path) -> None:
+    images.decode_image(path, ReadOptions(), 1)
+
+
+def read_volume(path: Path) -> None:
+    volumes.decode_volume(path, ReadOptions())
+
+
 # How a file is written, and how it is read again.
+PLANE, VOLUME = NUMBERS.reshape(2**12, -1), NUMBERS.reshape(2**10, 2**10, -1)
 FILES: dict[str, tuple[Callable, Callable]] = {
     "card.json": (lambda path: write_json(path, "x" * SIZE), read_json),
     "probabilities.npz": (lambda path: write_npz(path, x=NUMBERS), read_npz),
@@ -60,7 +84,22 @@ FILES: dict[str, tuple[Callable, Callable]] = {
         lambda path: Checkpoint(path, "mine").save({"x": torch.from_numpy(NUMBERS)}),
         lambda path: Checkpoint(path, "mine").load(),
     ),
+    "a.png": (lambda path: Image.fromarray(PLANE).save(path), read_picture),
+    "a.tif": (lambda path: tifffile.imwrite(path, PLANE), read_picture),
+    "a.nii": (lambda path: nib.Nifti1Image(VOLUME, np.eye(4)).to_filename(path), read_volume),
+    "a.nii.gz": (lambda path: nib.Nifti1Image(VOLUME, np.eye(4)).to_filename(path), read_volume),
+    "images.npy": (
+        lambda path: np.save(path, NUMBERS),
+        lambda path: open_store(path).read("images"),
+    ),
+    "images.npz": (
+        lambda path: np.savez_compressed(path, x=NUMBERS),
+        lambda path: open_store(path).read("x"),
+    ),
+    "images.zip": (write_archive, lambda path: unpack(path, path.parent.parent / "zip")),
+    "images.tar": (write_archive, lambda path: unpack(path, path.parent.parent / "tar")),
 }
+IN_PIECES = ("images.zip", "images.tar")  # they need little memory
 
 
 @contextmanager
@@ -73,6 +112,17 @@ def little_memory() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """As under ``ulimit -n``."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 @contextmanager
@@ -101,6 +151,7 @@ def project(monkeypatch) -> Iterator[Path]:
 HINDERED = {
     "cannot be read": without_rights,
     "memory": little_memory,
+    "Too many open files": no_more_files,
 }
 
 
@@ -112,6 +163,10 @@ def path_of(name: str) -> Path:
 def said_by_a_job(name: str, words: str) -> str:
     """What a job says on the terminal that reads a file of ``FILES``."""
     read, path = FILES[name][1], path_of(name)
+    if words == "Too many open files":  # what is imported here is a file, too
+        with suppress(Exception):
+            read(path)
+        path.chmod(0o644)
     with redirect_stderr(io.StringIO()) as said, suppress(SystemExit), log_to("job.log"):
         with HINDERED[words]():
             read(path)
@@ -145,8 +200,11 @@ def hindered(tmp_path_factory) -> Iterator[tuple[Path, dict[str, dict[str, str]]
     shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("words", HINDERED)
+CASES = [(words, name) for words in HINDERED for name in FILES]
+CASES = [case for case in CASES if case[0] != "memory" or case[1] not in IN_PIECES]
+
+
+@pytest.mark.parametrize(("words", "name"), CASES)
 def test_what_cannot_be_read_now_stays_and_is_one_line(hindered, name, words):
     folder, said = hindered
     assert words in said[name][words]
@@ -154,6 +212,19 @@ def test_what_cannot_be_read_now_stays_and_is_one_line(hindered, name, words):
     assert "damaged" not in said[name][words]
     assert len(said[name][words].splitlines()) == 1
     assert (folder / path_of(name)).stat().st_mtime == 1
+
+
+def test_a_picture_without_rights_makes_no_other_data_of_the_rest(project):
+    pictures = class_folders(project / "pictures", count=20)
+    hidden = pictures / "cat/0.png"
+    found = replace(read(pictures).splits["all"], workers=1)
+    hidden.chmod(0)
+    with without_rights():
+        with pytest.raises(Hindrance, match=r"0\.png cannot be read"):  # by its header
+            read(pictures)
+        (item,) = [item for chunk in found.chunks() for item in chunk.unreadable]
+    assert item.is_hindered
+    assert "cannot be read" in item.reason
 
 
 def claim(path: Path, shape: tuple[int, ...]) -> None:

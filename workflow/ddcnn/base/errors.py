@@ -21,6 +21,14 @@ class InputError(ValueError):
         self.kind = kind
 
 
+class Hindrance(InputError):
+    """What keeps this process from a file although nothing is known to be wrong with the file.
+
+    Rights, the disk, open files or memory: whoever leaves broken files out must not leave this one
+    out, or other machines would make something else of the same data.
+    """
+
+
 class DamagedResult(InputError):
     """A file that this pipeline wrote is not what it wrote.
 

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ddcnn.base.errors import DamagedResult, InputError
+from ddcnn.base.errors import DamagedResult, Hindrance, InputError
 from ddcnn.base.files import read_json
 
 log = logging.getLogger(__name__)
@@ -17,7 +17,7 @@ def check_regular(path: Path) -> None:
     try:
         regular = path.is_file()
     except OSError as error:
-        raise InputError(
+        raise Hindrance(
             f"{path} cannot be reached ({error.strerror}); check it and its folder"
         ) from error
     if regular:

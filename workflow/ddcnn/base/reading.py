@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 
-from ddcnn.base.errors import DamagedResult, InputError
+from ddcnn.base.errors import DamagedResult, Hindrance, InputError
 
 # Of what libraries raise who have no exception of their own for it; torch on a CPU is one.
 NO_MEMORY = ("cannot allocate memory", "can't allocate memory", "not enough memory")
 NO_MEMORY += ("out of memory", "bad_alloc", "os error 12")
 NO_HINDRANCE = (None, errno.EINVAL)  # numbers of system errors that a wrong content leads to
+TOO_MANY = (errno.EMFILE, errno.ENFILE)
 MOST_REASON = 200  # characters
 
 
@@ -29,29 +30,29 @@ def reading(path: str | Path, stands_for: str | Path | None = None) -> Iterator[
     Raises:
         FileNotFoundError: it is missing.
         DamagedResult: its content is not what was written.
-        InputError: it may not be read, the disk fails, or the memory does not suffice.
+        Hindrance: it may not be read, the disk fails, or the memory does not suffice.
     """
     try:
         yield
     except (FileNotFoundError, InputError):
         raise
     except Exception as error:  # what damaged bytes make libraries raise has no end
-        raise hindrance(path, error) or DamagedResult(path, error, stands_for) from error
+        found = None if _claims_more_than_it_holds(Path(path), error) else hindrance(path, error)
+        raise found or DamagedResult(path, error, stands_for) from error
 
 
-def hindrance(path: str | Path, error: Exception) -> InputError | None:
+def hindrance(path: str | Path, error: Exception) -> Hindrance | None:
     """What keeps a file from being read although nothing is known to be wrong with it, or None."""
     if lacks_memory(error):
-        if _claims_more_than_it_holds(Path(path), error):
-            return None
-        return InputError(
+        return Hindrance(
             f"the memory does not suffice to read {path} ({shortened(error)}); allow more memory, "
-            "or fewer jobs at a time, and run again"
+            "or fewer jobs or cores at a time, and run again"
         )
     if isinstance(error, OSError) and error.errno not in NO_HINDRANCE:
-        return InputError(
-            f"{path} cannot be read ({error.strerror}); check its owner, its rights and the disk"
-        )
+        advice = "check its owner, its rights and the disk"
+        if error.errno in TOO_MANY:
+            advice = "allow more open files (ulimit -n), or use fewer cores"
+        return Hindrance(f"{path} cannot be read ({error.strerror}); {advice}")
     return None
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ddcnn.base.disk import check_outputs
-from ddcnn.base.errors import InputError
+from ddcnn.base.errors import DamagedResult, InputError
 from ddcnn.base.files import check_prepared, read_json
 from ddcnn.base.foreign import check_regular, is_folder
 from ddcnn.bundle.expected import ACCEPTED, Expected, decode, read_header
@@ -139,7 +139,8 @@ class Inputs:
         if not files:
             return []
         try:
-            groups = read_headers(partial(read_header, expected=self.expected), files, "inputs")
+            reads = partial(read_header, expected=self.expected)
+            groups = read_headers(reads, files, "inputs", hindered=True)
         except InputError:
             return []  # none can be read: the predictions will say so of each
         what, fit = self.expected.kind, images.FIT_WORDS[self.expected.reading.fit]
@@ -318,7 +319,7 @@ def _is_prepared(path: Path, expected: Expected) -> bool:
     """Whether the array is one of a prepared data set of the model's kind, beside its card."""
     try:
         card = read_json(path.with_name("card.json"))
-    except (OSError, InputError):
+    except (FileNotFoundError, DamagedResult):
         return False
     if not isinstance(card, dict) or not isinstance(card.get("checksums"), dict):
         return False

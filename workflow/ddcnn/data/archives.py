@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ddcnn.base.disk import disk_errors, require_space
 from ddcnn.base.errors import InputError
+from ddcnn.base.reading import hindrance
 
 MOST_BYTES, MOST_FILES = 32 * 2**30, 1_000_000
 MOST_STEPS, MOST_STEP_BYTES, MOST_NAME = 64, 255, 2000  # of a path, as disks accept it
@@ -24,7 +25,7 @@ BLOCK_BYTES, MOST_READ_BYTES = 2**20, 2**26  # headers are shorter
 ENCRYPTED, UTF8 = 0x1, 0x800  # flags of a zip member
 OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open, b"": open}
 DAMAGE = (OSError, RuntimeError, EOFError, ValueError, IndexError, OverflowError, struct.error)
-DAMAGE += (zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile)
+DAMAGE += (zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, MemoryError)
 
 
 def unpack(
@@ -186,7 +187,7 @@ def damage_errors(path: Path) -> Iterator[None]:
         raise
     except DAMAGE as error:
         reason = getattr(error, "strerror", None) or error or type(error).__name__
-        raise InputError(
+        raise hindrance(path, error) or InputError(
             f"{path} is damaged or cut short, or of a kind that cannot be read ({reason}); "
             "get the file again"
         ) from error

@@ -18,6 +18,7 @@ from PIL import Image
 from ddcnn.base.errors import InputError
 from ddcnn.base.foreign import check_regular
 from ddcnn.base.memory import require_memory
+from ddcnn.base.reading import hindrance
 from ddcnn.data import intensity, tiff
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.pillow import PillowImage
@@ -234,12 +235,12 @@ def _opened(path: Path, options: ReadOptions) -> Iterator[PillowImage | tiff.Tif
         reader = tiff.opened if tiff.is_tiff(path) else _opened_by_pillow
         with reader(path, options) as stored:
             yield stored
-    except (InputError, MemoryError):
+    except InputError:
         raise
     except Image.UnidentifiedImageError:
         raise _unrecognised(path) from None
     except Exception as error:  # on a broken file a decoder may raise anything
-        raise InputError(
+        raise hindrance(path, error) or InputError(
             f"{path} cannot be read as an image ({reason(error)}); replace or remove it",
             "truncated" if "truncated" in str(error) else "",
         ) from error

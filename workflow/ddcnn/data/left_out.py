@@ -19,11 +19,15 @@ UNREADABLE = "unreadable"  # in a way that has no name of its own
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A file that holds no usable image, why, and in a few words (see :class:`InputError`)."""
+    """A file that holds no usable image, why, and in a few words (see :class:`InputError`).
+
+    Or one that only this process cannot read, see :class:`ddcnn.base.errors.Hindrance`.
+    """
 
     name: str
     reason: str
     kind: str = ""
+    is_hindered: bool = False
 
 
 @dataclass
@@ -41,7 +45,13 @@ class LeftOut:
     first: str = ""
 
     def add(self, item: Unreadable) -> None:
-        """One more."""
+        """One more.
+
+        Raises:
+            InputError: nobody knows what is in it, because only this process cannot read it.
+        """
+        if item.is_hindered:
+            raise InputError(item.reason)
         self.count += 1
         self.first = self.first or item.reason
         kind = item.kind or UNREADABLE

@@ -16,6 +16,7 @@ import numpy as np
 
 from ddcnn.base.errors import InputError
 from ddcnn.base.foreign import check_regular
+from ddcnn.base.reading import hindrance
 from ddcnn.data.samples import CHUNK_BYTES
 from ddcnn.data.survey import reason
 
@@ -82,8 +83,11 @@ class ArrayStore:
 
     def read(self, key: str) -> np.ndarray:
         """A small array as a whole."""
-        shape, dtype = self.header(key)
-        return np.concatenate([np.empty((0, *shape[1:]), dtype), *self.blocks(key)])
+        with self._opened(key) as (file, size):
+            array = np.empty(*self._read_header(key, file, size))
+            _fill(file, array)
+            file.read(1)  # as in :meth:`blocks`
+        return array
 
     @contextmanager
     def _opened(self, key: str) -> Iterator[tuple[BinaryIO, int]]:
@@ -102,7 +106,7 @@ class ArrayStore:
         except InputError:
             raise
         except _READ_ERRORS as error:
-            raise InputError(
+            raise hindrance(self.source(key), error) or InputError(
                 f"{self.source(key)} is truncated or broken ({reason(error)}); save it again"
             ) from error
 
@@ -151,7 +155,7 @@ def open_store(path: Path) -> ArrayStore:
         with zipfile.ZipFile(path) as archive:
             names = [Path(name) for name in archive.namelist() if name.endswith(".npy")]
     except _READ_ERRORS as error:
-        raise InputError(
+        raise hindrance(path, error) or InputError(
             f"{path} is not a readable .npz ({reason(error)}); it is truncated or broken: save it "
             "again"
         ) from error

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ddcnn.base.errors import InputError
+from ddcnn.base.reading import hindrance
 from ddcnn.data.survey import reason
 
 GZIP_START = b"\x1f\x8b"
@@ -38,7 +39,7 @@ def broken_files_named(path: Path) -> Iterator[None]:
     """Turn what libraries raise on a broken file into an error that names it."""
     try:
         yield
-    except (InputError, MemoryError):
+    except InputError:
         raise
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(
@@ -46,6 +47,6 @@ def broken_files_named(path: Path) -> Iterator[None]:
             "truncated or broken",
         ) from error
     except Exception as error:  # on a broken header nibabel may raise anything
-        raise InputError(
+        raise hindrance(path, error) or InputError(
             f"{path} cannot be read as a NIfTI volume ({reason(error)}); replace or remove it"
         ) from error

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from ddcnn.base.errors import InputError
+from ddcnn.base.errors import Hindrance, InputError
 from ddcnn.data.groups import Groups
 from ddcnn.data.left_out import LeftOut, Unreadable
 from ddcnn.data.values import Values
@@ -212,13 +212,8 @@ def _decode_files(
         try:
             results.append((index, Decoded.of(decode(path))))
         except InputError as error:
-            results.append((index, Unreadable(name, str(error), error.kind)))
-        # No fault of the file: to leave it out would make other data of it on other machines.
-        except MemoryError as error:
-            raise InputError(
-                f"{path}: the memory does not suffice to read it; use fewer cores, or set a "
-                "smaller most_megapixels in dataset"
-            ) from error
+            is_hindered = isinstance(error, Hindrance)
+            results.append((index, Unreadable(name, str(error), error.kind, is_hindered)))
     return results
 
 

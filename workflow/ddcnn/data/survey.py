@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from ddcnn.base.errors import InputError
+from ddcnn.base.errors import Hindrance, InputError
 from ddcnn.data.options import ReadOptions
 
 FEWEST_FOR_PROCESSES = 400
@@ -79,19 +79,28 @@ class Survey:
 
 
 def read_headers(
-    read: Callable[[Path], Header], paths: Sequence[Path], what: str
+    read: Callable[[Path], Header], paths: Sequence[Path], what: str, hindered: bool = False
 ) -> list[HeaderGroup]:
     """The different headers among the files, in order of appearance.
 
     A file without a readable one is no error here: decoding meets it again and names it.
 
+    Args:
+        read: gives a file's header.
+        paths: the files.
+        what: they are, in words.
+        hindered: files that only this process cannot read are no error either.
+
     Raises:
+        Hindrance: of a file the process cannot know what it says.
         InputError: no file has one; gives the first reason.
     """
     groups: dict[Header, HeaderGroup] = {}
-    failure = ""
+    failure = None
     for path, result in zip(paths, attempts(read, paths), strict=True):
-        if isinstance(result, str):
+        if isinstance(result, Hindrance) and not hindered:
+            raise result
+        if isinstance(result, InputError):
             failure = failure or result
             continue
         group = groups.setdefault(result, HeaderGroup(result))
@@ -105,8 +114,8 @@ def read_headers(
 
 def attempts(
     read: Callable[[Path], Found], paths: Sequence[Path], fewest: int = FEWEST_FOR_PROCESSES
-) -> Iterator[Found | str]:
-    """What ``read`` gives for every file, or the reason why it gives nothing; by all cores.
+) -> Iterator[Found | InputError]:
+    """What ``read`` gives for every file, or the error that it gives nothing for; by all cores.
 
     Args:
         fewest: of fewer files, starting processes would take longer than reading.
@@ -127,20 +136,23 @@ def measured(read: Callable[[Path], Found], paths: Sequence[Path], what: str) ->
     """What ``read`` gives for some files, evenly spread over all; broken ones are left out.
 
     Raises:
+        Hindrance: only this process cannot read one of them.
         InputError: it gives nothing for any; with the first reason.
     """
     places = np.linspace(0, len(paths) - 1, min(len(paths), MOST_MEASURED))
     found = list(attempts(read, [paths[int(place)] for place in places.round()], fewest=2))
-    if all(isinstance(each, str) for each in found):
+    for hindrance in (each for each in found if isinstance(each, Hindrance)):
+        raise hindrance
+    if all(isinstance(each, InputError) for each in found):
         raise InputError(f"none of {len(found)} {what} can be read; the first: {found[0]}")
-    return [each for each in found if not isinstance(each, str)]
+    return [each for each in found if not isinstance(each, InputError)]
 
 
-def _attempt(read: Callable[[Path], Found], path: Path) -> Found | str:
+def _attempt(read: Callable[[Path], Found], path: Path) -> Found | InputError:
     try:
         return read(path)
     except InputError as error:
-        return str(error)
+        return error
 
 
 def check_no_scans(source: object, options: ReadOptions) -> None:
