@@ -1227,5 +1227,5 @@ def test_the_switch(tmp_path: Path) -> None:
 def test_code_digests_hold_the_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ddcnn.base import digests
 
-    files = digests._imported_files(["ddcnn.nets.vgg"], {"ddcnn": digests.PACKAGE.parent})
+    files = digests._imported_files(["ddcnn.nets.layers"], {"ddcnn": digests.PACKAGE.parent})
     assert {*library.SOURCES, "kernels.h", "pooling.h", "vector.h"} <= {path.name for path in files}

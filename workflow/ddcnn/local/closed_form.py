@@ -69,7 +69,7 @@ class TileImages:
 
 @dataclass(frozen=True)
 class AffineNet:
-    """What :class:`ddcnn.nets.lda.Lda` computes with the weights that are saved of it.
+    """What :func:`ddcnn.nets.lda.lda` computes with the weights that are saved of it.
 
     Attributes:
         weight, bias: float32 ``K, D`` and ``K``, of values with the channels last.

@@ -17,6 +17,10 @@ from ddcnn.nets import own
 if TYPE_CHECKING:
     from torch import nn
 
+    from ddcnn.nets.plan import Plan
+
+LAYERS = f"{__name__}.layers"  # builds what is a plan
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -24,12 +28,14 @@ class Architecture:
 
     Attributes:
         module: of this package, imported when the net is built.
-        factory: its class, called with shape, classes, width and dropout.
+        factory: its class, called with shape, classes, width and dropout; or the function that
+            says which layers it has.
         description: one line for people.
         standard_width: the published width, or what suits images of 32 x 32 pixels.
         smallest_input: pixels that every axis of its input must have.
         num_axes: numbers of spatial axes it is defined for.
         options: further arguments of the factory.
+        is_plan: whether its factory gives a :data:`ddcnn.nets.plan.Plan`, without torch.
         closed_form: its weights are the solution of a linear system: it has no training steps, no
             width and nothing random.
     """
@@ -41,6 +47,7 @@ class Architecture:
     smallest_input: int
     num_axes: tuple[int, ...] = (1, 2, 3)
     options: Mapping[str, Any] = field(default_factory=dict)
+    is_plan: bool = False
     closed_form: bool = False
 
 
@@ -56,7 +63,8 @@ def _resnet(depth: int, projection: bool) -> Architecture:
 def _ct3d(padding: int, smallest: int) -> Architecture:
     how = "padded" if padding else "unpadded"
     text = f"4 x [convolution 3, ReLU, max pool 2, batch norm], {how}, for CT scans"
-    return Architecture("ct3d", "Ct3d", text, 64, smallest, options={"padding": padding})
+    options = {"padding": padding}
+    return Architecture("ct3d", "ct3d", text, 64, smallest, options=options, is_plan=True)
 
 
 def _vit(patch: int | None) -> Architecture:
@@ -68,10 +76,11 @@ def _vit(patch: int | None) -> Architecture:
 ARCHITECTURES = {
     "vgg": Architecture(
         "vgg",
-        "Vgg",
+        "vgg",
         "3 stages of 2 x [convolution 3, batch norm, ReLU], pooling between stages",
         standard_width=32,
         smallest_input=4,
+        is_plan=True,
     ),
     **{f"resnet{depth}": _resnet(depth, False) for depth in (20, 32, 44, 56)},
     **{f"resnet{depth}-projection": _resnet(depth, True) for depth in (20, 32, 44, 56)},
@@ -88,10 +97,11 @@ ARCHITECTURES = {
     ),
     "lda": Architecture(
         "lda",
-        "Lda",
+        "lda",
         "linear discriminant analysis, solved in closed form: no training steps, no width",
         standard_width=1,
         smallest_input=1,
+        is_plan=True,
         closed_form=True,
     ),
 }
@@ -115,18 +125,40 @@ def build(
     check_input(name, shape[:-1])
     if own.is_own(name):
         return own.build(name, tuple(shape), classes, width, dropout)
+    made = _made(name, shape, classes, width, dropout)
+    if not ARCHITECTURES[name].is_plan:
+        return made
+    return importlib.import_module(LAYERS).build_plan(made, len(shape) - 1)
+
+
+def planned(
+    name: str, shape: Sequence[int], classes: int, width: int, dropout: float = 0.0
+) -> "Plan | None":
+    """The layers of the net that :func:`build` makes, without torch; None: it is no chain of them.
+
+    Raises:
+        InputError: an unknown net, or an input too small for it.
+    """
+    check_input(name, shape[:-1])
+    if own.is_own(name) or not ARCHITECTURES[name].is_plan:
+        return None
+    return _made(name, shape, classes, width, dropout)
+
+
+def _made(name: str, shape: Sequence[int], *arguments: Any) -> "nn.Module | Plan":
     architecture = ARCHITECTURES[name]
     # By name: the digest of the code behind a training must not hold the other nets.
     module = importlib.import_module(f"{__name__}.{architecture.module}")
-    factory = getattr(module, architecture.factory)
-    return factory(tuple(shape), classes, width, dropout, **architecture.options)
+    return getattr(module, architecture.factory)(tuple(shape), *arguments, **architecture.options)
 
 
 def code_of(name: str) -> str:
     """Digest of the code of this net and no other: of its module and of what that imports."""
     if own.is_own(name):
         return code_digest(outside=(own.module_of(name), own.folder_of(name)))
-    return code_digest(f"nets.{ARCHITECTURES[name].module}")
+    architecture = ARCHITECTURES[name]
+    builders = [LAYERS.removeprefix("ddcnn.")] if architecture.is_plan else []
+    return code_digest(f"nets.{architecture.module}", *builders)
 
 
 def check_input(name: str, shape: Sequence[int]) -> None:

@@ -1,13 +1,11 @@
 """The net of the Keras example "3D image classification from CT scans" (H. Zunair, 2020)."""
 
-from collections import OrderedDict
-
-from torch import nn
-
-from ddcnn.nets.layers import BATCH_NORM, CONVOLUTION, MAX_POOL, GlobalAverage, Layers
+from ddcnn.nets.plan import Average, Convolution, Dense, Drop, Layer, Norm, Plan, Pool, Relu
 
 
-class Ct3d(Layers):
+def ct3d(
+    shape: tuple[int, ...], classes: int, width: int, dropout: float = 0.0, *, padding: int = 0
+) -> Plan:
     """4 x [convolution 3, ReLU, max pool 2, batch norm], global average, two dense layers.
 
     It makes logits ``N, K`` of images ``N, C, *spatial``.
@@ -23,33 +21,15 @@ class Ct3d(Layers):
         dropout: probability of dropping a neuron of the first dense layer; 0.3 in the example.
         padding: pixels of zeros around the input of every convolution; none in the example.
     """
-
-    def __init__(
-        self,
-        shape: tuple[int, ...],
-        classes: int,
-        width: int,
-        dropout: float = 0.0,
-        *,
-        padding: int = 0,
-    ):
-        *spatial, channels = shape
-        axes = len(spatial)
-        layers: list[nn.Module] = []
-        for filters in (width, width, 2 * width, 4 * width):
-            layers += [
-                CONVOLUTION[axes](channels, filters, kernel_size=3, padding=padding),
-                # The published order is ReLU, pool. They commute, and this one computes less.
-                MAX_POOL[axes](2),
-                nn.ReLU(inplace=True),
-                BATCH_NORM[axes](filters),
-            ]
-            channels = filters
-        head = [nn.Linear(4 * width, 8 * width), nn.ReLU(inplace=True), nn.Dropout(dropout)]
-        super().__init__(
-            OrderedDict(
-                stages=nn.Sequential(*layers, GlobalAverage()),
-                dense=nn.Sequential(*head),
-                classifier=nn.Linear(8 * width, classes),
-            )
-        )
+    stages: list[Layer] = []
+    channels = shape[-1]
+    for filters in (width, width, 2 * width, 4 * width):
+        # The published order is ReLU, pool. They commute, and this one computes less.
+        convolution = Convolution(channels, filters, padding, bias=True)
+        stages += [convolution, Pool(), Relu(), Norm(filters)]
+        channels = filters
+    return {
+        "stages": [*stages, Average()],
+        "dense": [Dense(4 * width, 8 * width), Relu(), Drop(dropout)],
+        "classifier": Dense(8 * width, classes),
+    }

@@ -9,6 +9,7 @@ backwards.
 """
 
 import math
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import takewhile
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ddcnn.nets import plan as plans
 from ddcnn.nets.kernels.door import Chain, Kernel, is_unwatched, suits
 
 LANES = 4  # channels come in multiples of it
@@ -154,6 +156,34 @@ class Layers(nn.Sequential, _Chained):
         if chain is None or chain.covers < len(layers):
             return None
         return chain.learn(x, labels, label_smoothing)
+
+
+def build_plan(plan: plans.Plan, num_axes: int) -> Layers:
+    """The module of a plan, with random weights, for inputs with so many spatial axes."""
+    parts = {name: _part(part, num_axes) for name, part in plan.items()}
+    return Layers(OrderedDict(parts))
+
+
+def _part(part: plans.Layer | list, num_axes: int) -> nn.Module:
+    if isinstance(part, list):
+        return nn.Sequential(*[_part(each, num_axes) for each in part])
+    match part:
+        case plans.Convolution(before, after, padding, bias):
+            kind = CONVOLUTION[num_axes]
+            return kind(before, after, plans.WINDOW, padding=padding, bias=bias)
+        case plans.Norm(channels):
+            return BATCH_NORM[num_axes](channels)
+        case plans.Dense(num_in, num_out):
+            return nn.Linear(num_in, num_out)
+        case plans.Drop(probability):
+            return nn.Dropout(probability)
+        case plans.Pool():
+            return MAX_POOL[num_axes](plans.POOLED)
+    return {
+        plans.Relu: lambda: nn.ReLU(inplace=True),
+        plans.Average: GlobalAverage,
+        plans.Flatten: nn.Flatten,
+    }[type(part)]()
 
 
 def _flat(layers: nn.Sequential) -> Iterator[nn.Module]:

@@ -1,13 +1,9 @@
 """A small VGG-like net in one to three dimensions."""
 
-from collections import OrderedDict
-
-from torch import nn
-
-from ddcnn.nets.layers import BATCH_NORM, CONVOLUTION, MAX_POOL, GlobalAverage, Layers
+from ddcnn.nets.plan import Average, Convolution, Dense, Drop, Layer, Norm, Plan, Pool, Relu
 
 
-class Vgg(Layers):
+def vgg(shape: tuple[int, ...], classes: int, width: int, dropout: float = 0.0) -> Plan:
     """Three stages of two convolutions (width w, 2w, 4w), global average pool, linear layer.
 
     It makes logits ``N, K`` of images ``N, C, *spatial``.
@@ -21,41 +17,25 @@ class Vgg(Layers):
         width: channels w of the first stage.
         dropout: probability of dropping a feature before the linear layer.
     """
-
-    def __init__(self, shape: tuple[int, ...], classes: int, width: int, dropout: float = 0.0):
-        *spatial, channels = shape
-        axes = len(spatial)
-        stages = nn.Sequential(
-            _stage(axes, channels, width),
-            _pool(axes),
-            _stage(axes, width, 2 * width),
-            _pool(axes),
-            _stage(axes, 2 * width, 4 * width),
-            nn.ReLU(inplace=True),
-            GlobalAverage(),
-        )
-        super().__init__(
-            OrderedDict(
-                stages=stages,
-                dropout=nn.Dropout(dropout),
-                classifier=nn.Linear(4 * width, classes),
-            )
-        )
-
-
-def _pool(axes: int) -> nn.Sequential:
     # The ReLU of the convolution before: it commutes with the maximum, and computes less after it.
-    return nn.Sequential(MAX_POOL[axes](2), nn.ReLU(inplace=True))
+    pool = [Pool(), Relu()]
+    stages = [
+        _stage(shape[-1], width),
+        pool,
+        _stage(width, 2 * width),
+        pool,
+        _stage(2 * width, 4 * width),
+        Relu(),
+        Average(),
+    ]
+    return {"stages": stages, "dropout": Drop(dropout), "classifier": Dense(4 * width, classes)}
 
 
-def _stage(axes: int, channels_in: int, channels_out: int) -> nn.Sequential:
+def _stage(before: int, after: int) -> list[Layer]:
     """Two convolutions with batch norm; the ReLU of the second one is left to what follows."""
-    layers: list[nn.Module] = []
-    for channels in (channels_in, channels_out):
-        # No bias: the batch norm behind has one.
-        layers += [
-            CONVOLUTION[axes](channels, channels_out, kernel_size=3, padding=1, bias=False),
-            BATCH_NORM[axes](channels_out),
-            nn.ReLU(inplace=True),
-        ]
-    return nn.Sequential(*layers[:-1])
+    # No bias: the batch norm behind has one.
+    first, second = (
+        [Convolution(channels, after, padding=1, bias=False), Norm(after)]
+        for channels in (before, after)
+    )
+    return [*first, Relu(), *second]
