@@ -1,6 +1,8 @@
 """Makespans of an experiment, from measured job times that a test writes."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ from ddcnn.base.errors import InputError
 from ddcnn.experiment.configuration import load_experiment
 from ddcnn.experiment.job_times import job_times, measured_seconds
 from ddcnn.experiment.jobs import Job, experiment_jobs
+from workflow_runs import PROJECT, make_project
 
 CONFIG = {
     "experiment": "small",
@@ -196,3 +199,92 @@ def test_a_mistake_names_the_value(project, arguments):
     done = plan(project, *arguments)
     assert done.returncode == 2
     assert repr(arguments[1]) in done.stderr
+
+
+# --- a profile for a cluster -----------------------------------------------------------------
+
+
+@pytest.fixture
+def clustered(project) -> Path:
+    """A project with the workflow, whose jobs are measured: all that trains needed 900 MiB."""
+    shutil.rmtree(project / "config")
+    make_project(project)
+    (project / "config/config.yaml").write_text(yaml.safe_dump(CONFIG))
+    for path in (project / "results/benchmarks").rglob("*.tsv"):
+        seconds = path.read_text().split()[2]
+        memory = "900.0" if "train_" in str(path) else "NA"
+        path.write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:01\t{memory}\n")
+    longest = project / f"results/benchmarks/{WHOLE}.tsv"
+    longest.write_text("s\th:m:s\tmax_rss\n250.0\t0:04:10\t1500.0\n")
+    return project
+
+
+def test_a_profile_has_the_longest_time_and_the_most_memory_of_each_rule(clustered):
+    done = plan(clustered, "--write-profile", "profiles/measured/config.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "snakemake --workflow-profile profiles/measured\n" in done.stdout
+    written = yaml.safe_load((clustered / "profiles/measured/config.yaml").read_text())
+    base = yaml.safe_load((PROJECT / "profiles/slurm/config.yaml").read_text())
+    # 2 x 250 s are 9 minutes, and 5; 1.5 x 1500 MiB and 500 are 2750.
+    expected = {"runtime": "14 * attempt", "mem_mb": "2800 * attempt"}
+    assert written["set-resources"]["train_local"] == expected
+    # 2 x 4 s are a minute; what Snakemake has not seen keeps the memory of the profile.
+    assert written["set-resources"]["train_coarse"]["runtime"] == "6 * attempt"
+    assert written["set-resources"]["tile"] == {"runtime": "6 * attempt"}
+    assert written["set-resources"]["train_coherent"] == base["set-resources"]["train_coherent"]
+    others = {key for key in base if key != "set-resources"}
+    assert {key: written[key] for key in others} == {key: base[key] for key in others}
+
+
+def test_snakemake_asks_for_what_the_profile_says(clustered):
+    """A dry run of the real Snakemake with SLURM's executor, of packs, too."""
+    (clustered / "config/config.yaml").write_text(yaml.safe_dump(CONFIG | {"tiles_per_job": 4}))
+    assert plan(clustered, "--write-profile", "profiles/measured/config.yaml").returncode == 0
+    written = yaml.safe_load((clustered / "profiles/measured/config.yaml").read_text())
+    shutil.rmtree(clustered / "results")
+    rules = clustered / "workflow/rules/local.smk"  # without messages Snakemake shows resources
+    rules.write_text(re.sub(r" +message:\n.*\n", "", rules.read_text()))
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--dry-run", "--verbose", "--workflow-profile",
+         "profiles/measured"],
+        cwd=clustered, capture_output=True, text=True,
+    )  # fmt: skip
+    told = done.stdout + done.stderr
+    assert done.returncode == 0, told
+    asked = re.findall(r"rule (train_local\w*):.*?resources: (.*?)\n", told, re.DOTALL)
+    assert len(asked) == 2, told  # the global net, and four tiles
+    for _, resources in asked:
+        for key, value in written["set-resources"]["train_local"].items():
+            first = value.removesuffix(" * attempt")
+            assert first.isdecimal()
+            assert re.search(rf"\b{key}={first}\b", resources), resources
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("profiles/measured.yaml", "is not called config.yaml"),
+        ("profiles/slurm/config.yaml", "is what is filled in; name another folder"),
+    ],
+)
+def test_a_profile_in_a_wrong_place_is_refused(clustered, file, words):
+    before = (clustered / "profiles/slurm/config.yaml").read_bytes()
+    done = plan(clustered, "--write-profile", file)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert (clustered / "profiles/slurm/config.yaml").read_bytes() == before
+
+
+def test_without_the_profile_that_is_filled_in_there_is_none(project):
+    done = plan(project, "--write-profile", "profiles/measured/config.yaml")
+    assert done.returncode == 1
+    assert "profiles/slurm/config.yaml does not exist" in done.stderr
+
+
+def test_gpus_that_nothing_was_measured_on_are_said_to_be_none(project):
+    assert "GPU" not in plan(project).stdout
+    assert "no training was measured on a GPU" in plan(project, "--gpus", "2").stdout
+    for path in (project / "results/local").rglob("metrics.json"):
+        facts = json.loads(path.read_text()) | {"device": "cuda", "device_name": "NVIDIA H200"}
+        path.write_text(json.dumps(facts))
+    assert "no training was measured" not in plan(project, "--gpus", "2").stdout

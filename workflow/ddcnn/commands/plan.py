@@ -5,9 +5,11 @@ import math
 import os
 from pathlib import Path
 
+from ddcnn.base.escaping import visible
 from ddcnn.base.text import duration, table
 from ddcnn.commands.arguments import add_command, add_configuration, asked_experiment, count
-from ddcnn.experiment.job_times import how_known, job_times
+from ddcnn.experiment.cluster_profile import asked_resources, write_profile
+from ddcnn.experiment.job_times import how_known, job_times, measured_devices
 from ddcnn.experiment.jobs import Job, experiment_jobs, gpus_of
 from ddcnn.experiment.makespan import Machine, ScheduledJob, busy_seconds, critical_path, simulate
 from ddcnn.experiment.paths import RESULTS
@@ -19,6 +21,8 @@ examples:
   ddcnn plan config/cifar10.yaml --gpus 64 --queue-seconds 30
                                                   on a cluster that lets every job wait 30 s
   ddcnn plan mine.yaml --measured ../other/results
+  ddcnn plan --write-profile profiles/measured/config.yaml
+                                                  run times and memory for SLURM, as measured
 
 The jobs are those of the whole experiment, whether done or not. Their times are those that
 Snakemake measured in results/benchmarks; of jobs that never ran they are estimated.
@@ -52,6 +56,10 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         "--measured", type=Path, default=Path(RESULTS), metavar="FOLDER",
         help="whose benchmarks and metrics hold measured times (results)",
     )  # fmt: skip
+    parser.add_argument(
+        "--write-profile", type=Path, metavar="FILE",
+        help="profiles/slurm with run time and memory of every rule as measured, a config.yaml",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> None:
@@ -64,6 +72,11 @@ def run(options: argparse.Namespace) -> None:
     work = math.fsum(job.cores * job.seconds for job in planned)
     print(f"{experiment.name}: {len(jobs)} jobs, {duration(work)} of work")
     print("\n".join(f"  times of jobs: {line}" for line in how_known(times)))
+    devices = measured_devices(options.measured)
+    if options.gpus is not None and "cuda" not in devices.values():
+        names = visible(", ".join(sorted(devices))) or "nothing"
+        print(f"  no training was measured on a GPU, only on {names}: the times below")
+        print("  are those of as many processors")
     print(
         "\n".join(["", *table(_rows(planned, machines, options.gpus is not None), numbers=4), ""])
     )
@@ -74,6 +87,11 @@ def run(options: argparse.Namespace) -> None:
         f"{duration(math.fsum(job.seconds for job in path) + extra)}"
     )
     print("\n".join(f"  {duration(job.seconds):>10}  {job.name}" for job in path))
+    if options.write_profile:
+        resources = asked_resources(jobs, times, options.measured)
+        write_profile(options.write_profile, resources, experiment.name, sorted(devices))
+        print(f"\nwrote {options.write_profile}; it is used by")
+        print(f"  snakemake --workflow-profile {options.write_profile.parent}")
 
 
 def scheduled(

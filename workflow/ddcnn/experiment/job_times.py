@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ddcnn import nets
 from ddcnn.base.defaults import AUTO, Facts, chosen
@@ -31,6 +32,8 @@ HOW = {
 
 
 MOST_READ = 2**16  # characters of a benchmark file
+COLUMNS = {"s": "time", "max_rss": "memory"}  # of a benchmark file, and what they hold
+UNKNOWN = ("NA", "-")  # stand for a number there
 
 
 @dataclass(frozen=True)
@@ -43,51 +46,94 @@ class JobTime:
 
 def measured_seconds(results: str | Path) -> dict[str, float]:
     """Seconds of every job that has a benchmark file below ``results/benchmarks``, by name."""
+    times = {name: measured_time(results, name) for name in _names(results)}
+    return {name: seconds for name, seconds in times.items() if seconds is not None}
+
+
+def _names(results: str | Path) -> list[str]:
     folder = _benchmarks(results)
     paths = folder.rglob("*.tsv") if is_folder(folder) else []
-    names = [path.relative_to(folder).with_suffix("").as_posix() for path in paths]
-    times = {name: measured_time(results, name) for name in sorted(names)}
-    return {name: seconds for name, seconds in times.items() if seconds is not None}
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in paths)
 
 
 def measured_time(results: str | Path, name: str) -> float | None:
     """Seconds of the job of this name; None without a benchmark file, or with a part of one."""
+    seconds = _measured(results, name, "s")
+    return None if seconds is None else max(0.0, seconds - _waited(results, name))
+
+
+def measured_megabytes(results: str | Path) -> dict[str, float]:
+    """The most memory of every job below ``results/benchmarks``, MiB, by name.
+
+    Snakemake looks every half a second, after 15 s every 30 s; a training knows the peak itself.
+    """
+    found = {}
+    for name in _names(results):
+        peaks = [_measured(results, name, "max_rss"), _peak(results, name)]
+        if known := [peak for peak in peaks if peak]:
+            found[name] = max(known)
+    return found
+
+
+def _peak(results: str | Path, name: str) -> float:
+    """MiB of a training's process on a CPU, as its metrics say; 0 of other jobs."""
+    metrics = _metrics(results, name)
+    peak = metrics.get("peak_memory_bytes", 0) if metrics.get("device") == "cpu" else 0
+    return peak / 2**20 if isinstance(peak, int | float) else 0
+
+
+def measured_devices(results: str | Path) -> dict[str, str]:
+    """What the measured trainings computed on, for example ``cuda``, by names of the devices."""
+    known = [_metrics(results, name) for name in _names(results)]
+    return {str(each.get("device_name")): str(each["device"]) for each in known if "device" in each}
+
+
+def _measured(results: str | Path, name: str, column: str) -> float | None:
+    """A number of a benchmark file; None without the file, or with a part of one."""
     path = _benchmarks(results) / f"{name}.tsv"
     try:
         check_regular(path)
         with path.open(newline="") as file:
             reader = csv.DictReader(file.read(MOST_READ).splitlines(), delimiter="\t")
         rows = list(reader)
-        if reader.fieldnames and "s" not in reader.fieldnames:
-            raise ValueError("no column s")
+        if reader.fieldnames and column not in reader.fieldnames:
+            raise ValueError(f"no column {column}")
         if not rows:  # it is written just now
             return None
-        return max(0.0, _seconds(rows[-1]["s"]) - _waited(results, name))
+        if rows[-1][column] in UNKNOWN:  # it ended before Snakemake looked
+            return None
+        return _number(rows[-1][column], column)
     except (OSError, TypeError, ValueError, csv.Error) as error:
         if path.exists():
             why = " ".join(str(error).removeprefix(f"{path} ").split())[:80]
-            leave_out(path, f"no measured time of a job ({why})")
+            leave_out(path, f"no measured {COLUMNS[column]} of a job ({why})")
         return None
 
 
 def _waited(results: str | Path, name: str) -> float:
-    """Seconds for a device or a compiler; of a pack its first training knows them."""
+    """Seconds for a device or a compiler."""
+    seconds = _metrics(results, name).get("wait_seconds", 0.0)
+    is_number = isinstance(seconds, int | float) and 0 <= seconds < math.inf
+    return seconds if is_number else 0.0
+
+
+def _metrics(results: str | Path, name: str) -> dict[str, Any]:
+    """Of a training, of a pack its first one; empty of other jobs, and where there are none."""
     rule, _, place = name.partition("/")
     if rule not in TRAININGS:
-        return 0.0
+        return {}
     path = folder_of(rule, place.partition("..")[0], results) / "metrics.json"
     try:
-        metrics = read_facts(path)
-        return entry(metrics, path, "wait_seconds", float) if "wait_seconds" in metrics else 0.0
+        return read_facts(path)
     except InputError:  # whoever needs the file says so
-        return 0.0
+        return {}
 
 
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds < math.inf:
-        raise ValueError(f"{seconds} seconds")
-    return seconds
+def _number(text: str, what: str) -> float:
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise ValueError(f"{what} is {number}")
+    return number
 
 
 def _benchmarks(results: str | Path) -> Path:
