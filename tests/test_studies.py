@@ -87,11 +87,12 @@ def test_the_claim_of_other_ways_counts_in_both_directions(tmp_path, monkeypatch
     table = pd.DataFrame(rows, columns=columns)
     table.to_csv(tmp_path / "benchmarks/study-parallel/comparison.csv", index=False)
     said = studies._parallel_claim("study-parallel")
-    assert "One device trains the global net in 30.0 s; its test accuracy is 0.9000." in said
+    assert "The global net of one device has a test accuracy of 0.9000 after 30.0 s." in said
     assert "Workers (2 of them)" in said
     assert "data-2 17.0 s, +0.10 (\u22121.00 to +1.00), no difference shown" in said
     assert (
         "2x1, overlap 0 on 2 devices 20.0 s, \u22121.00 (\u22122.00 to \u22120.50), worse" in said
     )
-    assert "1 of 2 decompositions are faster than the fastest other way, 1 of 2 are worse" in said
+    assert "1 of 2 decompositions are worse than the global net." in said
+    assert "1 of 2 are faster than the fastest other way." in said
     assert studies.published(studies.PARALLEL) == []
