@@ -193,7 +193,7 @@ def test_stopped_together_they_go_on_together_with_the_same_bits(
     with pytest.raises(SystemExit) as left:
         at_once(settings, folder=tmp_path, sample=sample)
     assert left.value.code == 128 + signal.SIGTERM
-    assert noted() == "SIGTERM"
+    assert noted() == signal.SIGTERM
     monkeypatch.setattr(Stack, "step", step)
     sizes = [path.stat().st_size for path in tmp_path.iterdir()]
     # What a tile saves is its own: no more than another training saves alone.
