@@ -29,7 +29,7 @@ from ddcnn.local.subdomain import Subdomain
 from ddcnn.nets.layers import Layers
 from ddcnn.training.checkpoint import Checkpoint
 from ddcnn.training.device import Device, choose_device
-from ddcnn.training.loop import Progress, fit, make_optimizer, training_metrics
+from ddcnn.training.loop import Progress, make_optimizer, run, training, training_metrics
 from ddcnn.training.prediction import evaluate, predict_logits
 from ddcnn.training.samples import Features, Images, Random, generator_of
 from ddcnn.training.schedule import one_cycle
@@ -68,7 +68,9 @@ def make_net(dropout: float = 0.0, seed: int = 0) -> nn.Module:
 def train(samples, settings=SETTINGS, *, net=None, seed=0, checkpoint=None):
     """The trained net and its progress."""
     net = net or make_net()
-    return net, fit(net, samples, make_images(12, seed=1), settings, seed, DEVICE, checkpoint)
+    return net, run(
+        training(net, samples, make_images(12, seed=1), settings, seed, DEVICE, checkpoint)
+    )
 
 
 def same_weights(one: nn.Module, other: nn.Module) -> bool:
@@ -664,7 +666,7 @@ def test_what_the_first_step_sets_up_is_no_training_time():
             return super().forward(x)
 
     samples = Features(torch.randn(32, 2), torch.arange(32) % 2)
-    progress = fit(Slow(2, 2), samples, samples, SETTINGS, 0, DEVICE)
+    progress = run(training(Slow(2, 2), samples, samples, SETTINGS, 0, DEVICE))
     assert progress.first_steps == 1
     assert progress.first_seconds >= 0.5
     shape, place = (2,), (SETTINGS, 32, DEVICE)
@@ -860,7 +862,9 @@ def test_a_training_with_weights_of_classes_minimises_torch_s_weighted_loss():
     weights, samples = (0.2, 1.0, 3.0), make_images()
     settings = replace(SETTINGS, epochs=1)
     net, twin = make_net(), make_net()
-    progress = fit(net, samples, samples, settings, 0, DEVICE, task=Classification(3, weights))
+    progress = run(
+        training(net, samples, samples, settings, 0, DEVICE, task=Classification(3, weights))
+    )
     criterion = nn.CrossEntropyLoss(torch.tensor(weights))
     optimizer = make_optimizer(twin, settings)
     order = torch.randperm(len(samples), generator=generator_of(0, 0))

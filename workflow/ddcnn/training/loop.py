@@ -82,23 +82,8 @@ def make_optimizer(net: nn.Module, settings: Settings) -> Sgd | AdamW:
     return Sgd(weights, settings.momentum, settings.weight_decay)
 
 
-def fit(
-    net: nn.Module,
-    train: Samples,
-    val: Samples | None,
-    settings: Settings,
-    seed: int,
-    device: Device,
-    checkpoint: Checkpoint | None = None,
-    task: Task = CLASSIFICATION,
-    make_step: Callable[..., Step] | None = None,
-) -> Progress:
-    """Train ``net`` in place and return its history; see :func:`training` for the arguments."""
-    return run(training(net, train, val, settings, seed, device, checkpoint, task, make_step))
-
-
 def run(steps: Training) -> Progress:
-    """Take all steps of one training."""
+    """Take all steps of one :func:`training`, after which its net is trained."""
     learned = None
     while True:
         try:

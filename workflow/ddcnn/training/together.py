@@ -81,7 +81,7 @@ def fit_together(members: Sequence[Member]) -> list[Progress | InputError]:
     their steps one after the other.
 
     Returns:
-        what :func:`ddcnn.training.loop.fit` returns of each, or raises.
+        what :func:`ddcnn.training.loop.run` returns of each, or raises.
 
     Raises:
         SystemExit: a signal came; the state of each is saved.
