@@ -174,7 +174,8 @@ def test_a_cuda_graph_trains_as_plain_steps_do(gpu, monkeypatch, net, shape):
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize(("net", "shape"), [pair for pair in NETS if pair[0] != "gru"])
 def test_a_pack_trains_at_once_as_its_tiles_do_alone(gpu, net, shape, precision):
-    settings = replace(EXACT, precision=precision)
+    # In an epoch of a deep net differences of rounding grow tenfold: two of them are compared.
+    settings = replace(EXACT, epochs=2, precision=precision)
     alone, built, members = [], [], []
     for tile in range(4):
         data, one = images(gpu, shape, tile), build(gpu, net, shape, tile, dropout=0.2)
