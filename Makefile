@@ -18,6 +18,7 @@ help:  ## list the targets
 	@echo "  More arguments go through ARGS:  make run ARGS='--config overlap=2'"
 	@echo "                                   make test ARGS='-k tiles'"
 	@echo "  Another Python:                  make setup PYTHON=python3.12"
+	@echo "  Without an NVIDIA GPU:           make setup TORCH=cpu"
 
 .PHONY: run
 run: $(READY)  ## train everything the configuration asks for and write the report
@@ -88,10 +89,18 @@ docs: $(READY)  ## build the documentation into build/docs; a warning is an erro
 .PHONY: setup
 setup: $(READY)  ## install what is missing into .venv (run and test do it themselves)
 
-# The environment is made again where there is none, where it is broken (its Python is gone), and
-# where it was copied or moved: it holds absolute paths and would run the code of the old place.
+# TORCH=cpu leaves out what only GPUs need. The environment remembers it.
+CHOSEN := $(or $(shell cat .venv/.torch 2>/dev/null),gpu)
+TORCH ?= $(CHOSEN)
+ifeq ($(filter cpu gpu,$(TORCH)),)
+$(error TORCH=$(TORCH): take TORCH=cpu or TORCH=gpu)
+endif
+
+# The environment is made again where there is none, where it is broken (its Python is gone), where
+# it was copied or moved (it holds absolute paths and would run the code of the old place), and for
+# another TORCH.
 USABLE := $(shell grep -qsF " $(CURDIR)/.venv" .venv/pyvenv.cfg && $(BIN)/python -c "" \
-	&& test -x $(BIN)/uv && echo yes)
+	&& test -x $(BIN)/uv && test $(TORCH) = $(CHOSEN) && echo yes)
 ifneq ($(USABLE),yes)
 .PHONY: $(BIN)/uv
 endif
@@ -103,6 +112,7 @@ $(BIN)/uv:
 	@rm -rf .venv
 	@echo "setup: making .venv with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv .venv
+	@echo $(TORCH) > .venv/.torch
 	@sed -n '/^uv==/,/# via/p' envs/requirements.txt > .venv/uv.txt
 	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps \
 		--require-hashes -r .venv/uv.txt
@@ -115,10 +125,8 @@ ONLY_LARGE := /^ +([-+~]|Downloaded|Building|Built) /d; \
 # from process start to the first training step.
 KERNELS := $(wildcard workflow/ddcnn/nets/kernels/*.cpp workflow/ddcnn/nets/kernels/*.h)
 
-$(READY): envs/requirements.txt pyproject.toml $(KERNELS) $(BIN)/uv
-	@echo "setup: installing the locked packages (the first time about 3 GB are downloaded)"
-	@$(BIN)/uv pip sync --python $(BIN)/python --require-hashes --compile-bytecode \
-		envs/requirements.txt 2>&1 | sed -uE "$(ONLY_LARGE)"
+$(READY): envs/requirements.txt envs/install.sh pyproject.toml $(KERNELS) $(BIN)/uv
+	@envs/install.sh $(TORCH) 2>&1 | sed -uE "$(ONLY_LARGE)"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@echo "setup: kernels: $$($(BIN)/python -m ddcnn.nets.kernels)"
 	@touch $@

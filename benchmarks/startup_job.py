@@ -21,7 +21,7 @@ from pathlib import Path  # noqa: E402
 from ddcnn import nets  # noqa: E402
 from ddcnn.local.stage import load_images  # noqa: E402
 from ddcnn.training.device import choose_device  # noqa: E402
-from ddcnn.training.loop import fit  # noqa: E402
+from ddcnn.training.loop import run, training  # noqa: E402
 from ddcnn.training.settings import Settings  # noqa: E402
 
 clock.append(time.time())
@@ -35,7 +35,7 @@ batch = train.subset(torch.arange(128))
 first = []
 net.register_forward_pre_hook(lambda *_: first.append(time.time()) if not first else None)
 # One step; the validation behind it is not counted.
-progress = fit(net, batch, batch, Settings(1, 128, "sgd", 0.05, 5e-4), 0, device)
+progress = run(training(net, batch, batch, Settings(1, 128, "sgd", 0.05, 5e-4), 0, device))
 clock.append(first[0] + progress.seconds)
 print(json.dumps(clock), flush=True)
 os._exit(0)

@@ -24,7 +24,7 @@ def ddcnn_loop(job: Job) -> tuple[Callable[[], float], dict]:
     from ddcnn import nets
     from ddcnn.nets.cost import multiply_adds, num_parameters
     from ddcnn.training.device import choose_device
-    from ddcnn.training.loop import fit
+    from ddcnn.training.loop import run, training
     from ddcnn.training.samples import Images
     from ddcnn.training.settings import Settings
 
@@ -42,7 +42,7 @@ def ddcnn_loop(job: Job) -> tuple[Callable[[], float], dict]:
         "parameters": num_parameters(net),
         "imported_mib": imported,
     }
-    return lambda: fit(net, train, val, settings, 0, device).seconds, facts
+    return lambda: run(training(net, train, val, settings, 0, device)).seconds, facts
 
 
 def plain_loop(job: Job) -> tuple[Callable[[], float], dict]:

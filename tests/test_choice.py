@@ -14,7 +14,7 @@ from torch import nn
 
 from ddcnn.training.checkpoint import Checkpoint
 from ddcnn.training.choice import best_epoch
-from ddcnn.training.loop import Progress, fit, training_metrics
+from ddcnn.training.loop import Progress, run, training, training_metrics
 from ddcnn.training.samples import Images
 from ddcnn.training.settings import Settings
 from test_training import (
@@ -46,7 +46,7 @@ def hard_images(num_images: int, seed: int) -> Images:
 def train_hard(settings: Settings, **more) -> tuple[nn.Module, Progress]:
     net, val = more.pop("net", None) or make_net(dropout=0.3), hard_images(30, seed=1)
     samples = more.pop("samples", None) or hard_images(35, seed=0)
-    return net, fit(net, samples, val, settings, 0, DEVICE, **more)
+    return net, run(training(net, samples, val, settings, 0, DEVICE, **more))
 
 
 def plain_validation_loss(net: nn.Module, val: Images) -> float:

@@ -15,7 +15,7 @@ from ddcnn.coarse.net import CnnDnn, CoarseNet
 from ddcnn.tiles.geometry import Tiling
 from ddcnn.training import loop, slots
 from ddcnn.training.device import Device, choose_device
-from ddcnn.training.loop import Progress, fit, make_optimizer
+from ddcnn.training.loop import Progress, make_optimizer, run, training
 from ddcnn.training.samples import Images, generator_of
 from ddcnn.training.settings import Settings
 from ddcnn.training.steps import Step, precision_of
@@ -157,7 +157,7 @@ def test_nets_with_the_coarse_view_train_together_in_bfloat16(shape, grid, white
         assert torch.equal(list(net.subdomains(pixels.movedim(-1, 1).float()))[-1], exact)
     images = Images(pixels, torch.arange(8) % 3, [0.5], [0.2], normalise=False)
     settings = Settings(2, 4, "adamw", 0.003, 0.01, precision="bfloat16")
-    progress = fit(net, images, images, settings, 0, choose_device(0, 1), task=task)
+    progress = run(training(net, images, images, settings, 0, choose_device(0, 1), task=task))
     assert len(progress.history) == 2
 
 

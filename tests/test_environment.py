@@ -137,3 +137,64 @@ def test_check_of_python_says_in_one_line_what_to_install(
     assert "\n" not in problem
     specifier = SpecifierSet(PROJECT["requires-python"])
     assert specifier.contains("{}.{}".format(*version)) is (not problem or "ensurepip" in problem)
+
+
+# The environment without what only GPUs need. A script in uv's place says what it was asked for.
+
+UV = """#!/bin/bash
+echo "$@" >> asked.txt
+for word in "$@"; do [[ $word == */locked.txt ]] && cp "$word" "synced.txt"; done
+[[ "$*" != *--torch-backend* ]] || {status}
+"""
+
+
+def install(folder: Path, torch: str, status: str) -> tuple[list[str], str]:
+    """What uv was asked for, and the list that it was given last."""
+    (folder / ".venv/bin").mkdir(parents=True)
+    (folder / "envs").mkdir()
+    (folder / "envs/requirements.txt").write_text(LOCK, encoding="utf-8")
+    (folder / ".venv/bin/uv").write_text(UV.replace("{status}", status))
+    (folder / ".venv/bin/uv").chmod(0o755)
+    subprocess.run([ROOT / "envs/install.sh", torch], cwd=folder, check=True)
+    asked = (folder / "asked.txt").read_text().splitlines()
+    return asked, (folder / "synced.txt").read_text(encoding="utf-8")
+
+
+def names_in(lock: str) -> set[str]:
+    return set(re.findall(r"^([a-z0-9._-]+)==", lock, re.MULTILINE))
+
+
+def is_of_cuda(name: str) -> bool:
+    return name == "triton" or name.startswith(("nvidia-", "cuda-"))
+
+
+def test_by_default_the_whole_lock_is_installed(tmp_path):
+    (sync,), synced = install(tmp_path, "gpu", "false")
+    assert "--require-hashes" in sync
+    assert synced == LOCK
+
+
+def test_cpu_builds_of_torch_have_the_locked_versions(tmp_path):
+    (sync, torch), synced = install(tmp_path, "cpu", "true")
+    assert "--require-hashes" in sync
+    left_out = {name for name in names_in(LOCK) if is_of_cuda(name)} | {"torch", "torchvision"}
+    assert names_in(LOCK) - names_in(synced) == left_out
+    for name in ("torch", "torchvision"):
+        (pin,) = version_for("3.11", LOCKED, name)
+        assert f" {name}{pin}" in torch
+    assert "--torch-backend cpu" in torch
+
+
+def test_without_the_cpu_builds_only_what_gpus_load_is_left_out(tmp_path):
+    (_, _, sync), synced = install(tmp_path, "cpu", "false")
+    assert "--require-hashes" in sync
+    left_out = names_in(LOCK) - names_in(synced)
+    assert "triton" in left_out
+    assert all(map(is_of_cuda, left_out))
+    # torch's libraries are linked with these: without one of them it cannot be imported.
+    linked = ("cublas", "cuda-cupti", "cuda-nvrtc", "cuda-runtime", "cudnn", "cufft", "cufile")
+    linked += ("cusparse", "cusparselt", "nccl", "nvshmem")
+    for library in linked:
+        assert any(name.startswith(f"nvidia-{library}") for name in names_in(synced)), library
+    for entry in re.split(r"\n(?=[a-z])", synced):
+        assert "--hash=sha256:" in entry

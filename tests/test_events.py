@@ -13,7 +13,7 @@ from ddcnn.base.errors import InputError
 from ddcnn.base.logs import log_to
 from ddcnn.experiment.configuration import load_experiment
 from ddcnn.training.device import choose_device
-from ddcnn.training.loop import fit
+from ddcnn.training.loop import run, training
 from ddcnn.training.samples import Features
 from ddcnn.training.settings import Settings, write_history
 
@@ -53,7 +53,9 @@ def train() -> list[dict[str, float]]:
         epochs=3, batch_size=8, optimizer="sgd", learning_rate=0.1, weight_decay=0, momentum=0.9
     )
     net = torch.nn.Linear(3, 2)
-    return fit(net, samples, samples, settings, 0, choose_device(gpus=0, threads=1)).history
+    return run(
+        training(net, samples, samples, settings, 0, choose_device(gpus=0, threads=1))
+    ).history
 
 
 def test_a_writer_that_fails_at_the_end_does_not_take_the_training_along(in_project, monkeypatch):

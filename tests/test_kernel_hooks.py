@@ -23,7 +23,7 @@ import hashlib, logging, sys
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="log: %(message)s")
 from ddcnn import nets
 from ddcnn.training.device import choose_device
-from ddcnn.training.loop import fit
+from ddcnn.training.loop import run, training
 from ddcnn.training.samples import Images
 from ddcnn.training.settings import Settings
 device = choose_device(gpus=0, threads=1)
@@ -33,7 +33,7 @@ def train():
     images = torch.randint(256, (32, 12, 12, 3), dtype=torch.uint8), torch.arange(32) % 4
     images = Images(*images, mean=[0.5] * 3, std=[0.2] * 3)
     net = nets.build("vgg", (12, 12, 3), 4, 8)
-    fit(net, images, images, settings, 0, device)
+    run(training(net, images, images, settings, 0, device))
     bits = b"".join(value.numpy().tobytes() for value in net.state_dict().values())
     print(hashlib.sha256(bits).hexdigest())
 train()

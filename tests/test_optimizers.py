@@ -75,14 +75,14 @@ def test_a_training_does_not_import_torchs_compiler():
     code = """
 import sys, torch
 from ddcnn.training.device import Device
-from ddcnn.training.loop import fit
+from ddcnn.training.loop import run, training
 from ddcnn.training.samples import Features
 from ddcnn.training.settings import Settings
 for optimizer in ("sgd", "adamw"):
     net = torch.nn.Linear(4, 2)
     data = Features(torch.randn(20, 4), torch.arange(20) % 2)
     settings = Settings(1, 10, optimizer, 0.1, 0.0)
-    fit(net, data, data, settings, 0, Device(torch.device("cpu"), "cpu", 1))
+    run(training(net, data, data, settings, 0, Device(torch.device("cpu"), "cpu", 1)))
 print("torch._dynamo" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

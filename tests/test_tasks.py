@@ -18,7 +18,7 @@ from ddcnn.local.subdomain import Subdomain
 from ddcnn.tiles.geometry import Tiling, resample
 from ddcnn.tiles.shards import read_shard, write_shards, write_view
 from ddcnn.training.device import choose_device
-from ddcnn.training.loop import fit
+from ddcnn.training.loop import run, training
 from ddcnn.training.prediction import evaluate
 from ddcnn.training.samples import Features, Images
 from ddcnn.training.settings import Settings
@@ -130,7 +130,9 @@ def test_a_linear_regression_finds_the_least_squares_solution():
     torch.manual_seed(0)
     net = nn.Linear(3, 1)
     settings = Settings(40, 20, "adamw", 0.05, 0.0)
-    progress = fit(net, samples, samples, settings, 0, DEVICE, task=Regression((0.0,), (1.0,)))
+    progress = run(
+        training(net, samples, samples, settings, 0, DEVICE, task=Regression((0.0,), (1.0,)))
+    )
     design = np.c_[x, np.ones(len(x))]
     best = np.linalg.lstsq(design, y, rcond=None)[0]
     np.testing.assert_allclose(net.weight.detach().numpy().T, best[:3], atol=0.02)
@@ -250,7 +252,7 @@ def test_a_regression_goes_on_with_the_same_bits_after_an_interruption(tmp_path)
                 raise KeyboardInterrupt
 
         checkpoint.save = counted
-        progress = fit(net, samples, samples, settings, 0, DEVICE, checkpoint, task)
+        progress = run(training(net, samples, samples, settings, 0, DEVICE, checkpoint, task))
         history = [{k: v for k, v in row.items() if k != "seconds"} for row in progress.history]
         return net.weight.detach().numpy().tobytes(), history
 

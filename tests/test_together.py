@@ -16,7 +16,7 @@ from ddcnn.base.tasks import Classification, Regression, Task
 from ddcnn.training.checkpoint import Checkpoint, random_states
 from ddcnn.training.device import choose_device
 from ddcnn.training.interruption import noted
-from ddcnn.training.loop import Progress, fit, training
+from ddcnn.training.loop import Progress, run, training
 from ddcnn.training.samples import Images
 from ddcnn.training.settings import Settings
 from ddcnn.training.together import Member, Stack, fit_together
@@ -53,7 +53,7 @@ def alone(settings=SETTINGS, task: Task = TASK, folder=None, sample=images, **ne
     for tile in range(TILES):
         data, built = sample(tile), build(tile, **net)
         saved = folder and Checkpoint(folder / f"{tile}.pt", "same")
-        found.append((built, fit(built, data, data, settings, tile, DEVICE, saved, task)))
+        found.append((built, run(training(built, data, data, settings, tile, DEVICE, saved, task))))
     return found
 
 
@@ -193,7 +193,7 @@ def test_stopped_together_they_go_on_together_with_the_same_bits(
     with pytest.raises(SystemExit) as left:
         at_once(settings, folder=tmp_path, sample=sample)
     assert left.value.code == 128 + signal.SIGTERM
-    assert noted() == "SIGTERM"
+    assert noted() == signal.SIGTERM
     monkeypatch.setattr(Stack, "step", step)
     sizes = [path.stat().st_size for path in tmp_path.iterdir()]
     # What a tile saves is its own: no more than another training saves alone.
@@ -212,7 +212,7 @@ def test_stopped_together_they_go_on_together_with_the_same_bits(
 
 def size_of_checkpoint_alone(folder: Path, settings: Settings) -> int:
     path = folder / "alone.pt"
-    fit(build(0), images(0), images(0), settings, 0, DEVICE, Checkpoint(path, "alone"))
+    run(training(build(0), images(0), images(0), settings, 0, DEVICE, Checkpoint(path, "alone")))
     return path.stat().st_size
 
 

@@ -29,12 +29,13 @@ from ddcnn.local.subdomain import Subdomain
 from ddcnn.nets.layers import Layers
 from ddcnn.training.checkpoint import Checkpoint
 from ddcnn.training.device import Device, choose_device
-from ddcnn.training.loop import Progress, fit, make_optimizer, training_metrics
+from ddcnn.training.loop import Progress, make_optimizer, run, training, training_metrics
 from ddcnn.training.prediction import evaluate, predict_logits
 from ddcnn.training.samples import Features, Images, Random, generator_of
 from ddcnn.training.schedule import one_cycle
 from ddcnn.training.settings import Settings
 from ddcnn.training.steps import Step, lay_channels_last
+from ddcnn.training.together import Member, Stack
 
 DEVICE = choose_device(gpus=0, threads=1)
 SETTINGS = Settings(
@@ -67,7 +68,9 @@ def make_net(dropout: float = 0.0, seed: int = 0) -> nn.Module:
 def train(samples, settings=SETTINGS, *, net=None, seed=0, checkpoint=None):
     """The trained net and its progress."""
     net = net or make_net()
-    return net, fit(net, samples, make_images(12, seed=1), settings, seed, DEVICE, checkpoint)
+    return net, run(
+        training(net, samples, make_images(12, seed=1), settings, seed, DEVICE, checkpoint)
+    )
 
 
 def same_weights(one: nn.Module, other: nn.Module) -> bool:
@@ -663,7 +666,7 @@ def test_what_the_first_step_sets_up_is_no_training_time():
             return super().forward(x)
 
     samples = Features(torch.randn(32, 2), torch.arange(32) % 2)
-    progress = fit(Slow(2, 2), samples, samples, SETTINGS, 0, DEVICE)
+    progress = run(training(Slow(2, 2), samples, samples, SETTINGS, 0, DEVICE))
     assert progress.first_steps == 1
     assert progress.first_seconds >= 0.5
     shape, place = (2,), (SETTINGS, 32, DEVICE)
@@ -745,10 +748,43 @@ def test_a_pack_trained_at_once_gives_what_the_tiles_give_alone(tmp_path, monkey
         assert {path.name for path in folder.iterdir()} == {path.name for path in other.iterdir()}
         found, wanted = metrics(folder), metrics(other)
         assert (found["at_once"], wanted["at_once"]) == (2, 1)
+        if refit:
+            assert (found["refit"]["at_once"], wanted["refit"]["at_once"]) == (2, 1)
+            assert found["refit"]["loss_train"] == pytest.approx(wanted["refit"]["loss_train"])
         assert found["loss_val"] == pytest.approx(wanted["loss_val"], rel=1e-4)
         for name, value in load_file(folder / "model.safetensors").items():
             same = load_file(other / "model.safetensors")[name]
             np.testing.assert_allclose(value, same, rtol=1e-3, atol=1e-4)
+
+
+def test_a_pack_stopped_while_it_is_refitted_at_once_goes_on_with_the_same_bits(
+    tmp_path, monkeypatch
+):
+    job, settings = Job(tmp_path), replace(SETTINGS, learning_rate=0.01)
+    tiles = [replace(job.subdomain, tile=tile) for tile in ("0-0", "0-1")]
+    monkeypatch.setattr("ddcnn.local.stage.takes_at_once", lambda device: True)
+    whole, out = ([tmp_path / name / tile.tile for tile in tiles] for name in ("whole", "out"))
+    job.train_all(tiles, whole, settings, refit=True)
+    step, steps = Stack.step, []
+
+    def hit(stack: Stack, members: list[Member]):
+        steps.append(len(members))
+        if len(steps) == metrics(whole[0])["steps"] + 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(stack, members)
+
+    monkeypatch.setattr(Stack, "step", hit)
+    with pytest.raises(SystemExit):
+        job.train_all(tiles, out, settings, refit=True)
+    for folder in out:
+        assert {path.name for path in folder.iterdir()} == {"checkpoint.pt", "refit.checkpoint.pt"}
+    job.train_all(tiles, out, settings, refit=True)
+    assert steps == [2] * (metrics(whole[0])["steps"] + metrics(whole[0])["refit"]["step"])
+    for folder, other in zip(out, whole, strict=True):
+        assert same_results(folder, other)
+        # What was finished before it was stopped had been trained at once, too.
+        assert metrics(folder)["at_once"] == metrics(folder)["refit"]["at_once"] == 2
+        assert {path.name for path in folder.iterdir()} == {path.name for path in other.iterdir()}
 
 
 def test_of_nets_trained_at_once_each_has_its_share_of_the_time():
@@ -757,6 +793,8 @@ def test_of_nets_trained_at_once_each_has_its_share_of_the_time():
     assert own_seconds({"train_seconds": 6.0, "parallel": {"workers": 4}}) == 24
     refit = {"train_seconds": 6.0, "at_once": 2, "refit": {"train_seconds": 2.0}}
     assert own_seconds(refit) == 4
+    refit["refit"]["at_once"] = 2
+    assert own_seconds(refit) == 3
 
 
 def test_the_peak_memory_of_a_pack_s_tile_is_its_own(tmp_path, monkeypatch):
@@ -824,7 +862,9 @@ def test_a_training_with_weights_of_classes_minimises_torch_s_weighted_loss():
     weights, samples = (0.2, 1.0, 3.0), make_images()
     settings = replace(SETTINGS, epochs=1)
     net, twin = make_net(), make_net()
-    progress = fit(net, samples, samples, settings, 0, DEVICE, task=Classification(3, weights))
+    progress = run(
+        training(net, samples, samples, settings, 0, DEVICE, task=Classification(3, weights))
+    )
     criterion = nn.CrossEntropyLoss(torch.tensor(weights))
     optimizer = make_optimizer(twin, settings)
     order = torch.randperm(len(samples), generator=generator_of(0, 0))
@@ -872,7 +912,12 @@ def test_a_pack_stops_at_a_signal_in_the_last_epoch_of_a_tile(tmp_path, caplog):
     assert not out[1].exists()
 
 
-def test_a_tile_that_fails_is_named_and_the_rest_of_its_pack_is_trained(tmp_path):
+@pytest.mark.parametrize("refit", [False, True])
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_tile_that_fails_is_named_and_the_rest_of_its_pack_is_trained(
+    tmp_path, monkeypatch, at_once, refit
+):
+    monkeypatch.setattr("ddcnn.local.stage.takes_at_once", lambda device: at_once)
     job = Job(tmp_path)
     card = json.loads((tmp_path / "card.json").read_text())
     tiles = [replace(job.subdomain, tile=tile) for tile in ("0-0", "0-1")]
@@ -881,7 +926,7 @@ def test_a_tile_that_fails_is_named_and_the_rest_of_its_pack_is_trained(tmp_path
     (tmp_path / "card.json").write_text(json.dumps(card))
     out = [tmp_path / "out" / tile.tile for tile in tiles]
     with pytest.raises(InputError, match=r"^tile 0-0: the training diverged"):
-        job.train_all(tiles, out, SETTINGS)
+        job.train_all(tiles, out, SETTINGS, refit=refit)
     assert (out[1] / "model.safetensors").is_file()
     assert (out[1] / "checkpoint.pt").is_file()
     assert not (out[0] / "model.safetensors").exists()

@@ -78,11 +78,13 @@ def own_seconds(metrics: Mapping[str, Any]) -> float:
     """Training seconds of a ``metrics.json``, its share where several trainings took them at once,
     and those of every worker where several trained one net.
 
-    What a refit takes, it takes alone.
+    What a refit took is part of ``train_seconds``; how many took it at once, it says itself.
     """
-    alone = metrics.get("refit", {}).get("train_seconds", 0.0)
+    refit = metrics.get("refit", {"train_seconds": 0.0})
     workers = metrics.get("parallel", {}).get("workers", 1)
-    return alone + workers * (metrics["train_seconds"] - alone) / metrics.get("at_once", 1)
+    first = metrics["train_seconds"] - refit["train_seconds"]
+    share = workers * first / metrics.get("at_once", 1)
+    return share + refit["train_seconds"] / refit.get("at_once", 1)
 
 
 def _process_seconds() -> float:

@@ -27,7 +27,7 @@ from ddcnn.nets.features import num_features
 from ddcnn.tiles.geometry import Tiling
 from ddcnn.training.checkpoint import Checkpoint, fingerprint_of
 from ddcnn.training.device import choose_device
-from ddcnn.training.loop import fit, training_metrics
+from ddcnn.training.loop import run, training, training_metrics
 from ddcnn.training.prediction import evaluate, predict_logits
 from ddcnn.training.samples import Images
 from ddcnn.training.settings import Settings, write_history
@@ -140,15 +140,17 @@ def train_coherent(
     loss, score = evaluate(net, samples["val"], task)
     log.info("before the first step: validation loss %.4f, %s %.4f", loss, task.score, score)
     clock.ready()
-    progress = fit(
-        net,
-        samples["train"],
-        samples["val"],
-        settings,
-        subdomains[0].seed,
-        device,
-        checkpoint=checkpoint,
-        task=task,
+    progress = run(
+        training(
+            net,
+            samples["train"],
+            samples["val"],
+            settings,
+            subdomains[0].seed,
+            device,
+            checkpoint=checkpoint,
+            task=task,
+        )
     )
     write_history(progress.history, out / "history.csv")
     shape, num_images = (*facts["shape"], facts["channels"]), len(samples["train"])

@@ -13,7 +13,7 @@ from ddcnn.coarse.net import CoarseNet, coarse_input
 from ddcnn.coarse.problem import Built, Candidate, Solution
 from ddcnn.coarse.settings import CoarseSettings
 from ddcnn.training.device import Device
-from ddcnn.training.loop import Progress, fit, training_metrics
+from ddcnn.training.loop import Progress, run, training, training_metrics
 from ddcnn.training.prediction import evaluate, predict_logits
 from ddcnn.training.samples import Features
 from ddcnn.training.settings import Settings
@@ -66,7 +66,9 @@ class MlpSolver:
         num_inputs = fitted.values.shape[1] - self.task.num_outputs
         net = CoarseNet.of(self.coarse, num_inputs, self.task.num_outputs).to(self.device.torch)
         net.standardise(fitted.values)
-        fitting = fit(net, fitted, val, self.settings, self.seed, self.device, task=self.task)
+        fitting = run(
+            training(net, fitted, val, self.settings, self.seed, self.device, task=self.task)
+        )
         return Built(net, _candidates(net), fitting.history, fitting.setup_seconds)
 
     @torch.no_grad()

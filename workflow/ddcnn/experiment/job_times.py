@@ -261,10 +261,12 @@ def _net(path: Path) -> _Training | None:
     parts = (entry(net, path, key, float) for key in ("multiply_adds", "images", "epochs"))
     work, asked = math.prod(parts), entry(net, path, "settings.epochs", float)
     entry(net, path, "train_seconds", float)
-    for key in ("refit.train_seconds", "at_once"):  # few trainings have them
+    together = 1.0
+    for key in ("at_once", "refit.at_once", "refit.train_seconds"):  # few trainings have them
         if key.partition(".")[0] in net:
-            entry(net, path, key, float)
-    if not work * asked * net.get("at_once", 1):
+            number = entry(net, path, key, float)
+            together *= number if key.endswith("at_once") else 1.0
+    if not work * asked * together:
         raise DamagedResult(path, "it is of a training without images or epochs")
     # A training that ends early has fewer epochs than it was asked for.
     return _Training(work, asked, own_seconds(net), 0.0)

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ from ddcnn.training.weights import load_weights, save_weights
 log = logging.getLogger(__name__)
 
 FEW_STEPS = 100
+CHECKPOINT, REFIT_CHECKPOINT = "checkpoint.pt", "refit.checkpoint.pt"
 SETTINGS = Settings
 
 
@@ -87,7 +89,7 @@ def train_local(
     settings = fitting_settings(settings, facts)
     pack = Pack(tuple(each.tile for each in subdomains))
     data = _Data(Path(tiles), labels, facts, settings, device)
-    clock, failed, done = JobClock(waited=device.waited), [], []
+    clock, failed = JobClock(waited=device.waited), []
     jobs = list(zip(subdomains, map(Path, out), strict=True))
     for group in [jobs] if takes_at_once(device) else [[job] for job in jobs]:
         device.forget_peak_memory()
@@ -99,17 +101,20 @@ def train_local(
             trainings.append(_Training(subdomain, data.load(subdomain), checkpoint, clock))
             clock.loaded()
             clock = JobClock(first=False)
-        for each, end in zip(trainings, _fit_all(trainings, data), strict=True):
+        ends = _fit_all(trainings, data)
+        lasts = _refit_all(trainings, ends, data) if refit else ends
+        for each, end, last in zip(trainings, ends, lasts, strict=True):
             try:
-                done += _finish(each, end, data, pack.name, refit)
+                _finish(each, end, last, data, pack.name)
             except InputError as error:
                 tile = f"tile {each.subdomain.tile}: " if len(jobs) > 1 else ""
                 failed.append(f"{tile}{error}")
-        del trainings, each, end  # before the next tile's are loaded
+        del trainings, ends, lasts, each, end, last  # before the next tile's are loaded
     if failed:
         raise InputError("; ".join(failed))
-    for checkpoint in done:
-        checkpoint.remove()
+    for _, folder in jobs:
+        for file in (CHECKPOINT, REFIT_CHECKPOINT):
+            (folder / file).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -134,9 +139,18 @@ class _Training:
     """One of a job's trainings."""
 
     subdomain: Subdomain
-    samples: dict[str, Images]
+    samples: dict[str, Images | None]
     checkpoint: Checkpoint
     clock: JobClock
+
+    def again(self) -> "_Training":
+        """Of a net of the same first weights, which learns from the validation split, too."""
+        tile = self.subdomain
+        log.info("training %s, tile %s, once more, with validation", tile.tiling, tile.tile)
+        both = self.samples["train"].joined(self.samples["val"])
+        path = self.checkpoint.path.with_name(REFIT_CHECKPOINT)
+        checkpoint = replace(self.checkpoint, path=path)
+        return _Training(tile, {"train": both, "val": None}, checkpoint, JobClock(first=False))
 
 
 Trained = tuple[nn.Module, Progress]
@@ -149,21 +163,16 @@ def takes_at_once(device: Device) -> bool:
 
 def _fit_all(trainings: Sequence[_Training], data: _Data) -> list[Trained | InputError]:
     """The trained nets, or what went wrong with them."""
-    settings, card, device = data.settings, data.card, data.device
     if len(trainings) == 1:
-        (only,) = trainings
-        rest = settings, card, device, only.clock, only.checkpoint
         try:
-            return [_fit(only.subdomain, only.samples, *rest)]
+            return [_fit(trainings[0], data)]
         except InputError as error:
             return [error]
-    nets = []
-    members = []
+    nets, members = [], []
     for each in trainings:
-        net, steps = _begin(each.subdomain, each.samples, settings, card, device, each.checkpoint)
+        net, steps = _begin(each, data)
         nets.append(net)
-        members.append(Member(steps, random_states(device.torch), device))
-        each.clock.ready()
+        members.append(Member(steps, random_states(data.device.torch), data.device))
     ends = fit_together(members)
     return [
         end if isinstance(end, InputError) else (net, end)
@@ -171,28 +180,43 @@ def _fit_all(trainings: Sequence[_Training], data: _Data) -> list[Trained | Inpu
     ]
 
 
+def _refit_all(
+    trainings: Sequence[_Training], ends: Sequence[Trained | InputError], data: _Data
+) -> list[Trained | InputError]:
+    """The nets trained once more, with validation, those that went wrong excepted."""
+    sound = [not isinstance(end, InputError) for end in ends]
+    again = [each.again() for each in compress(trainings, sound)]
+    found = iter(_fit_all(again, data))
+    return [next(found) if is_sound else end for end, is_sound in zip(ends, sound, strict=True)]
+
+
 def _finish(
-    done: _Training, end: Trained | InputError, data: _Data, job: str, refit: bool
-) -> list[Checkpoint]:
-    """Write the results, after a refit if there is one; the checkpoints that are needed no more."""
-    if isinstance(end, InputError):
-        raise end
-    (net, progress), folder = end, done.checkpoint.path.parent
-    subdomain, samples, checkpoints = done.subdomain, done.samples, [done.checkpoint]
+    done: _Training, end: Trained | InputError, last: Trained | InputError, data: _Data, job: str
+) -> None:
+    """Write the results: of the training, and of its refit if there was one."""
+    for trained in (end, last):
+        if isinstance(trained, InputError):
+            raise trained
+    (net, progress), (last_net, again) = end, last
+    subdomain, samples, folder = done.subdomain, done.samples, done.checkpoint.path.parent
     settings, card, device = data.settings, data.card, data.device
-    last, more = net, {}
-    if refit:
-        checkpoints.append(replace(done.checkpoint, path=folder / "refit.checkpoint.pt"))
-        last, more = _refit(subdomain, samples, settings, card, device, checkpoints[-1])
     metrics = local_metrics(subdomain, net, progress, samples, settings, device) | {"job": job}
-    metrics["train_seconds"] += more.get("train_seconds", 0.0)
-    metrics |= {"refit": more} if refit else {}
+    if again is not progress:
+        metrics["refit"] = _refit_costs(again, sum(map(len, samples.values())), task_of(card))
+        metrics["train_seconds"] += metrics["refit"]["train_seconds"]
     test = subdomain.shards(data.tiles, card)["test"]
-    write_probabilities(net, samples, last, test, card, folder, device)
+    write_probabilities(net, samples, last_net, test, card, folder, device)
     write_history(progress.history, folder / "history.csv")
     write_json(folder / "metrics.json", metrics | done.clock.metrics())
-    save_weights(last, folder / "model.safetensors")
-    return checkpoints
+    save_weights(last_net, folder / "model.safetensors")
+
+
+def _refit_costs(progress: Progress, num_images: int, task: Task) -> dict[str, Any]:
+    kept = ("epoch", "step", "loss_train", f"{task.score}_train")
+    seconds = progress.seconds - progress.setup_seconds
+    costs = {"images": num_images, "train_seconds": round(seconds, 4)}
+    costs["at_once"] = progress.at_once
+    return {key: progress.history[-1][key] for key in kept} | costs
 
 
 def train_fold(
@@ -249,7 +273,8 @@ def train_fold(
     clock.loaded()
     code = f"{code} fold {fold} of {num_folds}"
     checkpoint = _checkpoint(subdomain, settings, facts, out, code, checkpoint_seconds)
-    net, progress = _fit(subdomain, samples, settings, facts, device, clock, checkpoint)
+    data = _Data(Path(tiles), labels, facts, settings, device)
+    net, progress = _fit(_Training(subdomain, samples, checkpoint, clock), data)
     held_out = local_outputs(net, left_out, task_of(facts), coarse_input, "train")
     write_npz(out / "held_out.npz", index=index.numpy(), **held_out)
     write_json(
@@ -270,64 +295,30 @@ def _checkpoint(
     every_seconds: float,
 ) -> Checkpoint:
     fingerprint = fingerprint_of(subdomain, settings, sorted(card["checksums"].items()), code)
-    return Checkpoint(out / "checkpoint.pt", fingerprint, every_seconds)
+    return Checkpoint(out / CHECKPOINT, fingerprint, every_seconds)
 
 
-def _fit(
-    subdomain: Subdomain,
-    samples: dict[str, Images | None],
-    settings: Settings,
-    card: dict[str, Any],
-    device: Device,
-    clock: JobClock,
-    checkpoint: Checkpoint,
-) -> tuple[nn.Module, Progress]:
-    """The trained net, and what happened."""
-    net, steps = _begin(subdomain, samples, settings, card, device, checkpoint)
-    clock.ready()
+def _fit(one: _Training, data: _Data) -> Trained:
+    net, steps = _begin(one, data)
     return net, run(steps)
 
 
-def _begin(
-    subdomain: Subdomain,
-    samples: dict[str, Images | None],
-    settings: Settings,
-    card: dict[str, Any],
-    device: Device,
-    checkpoint: Checkpoint,
-) -> tuple[nn.Module, Training]:
+def _begin(one: _Training, data: _Data) -> tuple[nn.Module, Training]:
     """The net with random weights, and its training, of which no step is taken yet."""
-    shape = samples["train"].pixels.shape[1:]
-    task = task_of(card, settings.class_weights)
-    net = subdomain.build(tuple(shape), task.num_outputs).to(device.torch)
-    return net, training(
+    task = task_of(data.card, data.settings.class_weights)
+    shape = tuple(one.samples["train"].pixels.shape[1:])
+    net = one.subdomain.build(shape, task.num_outputs).to(data.device.torch)
+    steps = training(
         net,
-        **samples,
-        settings=settings,
-        seed=subdomain.own_seed,
-        device=device,
-        checkpoint=checkpoint,
+        **one.samples,
+        settings=data.settings,
+        seed=one.subdomain.own_seed,
+        device=data.device,
+        checkpoint=one.checkpoint,
         task=task,
     )
-
-
-def _refit(
-    subdomain: Subdomain,
-    samples: dict[str, Images],
-    settings: Settings,
-    card: dict[str, Any],
-    device: Device,
-    checkpoint: Checkpoint,
-) -> tuple[nn.Module, dict[str, Any]]:
-    """A net of the same first weights that learns from the validation split, too, and its costs."""
-    log.info("training %s, tile %s, once more, with validation", subdomain.tiling, subdomain.tile)
-    both = samples["train"].joined(samples["val"])
-    all_samples, clock = {"train": both, "val": None}, JobClock(first=False)
-    net, progress = _fit(subdomain, all_samples, settings, card, device, clock, checkpoint)
-    kept = ("epoch", "step", "loss_train", f"{task_of(card).score}_train")
-    seconds = progress.seconds - progress.setup_seconds
-    costs = {"images": len(both), "train_seconds": round(seconds, 4)}
-    return net, {key: progress.history[-1][key] for key in kept} | costs
+    one.clock.ready()
+    return net, steps
 
 
 def local_metrics(

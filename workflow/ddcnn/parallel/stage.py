@@ -47,7 +47,7 @@ from ddcnn.parallel.steps import Spent
 from ddcnn.parallel.workers import run_workers
 from ddcnn.training.checkpoint import fingerprint_of
 from ddcnn.training.device import Device, choose_device, visible_devices
-from ddcnn.training.loop import Progress, fit
+from ddcnn.training.loop import Progress, run, training
 from ddcnn.training.samples import Images
 from ddcnn.training.settings import Settings, write_history
 from ddcnn.training.weights import save_weights
@@ -99,7 +99,7 @@ class Divided:
     Attributes:
         net: what this worker trains.
         inner: of it, the part that has the names and weights of the ordinary net.
-        make_step: see :func:`ddcnn.training.loop.fit`.
+        make_step: see :func:`ddcnn.training.loop.training`.
         facts: how it was divided, for ``metrics.json`` and for a training that goes on.
     """
 
@@ -166,15 +166,17 @@ def _work(job: SharedTraining, threads: int, launch_seconds: float, door: Door) 
     checkpoint.facts = divided.facts
     link = door.link(device.torch)
     clock.ready()
-    progress = fit(
-        divided.net,
-        **samples,
-        settings=settings,
-        seed=job.subdomain.own_seed,
-        device=device,
-        checkpoint=checkpoint,
-        task=task,
-        make_step=divided.make_step,
+    progress = run(
+        training(
+            divided.net,
+            **samples,
+            settings=settings,
+            seed=job.subdomain.own_seed,
+            device=device,
+            checkpoint=checkpoint,
+            task=task,
+            make_step=divided.make_step,
+        )
     )
     own = {"spent": spent, "memory": device.peak_memory_bytes(), "device": device.name}
     own |= {"traffic": door.snapshot(), "start_seconds": clock.metrics()["start_seconds"]}

@@ -55,7 +55,7 @@ class Progress:
     seconds: float = 0.0  # training steps alone, all epochs
     first_steps: int = 0  # processes that took a step
     first_seconds: float = 0.0  # of the first step of each of them
-    at_once: int = 1  # trainings that took these seconds together
+    at_once: int = 1  # trainings that took these seconds together, at the most
     history: list[dict[str, float]] = field(default_factory=list)
     resumed: list[dict[str, int]] = field(default_factory=list)
     # weights of the best epoch so far by their names, if the training shall end with them
@@ -82,23 +82,8 @@ def make_optimizer(net: nn.Module, settings: Settings) -> Sgd | AdamW:
     return Sgd(weights, settings.momentum, settings.weight_decay)
 
 
-def fit(
-    net: nn.Module,
-    train: Samples,
-    val: Samples | None,
-    settings: Settings,
-    seed: int,
-    device: Device,
-    checkpoint: Checkpoint | None = None,
-    task: Task = CLASSIFICATION,
-    make_step: Callable[..., Step] | None = None,
-) -> Progress:
-    """Train ``net`` in place and return its history; see :func:`training` for the arguments."""
-    return run(training(net, train, val, settings, seed, device, checkpoint, task, make_step))
-
-
 def run(steps: Training) -> Progress:
-    """Take all steps of one training."""
+    """Take all steps of one :func:`training`, after which its net is trained."""
     learned = None
     while True:
         try:
@@ -197,11 +182,12 @@ def _train_epoch(
         rate = one_cycle(done, settings.epochs * steps, settings.learning_rate)
         labels = train.labels.index_select(0, index)
         progress.seconds += time.perf_counter() - start
-        loss, merit, seconds = yield Batch(take_step, inputs, labels, rate, step + 1 == steps)
-        progress.seconds += seconds
+        found = yield Batch(take_step, inputs, labels, rate, step + 1 == steps)
+        progress.seconds += found.seconds
+        progress.at_once = max(progress.at_once, found.at_once)
         start = time.perf_counter()
-        losses.append(loss)
-        merits.append(merit)
+        losses.append(found.loss)
+        merits.append(found.merit)
         if take_step.is_first:
             take_step.is_first = False
             device.synchronize()

@@ -102,11 +102,14 @@ class Step:
 
 
 class Learned(NamedTuple):
-    """What a step gives: loss and sum of merits, on the device, and seconds of its own."""
+    """What a step gives: loss and sum of merits, on the device, and seconds of its own, which it
+    took for so many trainings at once.
+    """
 
     loss: torch.Tensor
     merit: torch.Tensor
     seconds: float
+    at_once: int = 1
 
 
 class Batch(NamedTuple):

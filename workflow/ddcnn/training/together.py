@@ -42,14 +42,12 @@ class Member:
 
     Attributes:
         batch: of the step that it waits for; None: it has ended.
-        at_once: the most trainings whose steps were one step.
         end: how it ended.
     """
 
     def __init__(self, steps: Training, random: dict[str, torch.Tensor], device: Device) -> None:
         self.steps, self.random, self.device = steps, random, device
         self.batch: Batch | None = None
-        self.at_once = 1
         self.end: Progress | InputError | SystemExit | None = None
 
     @contextmanager
@@ -83,7 +81,7 @@ def fit_together(members: Sequence[Member]) -> list[Progress | InputError]:
     their steps one after the other.
 
     Returns:
-        what :func:`ddcnn.training.loop.fit` returns of each, or raises.
+        what :func:`ddcnn.training.loop.run` returns of each, or raises.
 
     Raises:
         SystemExit: a signal came; the state of each is saved.
@@ -104,8 +102,6 @@ def fit_together(members: Sequence[Member]) -> list[Progress | InputError]:
     for member in members:
         if isinstance(member.end, SystemExit):
             raise member.end
-        if isinstance(member.end, Progress):
-            member.end.at_once = member.at_once
     return [member.end for member in members]
 
 
@@ -124,9 +120,8 @@ def _learn(stack: "Stack | None", members: Sequence[Member], others: float) -> S
     if members[0].batch.ends_epoch:  # or the first to measure its epoch would wait for all
         members[0].device.synchronize()
     seconds = others + time.perf_counter() - start
-    for member in members:
-        member.at_once = max(member.at_once, len(members))
-    return [Learned(*each, seconds) for each in zip(losses, merits, strict=True)]
+    pairs = zip(losses, merits, strict=True)
+    return [Learned(*pair, seconds, at_once=len(members)) for pair in pairs]
 
 
 def _stack_of(members: Sequence[Member]) -> "Stack | None":
