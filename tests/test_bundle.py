@@ -14,7 +14,7 @@ import ddcnn
 from ddcnn.__main__ import main
 from ddcnn.base.errors import DamagedResult, InputError
 from ddcnn.base.files import read_json, read_npz
-from ddcnn.bundle.card import card_text
+from ddcnn.bundle.card import RUNTIMES, card_text
 from ddcnn.bundle.export import export_onnx, export_torch, real_images
 from ddcnn.bundle.file import Bundle, read_bundle, write_bundle
 from ddcnn.bundle.stage import bundle_run
@@ -22,7 +22,7 @@ from ddcnn.tiles.geometry import Tiling
 from ddcnn.training.weights import load_weights
 from full_disk import largest_file
 from stage_runs import StageRun
-from workflow_runs import small_fashion, synthetic_volumes
+from workflow_runs import PROJECT, small_fashion, synthetic_volumes
 
 
 def signals(path: Path) -> Path:
@@ -127,6 +127,45 @@ def test_exports_say_what_the_model_says(runs, kind, tmp_path, monkeypatch):
         by_torch = torch.export.load(tmp_path / "model.pt2").module()(torch.from_numpy(some))
         for found in (by_onnx, by_torch.numpy()):
             np.testing.assert_allclose(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["view", "recurrent", "transformer"])
+def test_an_export_with_an_older_opset_is_of_it_and_says_the_same(
+    runs, kind, tmp_path, monkeypatch, capsys
+):
+    onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    monkeypatch.chdir(runs[kind].results.parent)
+    target = tmp_path / "model.onnx"
+    assert main(["export", str(runs[kind].model), "--onnx", str(target), "--opset", "18"]) == 0
+    assert "ONNX opset 18: for onnxruntime 1.15 and later" in capsys.readouterr().out
+    written = onnx.load(target)
+    assert [(each.domain, each.version) for each in written.opset_import] == [("", 18)]
+    assert written.ir_version == 8  # the oldest that has this opset
+    model = ddcnn.load(runs[kind].model)
+    images = real_images(model, [])
+    with torch.no_grad():
+        expected = model(torch.from_numpy(images)).numpy()
+    (found,) = runtime.InferenceSession(target).run(None, {"pixels": images})
+    np.testing.assert_allclose(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_an_opset_that_torch_does_not_write_is_refused(run, tmp_path, monkeypatch):
+    """torch logs that its converter failed, and writes 18."""
+    pytest.importorskip("onnxruntime")
+    monkeypatch.chdir(run.results.parent)
+    model = ddcnn.load(run.model)
+    with pytest.raises(InputError, match="cannot write this model with opset 17, only with 18"):
+        export_onnx(model, tmp_path / "model.onnx", real_images(model, []), 17)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_card_names_for_each_opset_the_first_release_that_ran_it(run):
+    rows = read_json(PROJECT / "benchmarks/results/runtimes.json")["rows"]
+    assert {row["opset"] for row in rows} == set(RUNTIMES)
+    for row in rows:
+        ran = [key for key, value in row.items() if key[:2] == "1." and value != "refused"]
+        assert ran[0].startswith(f"{RUNTIMES[row['opset']]}.")
+        assert f"{row['opset']} " in run.model.with_suffix(".md").read_text()
 
 
 def test_an_export_replaces_neither_the_model_nor_an_image(runs, tmp_path, monkeypatch, capsys):

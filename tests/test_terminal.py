@@ -217,3 +217,4 @@ def test_a_long_row_keeps_its_numbers_and_its_tile():
     assert len(short) == 40
     assert (short[:12], short[-9:]) == (row[:12], row[-9:])
     assert shortened(row, 200) == row
+    assert shortened(row, 60) == "3/60  0.8123  train_local …w16/blocks-2x2-overlap4/seed0/0-1"

@@ -4,6 +4,8 @@ import os
 from collections.abc import Sequence
 from typing import TextIO
 
+LEAST = 20  # characters of a job's place that are shown behind its rule
+
 
 class Lines:
     """Lines only."""
@@ -76,8 +78,10 @@ class Screen:
 
 
 def shortened(line: str, width: int) -> str:
-    """Without its middle: a row begins with its numbers and ends with its tile."""
+    """Without its middle: a row begins with its numbers and its rule, and ends with its tile."""
     if len(line) <= width:
         return line
-    kept = width // 2
+    kept = line.find(" ", line.rfind("  ") + 2) + 1  # behind the rule
+    if not 0 < kept <= width - LEAST:
+        kept = width // 2
     return f"{line[:kept]}…{line[kept + 1 - width :]}"

@@ -14,6 +14,11 @@ from ddcnn.data.scaling import fit_words
 Description = Mapping[str, Any]
 SHARES = ("accuracy", "balanced_accuracy", "macro_f1")  # of images
 
+OPSET = 20  # of ONNX exports, unless another is asked for
+# The first release of onnxruntime that runs exports of each: benchmarks/results/runtimes.md. Of 18
+# older ones were not tried.
+RUNTIMES = {18: "1.15", 19: "1.16", 20: "1.17", 21: "1.18"}
+
 LIMITS = """\
 - It answers for every input, also for one that shows nothing of what it was trained on: a high
   probability is no proof that the input belongs to any of the classes.
@@ -22,6 +27,15 @@ LIMITS = """\
 - The accuracy holds for images that come about as those of the test split did. Another camera,
   scanner, population or preparation may give another one.
 - It is research software and no medical device: no decision on a person may rest on it."""
+
+EXPORTS = (
+    "`ddcnn export` writes this model as torch.export or as ONNX. ONNX has opset "
+    + "; ".join(
+        f"{opset}{' (the default)' if opset == OPSET else ''} for onnxruntime {first} and later"
+        for opset, first in RUNTIMES.items()
+    )
+    + ": `--opset` chooses."
+)
 
 
 def card_text(description: Description) -> str:
@@ -36,6 +50,7 @@ def card_text(description: Description) -> str:
         "## Scores\n\n" + _scores(description),
         "## Training cost\n\n" + _bullets(_cost(description)),
         "## Input\n\n" + _bullets(_input(description)),
+        f"## Other tools\n\n{EXPORTS}",
         "## Versions\n\n" + _bullets(_versions(description)),
     ]
     return "\n\n".join(parts) + "\n"

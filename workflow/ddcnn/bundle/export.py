@@ -11,6 +11,7 @@ import torch
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import write_aside
 from ddcnn.base.splits import parts_of
+from ddcnn.bundle.card import OPSET, RUNTIMES
 from ddcnn.bundle.expected import Expected
 from ddcnn.bundle.inputs import Inputs
 from ddcnn.bundle.model import Model
@@ -19,7 +20,6 @@ from ddcnn.experiment.paths import folder_of
 TOLERANCE = 1e-5
 NUM_CHECKED = 8  # images; other numbers than that of the tracing, so that the batch axis is tried
 NUM_TRACED = 2
-OPSET = 20
 Run = Callable[[np.ndarray], np.ndarray]
 
 
@@ -55,15 +55,20 @@ def real_images(
     return np.ascontiguousarray(np.moveaxis(pixels, -1, 1))
 
 
-def export_onnx(model: Model, path: Path, images: np.ndarray) -> float:
+def export_onnx(model: Model, path: Path, images: np.ndarray, opset: int = OPSET) -> float:
     """Write ONNX and return the largest difference on the images, run by onnxruntime.
 
     Input ``pixels``, float32 ``N, C, *spatial`` of raw values, N free; output ``predictions``.
 
+    Args:
+        opset: a key of :data:`ddcnn.bundle.card.RUNTIMES`.
+
     Raises:
-        InputError: the packages are missing, or the result differs; nothing is written then.
+        InputError: the packages are missing, torch writes another opset, or the result differs;
+            nothing is written then.
     """
     try:
+        import onnx
         import onnxruntime
         import onnxscript  # noqa: F401, torch's exporter needs it
     except ImportError as error:
@@ -76,12 +81,20 @@ def export_onnx(model: Model, path: Path, images: np.ndarray) -> float:
             model,
             _example(images),
             dynamo=True,
-            opset_version=OPSET,
+            opset_version=opset,
             input_names=["pixels"],
             output_names=["predictions"],
             dynamic_shapes=({0: torch.export.Dim("images")},),
             verbose=False,
         )
+    # Where its converter fails, torch writes another opset than it was asked for.
+    if (written := program.model.opset_imports[""]) != opset:
+        raise InputError(
+            f"--opset: torch {torch.__version__} cannot write this model with opset {opset}, only "
+            f"with {written}; take another one of {', '.join(map(str, RUNTIMES))}"
+        )
+    # torch writes a newer format than these operations need, which older programs refuse.
+    program.model.ir_version = onnx.helper.find_min_ir_version_for(program.model_proto.opset_import)
     with write_aside(path) as aside:
         program.save(aside, external_data=False)
 

@@ -5,11 +5,13 @@ from pathlib import Path
 
 from ddcnn.base.disk import check_outputs
 from ddcnn.base.errors import InputError
+from ddcnn.bundle.card import OPSET, RUNTIMES
 from ddcnn.commands.arguments import add_command, add_model, add_written
 
 EXAMPLES = """\
 examples, with MODEL for results/runs/.../seed0/ddcnn.safetensors:
   ddcnn export MODEL --onnx model.onnx
+  ddcnn export MODEL --onnx model.onnx --opset 18      for older programs that read ONNX
   ddcnn export MODEL --torch-export model.pt2 --images photos/
 
 Both take float32 N, channels, *pixels of raw values (0 to 255) and give class probabilities. Each
@@ -27,6 +29,10 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         "--images", nargs="+", type=Path, default=[], metavar="INPUT",
         help="compare on these (default: the test images in results/data)",
     )  # fmt: skip
+    parser.add_argument(
+        "--opset", type=int, choices=RUNTIMES, default=OPSET,
+        help=f"of ONNX: a larger one needs a later onnxruntime ({OPSET})",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> None:
@@ -40,7 +46,11 @@ def run(options: argparse.Namespace) -> None:
 
     model = load(options.model, options.net_file)
     images = real_images(model, options.images, outputs)
-    for path, export in ((options.onnx, export_onnx), (options.torch_export, export_torch)):
-        if path:
-            difference = export(model, path, images)
-            print(f"wrote {path}: differs by {difference:.1e} at most, on {len(images)} images")
+    said = "wrote {}: differs by {:.1e} at most, on {} images"
+    if options.onnx:
+        difference = export_onnx(model, options.onnx, images, options.opset)
+        print(said.format(options.onnx, difference, len(images)))
+        print(f"  ONNX opset {options.opset}: for onnxruntime {RUNTIMES[options.opset]} and later")
+    if options.torch_export:
+        difference = export_torch(model, options.torch_export, images)
+        print(said.format(options.torch_export, difference, len(images)))
