@@ -468,6 +468,28 @@ class Reader:
 
     # Tables
 
+    def read_first(self) -> None:
+        """The first rows are rows of the whole table, in its order, and the ones that matter."""
+        whole = {}
+        for row in self._rows("Table of methods"):
+            cells = [text_of(cell) for cell in row]
+            whole[cells[0], cells[1].removesuffix(" ★")] = cells
+        rows = [[text_of(cell) for cell in row] for row in self._rows("The first rows")]
+        first = [tuple(row[0].removesuffix(" ★").rsplit("|", 1)) for row in rows]
+        if first != [key for key in whole if key in first] or len(first) != min(10, len(whole)):
+            raise Wrong(f"first rows: {first}")
+        slugs = {(self.labels[label], method) for label, method in first}
+        whole_image = {("whole", "global")} if "whole" in self.study.slugs else set()
+        if not whole_image | {self.study.judge} <= slugs:
+            raise Wrong(f"the global net or the chosen coarse net is not among {slugs}")
+        for key, (name, score, difference, time) in zip(first, rows, strict=True):
+            cells = whole[key]
+            speedup = cells[11].partition("|")[0]
+            if name.endswith(" ★") != cells[1].endswith(" ★"):
+                raise Wrong(f"★ at {key}")
+            if [score, difference, time] != [cells[3], cells[4], f"{cells[9]}|{speedup}"]:
+                raise Wrong(f"first rows: {key} has other numbers than the whole table")
+
     def read_methods(self) -> int:
         rows = self._rows("Table of methods")
         expected = [(slug, m) for slug in self.labels.values() for m in self.study.methods(slug)]
@@ -570,9 +592,36 @@ class Reader:
                 same(text, (y == k).sum(), f"images of {name}", 0)
         return len(rows)
 
+    def read_box(self) -> int:
+        """What the page is to be believed by; how data were split stands in the card alone."""
+        box = self._region('<div class="believe"', "</dl>")
+        rows = re.findall(r"<div><dt>(.*?)</dt>(.*?)</div>", box, re.DOTALL)
+        lines = {head: text_of(line) for head, line in rows}
+        self._read_samples(lines["Samples"])
+        seeds = lines["Seeds"].removesuffix(
+            " alone: the chance of another training is in no interval"
+        )
+        if (seeds == lines["Seeds"]) != (len(self.study.seeds) > 1):
+            raise Wrong(f"one seed or several: {lines['Seeds']}")
+        if seeds != ", ".join(map(str, sorted(self.study.seeds))):
+            raise Wrong(f"seeds: {seeds} instead of {self.study.seeds}")
+        self._read_numbers(lines["Looks at the test split"])
+        return self.read_sentence(lines["Majority baseline"])
+
+    def _read_samples(self, text: str) -> None:
+        """``train 7,000 (of a class 652 to 754), validation ...``."""
+        shown = re.findall(rf"({N}) \(of a class ({N}) to ({N})\)", text)
+        for numbers, y in zip(shown, self.study.y.values(), strict=True):
+            counts = np.bincount(y, minlength=len(self.study.classes))
+            for each, value in zip(numbers, (len(y), counts.min(), counts.max()), strict=True):
+                same(each, value, "samples", 0)
+
     def read_note(self) -> None:
-        """What stands below the table: how often the test split was looked at, and the family."""
-        text = text_of(self._region('<p class="note">★', "</p>"))
+        """What stands below the table: the family of comparisons."""
+        self._read_numbers(text_of(self._region('<p class="note">★', "</p>")))
+
+    def _read_numbers(self, text: str) -> None:
+        """Of comparisons, and of looks at the test split."""
         text = text.replace(self.study.dataset, "DATASET")  # its name may hold digits
         here = sum(len(each["methods"]) for each in self.study.said.values())
         folder = self.study.results / "runs" / self.study.dataset
@@ -600,12 +649,14 @@ class Reader:
         findings = self._region('<ul class="findings">', "</ul>")
         sentences = re.findall(r"<(?:p|li)>(.*?)</(?:p|li)>", opening + findings, re.DOTALL)
         numbers = sum(self.read_sentence(text_of(sentence)) for sentence in sentences)
-        caption = text_of(self._region("<caption>", "</caption>")).partition(".")
-        said = rf"Every method on every decomposition(?:, means over ({N}) seeds)?"
-        (seeds,) = parts(said, caption[0])
+        table = self.page[self.page.index('aria-label="Table of methods"') :]
+        caption = text_of(table[table.index("<caption>") : table.index("</caption>")])
+        said = rf"Every method on every decomposition(?:, means over ({N}) seeds)?\."
+        (seeds,) = parts(said, caption)
         same(seeds or "1", len(self.study.seeds), "seeds", 0)
-        numbers += self.read_sentence(caption[2])
+        numbers += self.read_box()
         self.read_note()
+        self.read_first()
         rows = self.read_methods(), self.read_classes(), self.read_counts()
         return (
             f"{self.study.id}: {len(sentences) + 1} texts with {numbers} numbers, and the tables "

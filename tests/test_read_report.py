@@ -101,12 +101,14 @@ def places_of_digits(page: str) -> list[int]:
     regions = [
         *re.finditer(r'<div class="opening">.*?</div>', page, re.DOTALL),
         *re.finditer(r'<ul class="findings">.*?</ul>', page, re.DOTALL),
+        *re.finditer(r"<dt>Samples</dt>.*?</dl>", page, re.DOTALL),
+        *re.finditer(r'aria-label="The first rows".*?</tbody>', page, re.DOTALL),
         *re.finditer(r'aria-label="Table of methods".*?</tbody>', page, re.DOTALL),
         *re.finditer(r'<p class="note">★.*?</p>', page, re.DOTALL),
         *re.finditer(r'aria-label="Table of classes".*?</tbody>', page, re.DOTALL),
         *re.finditer(r'aria-label="Images of every part.*?</tbody>', page, re.DOTALL),
     ]
-    assert len(regions) == 6
+    assert len(regions) == 8
     found = []
     for region in regions:
         text = re.sub(r"<[^>]*>", lambda tag: " " * len(tag[0]), region[0])

@@ -1,6 +1,7 @@
 """The report: table, figures, page and sentences, on made-up results."""
 
 import csv
+import io
 import itertools
 import os
 import re
@@ -13,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 from scipy import stats
 
 from ddcnn.base.errors import DamagedResult, InputError
@@ -23,10 +25,13 @@ from ddcnn.report import figures, write_report
 from ddcnn.report.comparison import compare, comparison_table, family_of
 from ddcnn.report.figures import style
 from ddcnn.report.figures.boxes import average_over_tiles, count_tiles, layers
+from ddcnn.report.figures.votes import WeightedVote, votes_picture
 from ddcnn.report.predictions import write_predictions
 from ddcnn.report.sentences import findings, looks, seconds
 from ddcnn.report.study import Study, studies_of
 from ddcnn.report.summary import headline, mean_over_seeds, summary_table
+from ddcnn.tiles.geometry import Tiling
+from ddcnn.tiles.shards import plan_of
 from fake_results import FakeExperiment, experiment_of, results_of
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -43,6 +48,7 @@ COMPARING = {"differences", "overlap", "cost"}  # they need more than the global
 LOCAL = {"heat-map", "agreement"}
 OF_CLASSES = {"confusion", "reliability"}
 ALL_FIGURES = COMPARING | LOCAL | OF_CLASSES | {"tiles", "times", "timeline", "curves", "mistakes"}
+BESIDE = {"overlap", "cost", "timeline", "agreement", "curves", "reliability"}  # not on the page
 SETTINGS = {
     "experiment": "<i>odd & long</i>",
     "grid": ["2x2"],
@@ -121,7 +127,10 @@ def test_every_kind_of_experiment_has_a_sound_page(name, tmp_path, only_svg):
     assert {path.name for path in (out / "figures").iterdir()} == {f"{n}.svg" for n in expected}
     for path in (out / "figures").glob("*.svg"):
         ElementTree.parse(path)
-    assert_sound((out / "report.html").read_text(encoding="utf-8"), num_figures=len(expected))
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert_sound(page, num_figures=len(expected - BESIDE))
+    beside = re.findall(r"<code>figures/([a-z-]+)\.svg</code>", page)
+    assert sorted(beside) == sorted(expected & BESIDE)
 
 
 def assert_sound(page: str, num_figures: int) -> None:
@@ -166,7 +175,7 @@ def test_two_studies_share_a_page(tmp_path, only_svg):
         experiment.write(results)
     write_report(experiment_of(*both), results, tmp_path / "out")
     page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
-    assert_sound(page, num_figures=2 * len(ALL_FIGURES))
+    assert_sound(page, num_figures=2 * len(ALL_FIGURES - BESIDE))
     assert (tmp_path / "out/figures/others-vgg-w16-tiles.svg").is_file()
     lines = headline(tmp_path / "out/summary.csv")
     assert lines[lines.index("others, vgg-w16:") + 1].startswith("Test accuracy of the CNN-DNN")
@@ -247,7 +256,7 @@ def test_data_of_an_older_version_have_a_page(tmp_path, only_svg):
     write_json(card, kept)
     write_report(experiment_of(experiment), results, tmp_path / "out")
     page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
-    assert_sound(page, num_figures=len(ALL_FIGURES))
+    assert_sound(page, num_figures=len(ALL_FIGURES - BESIDE))
     assert "<dt>Groups</dt>" not in page
 
 
@@ -551,6 +560,30 @@ def test_picture_shows_the_tiles_as_they_are_cut():
     shown = [np.asarray(each.get_array()) for each in drawn.axes[0].get_images()]
     assert any(np.array_equal(each, image[:, 2:5, 0]) for each in shown)
     assert any(np.array_equal(each, image[:, :3, 0]) for each in shown)
+
+
+@pytest.mark.parametrize(
+    ("shape", "grid", "overlap"),
+    [
+        ((48, 48, 1), "3x3", 6),
+        ((28, 28, 1), "4x4", 4),
+        ((64, 48, 3), "2x2", 0),
+        ((32, 32, 16, 1), "3x3x2", 4),
+        ((32, 32, 8, 1), "4x4x2", 2),
+    ],
+)
+def test_no_label_of_an_explanation_lies_on_another(shape, grid, overlap):
+    boxes = plan_of(Tiling.of("blocks", grid, overlap), shape[:-1])["tiles"]
+    said = "a finding of a very long name 0.99"
+    votes = {name: WeightedVote(said, 0.5) for name in (*boxes, "view")}
+    image = np.zeros(shape, np.uint8)
+    drawn = votes_picture(image, boxes, votes, "T-shirt/top, probability 0.97", "a/b.png", "change")
+    drawn.savefig(io.BytesIO())
+    texts = [each for each in drawn.findobj(Text) if each.get_text().strip() and each.get_visible()]
+    extents = [each.get_window_extent().padded(-0.5) for each in texts]
+    pairs = zip(texts, extents, strict=True)
+    for (one, first), (other, second) in itertools.combinations(pairs, 2):
+        assert not first.overlaps(second), (one.get_text(), other.get_text())
 
 
 def test_no_run_and_broken_results_are_named(tmp_path):

@@ -19,7 +19,7 @@ from ddcnn.report import figures
 from ddcnn.report.citation import citations
 from ddcnn.report.classes import MOST_CLASSES, class_table, shares_of
 from ddcnn.report.comparison import compare, family_of
-from ddcnn.report.opening import baseline, three_sentences
+from ddcnn.report.opening import baseline, believed, three_sentences
 from ddcnn.report.sentences import in_score, steps
 from ddcnn.report.sketches.calibration import calibration_error, reliability_curve
 from ddcnn.report.sketches.decisions import sketch_agreement, sketch_reliability
@@ -521,7 +521,7 @@ def test_a_regression_has_no_table_of_classes(regression):
     assert class_table(regression) is None
 
 
-def test_the_opening_holds_the_accuracy_against_the_most_frequent_class(tmp_path):
+def test_the_box_holds_the_accuracy_against_the_most_frequent_class(tmp_path):
     study = study_of(FakeExperiment(classes=("healthy", "ill")), tmp_path)
     train, test = (np.load(study.data / f"y_{split}.npy") for split in ("train", "test"))
     majority = np.bincount(train).argmax()
@@ -530,7 +530,7 @@ def test_the_opening_holds_the_accuracy_against_the_most_frequent_class(tmp_path
     assert f"{100 * (test == majority).mean():.0f} % of the test images" in sentence
     assert "guessing for 50 %" in sentence
     assert "not shown" not in sentence
-    assert three_sentences(study, family_of([study], MARGIN))[0].endswith(sentence)
+    assert ("Majority baseline", [sentence]) in believed(study, family_of([study], MARGIN))
     for run in study.decomposed[study.best]:
         run.predictions["test_cnn-dnn"][:] = np.eye(2)[majority]
     (sentence,) = baseline(study, family_of([study], MARGIN))

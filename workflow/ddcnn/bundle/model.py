@@ -26,6 +26,7 @@ from ddcnn.nets import own
 from ddcnn.nets.features import num_features
 from ddcnn.tiles.shards import planned
 
+MOST_CERTAIN = 1e-16  # 1 minus the largest probability that log-odds tell from 1
 VIEW_BYTES = 24  # of a weight of the coarse view, which is made of whole numbers
 
 
@@ -37,7 +38,8 @@ class Explanation:
         predictions: probabilities or targets ``N, K``.
         votes: those of every subdomain alone, ``N, T, K``.
         weights: by how much the prediction is larger than it would be if the subdomain said what it
-            says on average of the training images, ``N, T, K``.
+            says on average of the training images, ``N, T, K``: natural log-odds of classes, which
+            tell much from little where probabilities are all but 0 or 1; targets in their units.
     """
 
     predictions: torch.Tensor
@@ -113,7 +115,7 @@ class Model(nn.Module):
     def explain(self, pixels: torch.Tensor) -> Explanation:
         """Votes of the subdomains and their weights in the decision, of images as above."""
         outputs, features = self.net.local_outputs(pixels)
-        predictions = self.decide(outputs, features)
+        decided = self.net.decide(self._as_stored(outputs), features)
         others = []
         for index in range(outputs.shape[1]):
             silenced, mean = self._as_stored(outputs).clone(), self.mean_outputs[index]
@@ -122,9 +124,9 @@ class Model(nn.Module):
             if features is not None:
                 replaced = features.clone()
                 replaced[:, index] = self.mean_features[index]
-            others.append(self._predictions(self.net.decide(silenced, replaced)))
-        weights = predictions[:, None] - torch.stack(others, dim=1)
-        return Explanation(predictions, self._predictions(outputs), weights)
+            others.append(self._weighed(self.net.decide(silenced, replaced)))
+        weights = self._weighed(decided)[:, None] - torch.stack(others, dim=1)
+        return Explanation(self._predictions(decided), self._predictions(outputs), weights)
 
     def _as_stored(self, outputs_NTK: torch.Tensor) -> torch.Tensor:
         """What the coarse net was fitted on: logarithms of the stored probabilities, float64.
@@ -137,6 +139,13 @@ class Model(nn.Module):
         if net.kind == "logits":
             return outputs_NTK.double()
         return outputs_NTK.softmax(dim=-1).clamp(SMALLEST_PROBABILITY, 1.0).double().log()
+
+    def _weighed(self, outputs: torch.Tensor) -> torch.Tensor:
+        """What weights are differences of: log-odds of classes, targets in their own units."""
+        if self.net.task.name == "regression":
+            return self._predictions(outputs)
+        log_p = outputs.double().log_softmax(dim=-1).clamp(max=-MOST_CERTAIN)
+        return log_p - torch.log(-torch.expm1(log_p))
 
     def _predictions(self, outputs: torch.Tensor) -> torch.Tensor:
         if self.net.task.name == "regression":

@@ -33,8 +33,20 @@ def heads_of(card: Card) -> list[str]:
     return [words.get(part, part.replace("fold", "Fold ")) for part in card["counts"]]
 
 
+def origin_of(card: Card) -> Facts:
+    """How the samples came into their splits, and which did not."""
+    lines = {
+        "Split": _split(card),
+        "Groups": _groups(card),
+        "Left out": _left_out(card),
+        "In two splits": _duplicates(card),
+        "Samples": [_samples(card)],
+    }
+    return _present(card, lines)
+
+
 def facts_of(card: Card) -> Facts:
-    """Heads and lines of the page's list; what an older card lacks is not there.
+    """The other heads and lines of the page's list; what an older card lacks is not there.
 
     Args:
         card: the content of ``card.json``.
@@ -46,10 +58,6 @@ def facts_of(card: Card) -> Facts:
         "Citation": [card["citation"] or "none given"],
         "Shape": [_shape(card)],
         "Targets": _targets(card),
-        "Split": _split(card),
-        "Groups": _groups(card),
-        "Left out": _left_out(card),
-        "In two splits": _duplicates(card),
         "Values in the files": _values(card),
         "Intensity": [card["intensity"]["why"]] if "intensity" in card else [],
         "Spacing": _spacing(card),
@@ -58,6 +66,10 @@ def facts_of(card: Card) -> Facts:
         "Notes": card.get("notes", []),
         "Digest": _digest(card),
     }
+    return _present(card, lines)
+
+
+def _present(card: Card, lines: Mapping[str, list[str]]) -> Facts:
     return [
         (head, [_shown(card, line) for line in found]) for head, found in lines.items() if found
     ]
@@ -95,6 +107,16 @@ def _groups(card: Card) -> list[str]:
         if rule
         else "none given: every sample is taken for an independent one"
     ]
+
+
+def _samples(card: Card) -> str:
+    """``train 7,000 (of a class 690 to 712), ...``."""
+    parts = []
+    for head, counts in zip(heads_of(card), card["counts"].values(), strict=True):
+        of_class = [counts.get(name, 0) for name in card["classes"]]
+        each = f" (of a class {min(of_class):,} to {max(of_class):,})" if of_class else ""
+        parts.append(f"{head.lower()} {sum(counts.values()):,}{each}")
+    return ", ".join(parts)
 
 
 def _left_out(card: Card) -> list[str]:

@@ -19,7 +19,7 @@ class Explainer:
     """Writes an ``.svg`` for each image into a folder, and a table with all numbers.
 
     The weight of a tile is the change of the decision when the tile's probabilities are replaced
-    by the mean: by how much the decided class's probability is higher than it would be if the tile
+    by the mean: by how much the decided class's log-odds are higher than they would be if the tile
     said what it says on average of the training images. For regression: by how much the target is.
 
     Args:
@@ -102,7 +102,8 @@ class Explainer:
 
     def _title(self, values: np.ndarray, k: int) -> str:
         if self._is_classes:
-            return f"{self._outputs[k]}, probability {values[k]:.3f}"
+            probability = f"{values[k]:.3f}" if values[k] < 0.9995 else "above 0.999"
+            return f"{self._outputs[k]}, probability {probability}"
         return f"{self._outputs[k]}: {values[k]:.5g}"
 
     def _in_words(self, vote: np.ndarray, k: int) -> str:
@@ -111,5 +112,5 @@ class Explainer:
         return f"{vote[k]:.5g}"
 
     def _what(self, k: int) -> str:
-        quantity = "probability of " if self._is_classes else ""
+        quantity = "log-odds of " if self._is_classes else ""
         return f"change of the {quantity}{self._outputs[k]}"

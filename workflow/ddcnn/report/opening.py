@@ -5,11 +5,13 @@ import numpy as np
 from ddcnn.base.text import counted, percent
 from ddcnn.evaluation.intervals import paired_difference
 from ddcnn.report.comparison import compare
+from ddcnn.report.dataset import Facts, origin_of
 from ddcnn.report.sentences import (
     achieved,
     gain_over_mean,
     how_sure,
     in_score,
+    looks,
     seconds,
     verdict_on,
 )
@@ -20,8 +22,20 @@ from ddcnn.report.verdicts import Family
 
 def three_sentences(study: Study, family: Family) -> list[str]:
     """Accuracy (or R²), time, and what the coarse net adds and how sure it all is."""
-    first = " ".join([_score(study, family), *baseline(study, family)])
-    return [first, _time(study), _certainty(study)]
+    return [_score(study, family), _time(study), _certainty(study)]
+
+
+def believed(study: Study, family: Family) -> Facts:
+    """What a reader must know of data, seeds and looks to believe the rest: heads and lines."""
+    seeds = ", ".join(map(str, study.seeds))
+    if len(study.seeds) == 1:
+        seeds += " alone: the chance of another training is in no interval"
+    rows = {
+        "Majority baseline": baseline(study, family),
+        "Seeds": [seeds],
+        "Looks at the test split": [looks(study)],
+    }
+    return [*origin_of(study.card), *((head, lines) for head, lines in rows.items() if lines)]
 
 
 def baseline(study: Study, family: Family) -> list[str]:

@@ -22,12 +22,12 @@ from ddcnn.report.classes import class_table
 from ddcnn.report.dataset import counts_of, facts_of, heads_of, warnings_of
 from ddcnn.report.drawing import Drawn
 from ddcnn.report.figures import THEME_COLOURS
-from ddcnn.report.opening import baseline, three_sentences
+from ddcnn.report.opening import believed, three_sentences
 from ddcnn.report.others import other_rows, sentences_of
 from ddcnn.report.sketches.mistakes import worst_mistakes
 from ddcnn.report.snapshot import flatten
 from ddcnn.report.study import Study
-from ddcnn.report.table import job_rows, method_rows, run_rows
+from ddcnn.report.table import first_rows, job_rows, method_rows, run_rows
 from ddcnn.report.template import template_environment
 from ddcnn.report.trainings import critical_path, provenance_of, trainings_of
 from ddcnn.report.unlike import unlike_splits
@@ -42,6 +42,11 @@ CODE = (  # of the stages
     "coarse.stage",
     "evaluation.stage",
     "report",
+)
+
+# Figures that the page shows; the others are files beside it.
+SHOWN = frozenset(
+    {"tiles", "differences", "times", "other-ways", "heat-map", "confusion", "scatter", "mistakes"}
 )
 
 
@@ -137,12 +142,12 @@ def _section(study: Study, drawn: Mapping[str, Drawn], family: Family) -> dict[s
         "id": f"{study.dataset}-{study.model}",
         "title": f"{study.dataset}, {study.model}",
         "opening": three_sentences(study, family),
-        "baseline": baseline(study, family),
+        "believed": believed(study, family),
         "findings": sentences.findings(study, family),
-        "looks": sentences.looks(study),
         "diagnosis": sentences.diagnosis_of(study),
         "steps": list(sentences.steps(study)),
         "methods": methods,
+        "first_methods": first_rows(methods, study),
         "others": others,
         "of_others": list(sentences_of(others, study)),
         "factor": factor,
@@ -161,7 +166,9 @@ def _section(study: Study, drawn: Mapping[str, Drawn], family: Family) -> dict[s
                 "svg": inline_svg(each.svg.read_text(encoding="utf-8"), each.name),
             }
             for name, each in drawn.items()
+            if name in SHOWN
         },
+        "beside": [each for name, each in drawn.items() if name not in SHOWN],
         "card": study.card,
         "warnings": [*warnings_of(study.card), *unlike_splits(study)],
         "facts": facts_of(study.card),

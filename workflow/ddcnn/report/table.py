@@ -13,6 +13,7 @@ from ddcnn.report.trainings import Training, seed_in_words
 from ddcnn.report.verdicts import Family
 
 MOST_TRAININGS = 400  # rows of a page
+MOST_METHODS = 10  # rows of the first table
 
 
 def method_rows(study: Study, family: Family) -> list[dict[str, Any]]:
@@ -25,6 +26,24 @@ def method_rows(study: Study, family: Family) -> list[dict[str, Any]]:
     ]
     order = list(study.by_decomposition)  # the global net first
     return sorted(rows, key=lambda row: order.index(row["decomposition"]))
+
+
+def first_rows(rows: Sequence[dict[str, Any]], study: Study) -> list[dict[str, Any]]:
+    """The rows that matter first, in the order of ``rows``.
+
+    The global net, the chosen decomposition with all its methods, then the coarse nets of the other
+    decompositions, those first that validation prefers.
+    """
+
+    def rank(row: dict[str, Any]) -> tuple[int, float]:
+        if row["method"] == "global" or row["is_best"]:
+            return 0, 0.0
+        if row["decomposition"] == study.best:
+            return 1, 0.0
+        return 2 + (row["method"] != "cnn-dnn"), -row[f"{study.score}_val"]
+
+    chosen = sorted(range(len(rows)), key=lambda place: rank(rows[place]))[:MOST_METHODS]
+    return [rows[place] for place in sorted(chosen)]
 
 
 def _difference(row: dict[str, Any]) -> dict[str, Any]:

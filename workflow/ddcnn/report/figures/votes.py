@@ -26,10 +26,11 @@ from ddcnn.report.figures.style import (
     bare,
     direct_title,
     styled,
+    write_on_picture,
 )
 
 MOST_BARS = 24  # subdomains whose weights are drawn: the largest
-MOST_TEXTS = 16  # tiles whose votes are written into the image
+MOST_NAMES = 36  # tiles whose names are written into the pictures
 MOST_OPACITY = 0.45  # of the colour of a weight
 BAR, TEXT = 0.21, 22  # inches of a bar; letters of a name
 
@@ -74,13 +75,15 @@ def votes_picture(
             _draw_signal(axes, image, boxes, weights)
         else:
             _draw_picture(axes, flat(image, index), boxes, weights, index)
-            _write_votes(axes, {name: boxes[name] for name in names}, votes)
+            if len(names) <= MOST_NAMES // len(shown):
+                _write_names(axes, {name: boxes[name] for name in names})
             if index is not None:
                 _write_below(axes, f"slice {index}")
     for axes in list(panels)[len(shown) :]:
         axes.set_visible(False)
     left.suptitle(f"{title}\n", x=0.02, ha="left", fontsize=9.5, fontweight="bold", color=INK)
-    left.text(0.02, 0.01, shorten(note, 70, placeholder=" ..."), fontsize=8, color=MUTED)
+    note = shorten(note, 70, placeholder=" ...")
+    left.supxlabel(note, x=0.02, ha="left", fontsize=8, color=MUTED)
     _draw_bars(right.subplots(), votes, what)
     return figure
 
@@ -110,14 +113,13 @@ def _draw_picture(
         )
 
 
-def _write_votes(axes: Axes, boxes: Boxes, votes: Mapping[str, WeightedVote]) -> None:
-    if len(boxes) > MOST_TEXTS or is_interleaved(boxes):
+def _write_names(axes: Axes, boxes: Boxes) -> None:
+    """Names alone: what the tiles say stands beside the bars, where it has room."""
+    if is_interleaved(boxes):
         return
     for name, box in boxes.items():
         y, x = _centre(box)
-        text = f"{name}: {shorten(votes[name].text, TEXT, placeholder=' ...')}"
-        pad = {"boxstyle": "round,pad=0.2", "facecolor": PAPER, "edgecolor": "none", "alpha": 0.8}
-        axes.text(x, y, text, ha="center", va="center", fontsize=6.5, bbox=pad)
+        write_on_picture(axes, x, y, name, 6.5)
 
 
 def _write_below(axes: Axes, text: str) -> None:
