@@ -93,14 +93,14 @@ def metrics(folder: Path) -> dict:
 
 
 def hold_after_first_epoch(
-    logs: dict[str, Path], running: subprocess.Popen[str]
+    logs: dict[str, Path], running: subprocess.Popen[str], seconds: float = 180
 ) -> dict[str, psutil.Process]:
     """Stop the process that writes each log when it has trained one epoch, and return them all.
 
     Held in mid-run, they can be disturbed at leisure.
     """
     held: dict[str, psutil.Process] = {}
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + seconds
     while len(held) < len(logs):
         assert time.monotonic() < deadline, f"only {list(held)} had a first epoch"
         assert running.poll() is None, f"Snakemake ended when only {list(held)} were held"
