@@ -88,14 +88,14 @@ def _shrunk(
     sizes = stored.stored_sizes(_sizes(stored, options))
     # Without resampling nothing is left to average: uint8 needs a quarter of float32's memory.
     dtype = np.uint8 if sizes == list(stored.shape) else np.float32
-    planes = np.empty((*sizes[:2], stored.shape[2]), dtype)
+    planes = np.empty((stored.shape[2], *sizes[:2]), dtype)
     for index, slab in enumerate(slabs(path, stored)):
         values = _values(slab, stored, path)
         sampler.add(values)
         gray = values if window is None else windowed(values, window, path)
         gray = resample_axis(resample_axis(gray, 0, sizes[0]), 1, sizes[1])
-        planes[:, :, index] = np.rint(gray) if dtype == np.uint8 else gray
-    volume = resample_axis(planes, 2, sizes[2])
+        planes[index] = np.rint(gray) if dtype == np.uint8 else gray
+    volume = np.moveaxis(resample_axis(planes, 0, sizes[2]), 0, 2)
     return volume if volume.dtype == np.uint8 else to_uint8(volume)
 
 
