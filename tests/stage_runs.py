@@ -11,8 +11,8 @@ from ddcnn.base.splits import SPLITS
 from ddcnn.bundle.stage import bundle_run
 from ddcnn.coarse.settings import CoarseSettings
 from ddcnn.coarse.stage import train_coarse
-from ddcnn.data import dataset_of
 from ddcnn.data.preparation import download, prepare
+from ddcnn.data.registry import dataset_of
 from ddcnn.evaluation.stage import Trained, evaluate_run
 from ddcnn.local.stage import write_features
 from ddcnn.local.subdomain import Subdomain, trainer_of

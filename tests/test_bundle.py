@@ -12,12 +12,16 @@ from safetensors.numpy import load_file, save_file
 from scipy.special import logsumexp
 
 import ddcnn
+from ddcnn import nets
 from ddcnn.__main__ import main
 from ddcnn.base.errors import DamagedResult, InputError
 from ddcnn.base.files import read_json, read_npz
 from ddcnn.bundle.card import RUNTIMES, card_text
 from ddcnn.bundle.export import export_onnx, export_torch, real_images
 from ddcnn.bundle.file import Bundle, read_bundle, write_bundle
+from ddcnn.bundle.fit import read_model
+from ddcnn.bundle.onnx_graph import graph_of
+from ddcnn.bundle.served import Served
 from ddcnn.bundle.stage import bundle_run
 from ddcnn.tiles.geometry import Tiling
 from ddcnn.training.weights import load_weights
@@ -92,6 +96,39 @@ def test_the_model_says_what_the_pipeline_said(runs, kind):
         expected = runs[kind].predictions(split)
         np.testing.assert_allclose(found, expected, atol=1e-6, rtol=1e-6)
         assert np.ptp(expected, axis=0).max() > 0.01
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_torch_the_model_says_the_same(runs, kind):
+    served = Served.of(read_model(runs[kind].model))
+    if kind in ("recurrent", "transformer"):  # no chains of layers
+        assert served is None
+        return
+    images = np.load(runs[kind].data / "x_test.npy")
+    with torch.no_grad():
+        expected = ddcnn.load(runs[kind].model)(pixels(runs[kind])).numpy()
+    for some in (images, images[:5], images[:1]):
+        found = served.predict(some)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected[: len(some)], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_graphs_are_as_onnx_has_them(axes):
+    onnx = pytest.importorskip("onnx")
+    shape = (*[48] * axes, 2)
+    for name in ("vgg", "ct3d", "lda"):
+        plan, net = nets.planned(name, shape, 5, 4), nets.build(name, shape, 5, 4)
+        weights = {key: value.numpy() for key, value in net.state_dict().items()}
+        one = np.ones((2, *[1] * axes), np.float32)
+        content = graph_of([weights, weights], plan, one, one, "uint8")
+        model = onnx.load_model_from_string(content)
+        onnx.checker.check_model(model, full_check=True)
+        assert [each.name for each in model.graph.input] == ["x0", "x1"]
+        stored = {each.name: onnx.numpy_helper.to_array(each) for each in model.graph.initializer}
+        for key, value in weights.items():
+            if value.dtype == np.float32:
+                np.testing.assert_array_equal(stored[f"1.{key}"], value)
 
 
 @pytest.mark.parametrize("grid", ["1x1", "1x2"])
@@ -401,6 +438,26 @@ def test_a_description_that_does_not_fit_is_one_error(run, tmp_path, key):
         ddcnn.load(tmp_path / "forged.safetensors")
 
 
+def test_weights_that_do_not_fit_are_refused_without_torch_too(run, tmp_path, capsys):
+    bundle, path = read_bundle(run.model), tmp_path / "forged.safetensors"
+    name = "net.nets.1.classifier.bias"
+    others = [
+        {name: bundle.tensors[name][:-1]},
+        {name: bundle.tensors[name].astype(np.float64)},
+        {name: bundle.tensors[name] * np.float32(np.nan)},
+        {"net.coarse.layers.0.bias": np.zeros(3, np.float32)},
+        {"net.nets.9.more": np.zeros(3, np.float32)},
+        {"mean_outputs": np.zeros((1, 10), np.float32)},
+    ]
+    for other in others:
+        write_bundle(path, Bundle(bundle.description, bundle.tensors | other))
+        for load in (ddcnn.load, lambda path: Served.of(read_model(path))):
+            with pytest.raises(InputError):
+                load(path)
+        assert main(["predict", str(path), str(run.data / "x_test.npy"), "--device", "cpu"]) == 1
+        assert "does not fit its weights" in capsys.readouterr().err
+
+
 # --- no code -----------------------------------------------------------------------------------
 
 EVIL = """
@@ -426,8 +483,8 @@ def test_a_pickle_is_not_loaded(tmp_path, monkeypatch):
 
 def with_nets(run: StageRun, path: Path, architecture: str) -> Path:
     bundle = read_bundle(run.model)
-    nets = [net | {"architecture": architecture} for net in bundle.description["nets"]]
-    write_bundle(path, Bundle(bundle.description | {"nets": nets}, bundle.tensors))
+    changed = [net | {"architecture": architecture} for net in bundle.description["nets"]]
+    write_bundle(path, Bundle(bundle.description | {"nets": changed}, bundle.tensors))
     return path
 
 

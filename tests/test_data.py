@@ -8,9 +8,9 @@ import pytest
 
 from ddcnn.base.errors import InputError
 from ddcnn.base.splits import SPLITS
-from ddcnn.data import REGISTRY, dataset_of
 from ddcnn.data.download import file_sha256
 from ddcnn.data.preparation import download, prepare
+from ddcnn.data.registry import REGISTRY, dataset_of
 
 SHAPES = [(10, 12), (10, 12, 3), (6, 8, 9), (6, 8, 9, 2)]  # gray, colour, 3D, 3D with channels
 

@@ -14,10 +14,11 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from ddcnn.base.errors import InputError
-from ddcnn.data import dataset_of, intensity, volumes
+from ddcnn.data import intensity, volumes
 from ddcnn.data.intensity import own_window
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.preparation import download, prepare
+from ddcnn.data.registry import dataset_of
 from ddcnn.data.values import Sampler, is_hounsfield
 from own_data import save, save_volume
 

@@ -108,6 +108,22 @@ def test_files_folders_and_tables_are_predicted_in_their_order(run, tmp_path):
     assert rows[-1]["file"] == str(tmp_path / "deep/er/0.png")
 
 
+PREDICT = """
+import sys
+from ddcnn.__main__ import main
+status = main(["predict", *sys.argv[1:]])
+sys.exit(status or sorted({"torch", "nibabel", "pandas"}.intersection(sys.modules)) or 0)
+"""
+
+
+def test_pictures_do_not_wait_for_torch(run, tmp_path):
+    expected = pictures(run, tmp_path, 2)
+    command = [sys.executable, "-c", PREDICT, run.model, tmp_path / "deep", "--device", "cpu"]
+    subprocess.run([*command, "--csv", tmp_path / "out.csv"], check=True)
+    rows = list(csv.DictReader((tmp_path / "out.csv").open(encoding="utf-8")))
+    np.testing.assert_allclose(values(rows), expected, atol=1e-6)
+
+
 def test_a_table_is_printed_without_a_file(run, tmp_path, capsys):
     expected = pictures(run, tmp_path, 1)[0]
     assert predict(run.model, tmp_path / "deep")[0] == 0
@@ -364,7 +380,7 @@ def test_a_packed_volume_beyond_the_memory_says_what_is_needed(
 ):
     monkeypatch.setattr("ddcnn.bundle.expected.LARGE_VOXELS", 10)
     monkeypatch.setattr("ddcnn.base.memory.memory_left", lambda: 3000)
-    for copies in ("file.COPIES", "model.VIEW_BYTES"):  # as if the model took none
+    for copies in ("file.COPIES", "fit.VIEW_BYTES"):  # as if the model took none
         monkeypatch.setattr(f"ddcnn.bundle.{copies}", 0)
     path = scan(volumes, tmp_path / "scan.nii.gz", AFFINES["mirrored"])
     assert predict(volumes.model, path)[0] == 1
@@ -375,13 +391,13 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 import numpy as np, psutil, torch
-import ddcnn
 from ddcnn.bundle.expected import Expected
 from ddcnn.bundle.inputs import Inputs
-from ddcnn.bundle.prediction import predict
+from ddcnn.bundle.prediction import open_model, predict
 
 path, volume, allowed = *sys.argv[1:3], int(sys.argv[3])
-model = ddcnn.load(path)
+opened = open_model(path, None, "cpu")
+model = opened.model
 # What the libraries take at their first use is no part of the question.
 np.ones((512, 512)) @ np.ones((512, 512))
 *spatial, _ = model.description["nets"][0]["input_shape"]
@@ -393,7 +409,7 @@ try:
     sys.exit("the limit does not hold")
 except MemoryError:
     inputs = Inputs.find([Path(volume)], Expected.of(model.description))
-    found = [float(each.values.sum()) for each in predict(model, inputs, 1, torch.device("cpu"))]
+    found = [float(each.values.sum()) for each in predict(opened, inputs, 1)]
     print(found, inputs.failures)
 """
 
@@ -667,7 +683,9 @@ def test_names_of_files_are_shown_and_obeyed_by_nobody(run, tmp_path, monkeypatc
     assert all(name in said.out for name in shown)
     assert "\x1b" not in said.out + said.err
     Path("a.csv").write_text("file\n" + rows[0]["file"] + "\n", encoding="utf-8")
-    assert predict(model, "a.csv", out=tmp_path / "b.csv")[1] == [rows[0]]
+    alone = predict(model, inputs[0], out=tmp_path / "alone.csv")[1]
+    assert [row["file"] for row in alone] == [rows[0]["file"]]
+    assert predict(model, "a.csv", out=tmp_path / "b.csv")[1] == alone
 
 
 def test_a_card_is_text_whatever_the_data_say(run, tmp_path):

@@ -22,10 +22,9 @@ from PIL import Image
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import read_json
 from ddcnn.base.splits import SPLITS
-from ddcnn.data import REGISTRY, dataset_of
 from ddcnn.data.download import transfer
 from ddcnn.data.preparation import download, prepare
-from ddcnn.data.registry import Dataset, nearby
+from ddcnn.data.registry import REGISTRY, Dataset, dataset_of, nearby
 from http_server import Fault, Server, serve
 
 FLOWERS = {"daisy": 633, "dandelion": 898, "roses": 641, "sunflowers": 699, "tulips": 799}

@@ -18,8 +18,7 @@ class CommandHelp(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """The sections, in the order of ``ddcnn --help``."""
-        names = [command.__name__.rpartition(".")[2] for command in COMMANDS]
-        return [self._section(name) for name in names]
+        return [self._section(name) for name in COMMANDS]
 
     def _section(self, name: str) -> nodes.section:
         section = nodes.section(ids=[f"command-{name}"], names=[name])

@@ -143,6 +143,6 @@ def test_images_that_no_memory_takes_are_refused_before_they_are_read(
 def test_a_coarse_view_that_no_memory_takes_is_refused(models, tmp_path, monkeypatch):
     monkeypatch.setattr("ddcnn.base.memory.memory_left", lambda: 10_000_000)
     assert ddcnn.load(models[0]).subdomains[-1] == "view"
-    monkeypatch.setattr("ddcnn.bundle.model.VIEW_BYTES", 10**6)
+    monkeypatch.setattr("ddcnn.bundle.fit.VIEW_BYTES", 10**6)
     with pytest.raises(InputError, match="its coarse view needs"):
         ddcnn.load(models[0])

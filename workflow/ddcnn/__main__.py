@@ -8,6 +8,7 @@ if __name__ == "__main__" and not sys.flags.safe_path:
     sys.path.append(sys.path.pop(0))
 
 import argparse
+import importlib
 import os
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from typing import TextIO
@@ -16,22 +17,9 @@ from ddcnn import __version__
 from ddcnn.base.errors import InputError
 from ddcnn.base.escaping import Terminal
 from ddcnn.base.reading import in_one_line
-from ddcnn.commands import (
-    advise,
-    check,
-    compare,
-    data,
-    docs,
-    export,
-    info,
-    nets,
-    plan,
-    predict,
-    room,
-    status,
-)
 
-COMMANDS = (check, status, plan, advise, room, compare, predict, info, export, nets, data, docs)
+COMMANDS = ("check", "status", "plan", "advise", "room", "compare", "predict", "info", "export")
+COMMANDS += ("nets", "data", "docs")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,8 +42,10 @@ def _main(arguments: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="ddcnn", description=__doc__)
     parser.add_argument("--version", action="version", version=f"ddcnn {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        command.add_to(commands)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # The one that is asked for does not wait until all others are imported.
+    for name in [name for name in arguments[:1] if name in COMMANDS] or COMMANDS:
+        importlib.import_module(f"ddcnn.commands.{name}").add_to(commands)
     options = parser.parse_args(arguments)
     try:
         options.function(options)

@@ -15,11 +15,11 @@ from ddcnn.base.foreign import check_regular
 from ddcnn.base.memory import require_memory
 from ddcnn.data import images, volumes
 from ddcnn.data.labelled import KINDS, kind_of
-from ddcnn.data.nifti import SERIES
+from ddcnn.data.nifti import SERIES, read_stored
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.samples import Decoded
 from ddcnn.data.survey import Header, HeaderGroup, size_text
-from ddcnn.data.values import defect, strange
+from ddcnn.data.values import defect, measure, strange
 
 ACCEPTED = "images, NIfTI volumes, .npy and .npz arrays, folders of them, and tables (.csv)"
 FIT_WORDS = ("crop", "pad", "stretch")
@@ -184,3 +184,11 @@ def decode(path: Path, expected: Expected) -> Decoded:
     needed = images.bytes_of(header, path, size, resized=True)
     require_memory(f"{path}: decoding", needed, "make it smaller, or use fewer cores")
     return images.read_image(path, expected.reading, expected.channels)
+
+
+def described(path: Path, expected: Expected) -> Decoded:
+    """Some of a volume's values, in place of the image, which is never in memory as a whole."""
+    read_header(path, expected)
+    options = volumes.settled(path, expected.options)
+    values, dtype = volumes.sample(path, options), read_stored(path, options).dtype
+    return Decoded(values, measure(values, dtype, options.window))

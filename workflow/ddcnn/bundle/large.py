@@ -17,9 +17,7 @@ from ddcnn.bundle.model import Model
 from ddcnn.coarse.net import stacked
 from ddcnn.data.nifti import read_stored
 from ddcnn.data.packed import is_packed
-from ddcnn.data.samples import Decoded
-from ddcnn.data.values import measure
-from ddcnn.data.volumes import decode_box, decode_volume, sample, settled
+from ddcnn.data.volumes import decode_box, decode_volume, settled
 from ddcnn.tiles.geometry import area_counts
 
 Box = tuple[slice, ...]
@@ -41,14 +39,6 @@ def predict_large(
     """
     read_header(path, expected)
     return _predict(model, _reader(path, expected), device)
-
-
-def described(path: Path, expected: Expected) -> Decoded:
-    """Some of a volume's values, in place of the image, which is never in memory as a whole."""
-    read_header(path, expected)
-    options = settled(path, expected.options)
-    values, dtype = sample(path, options), read_stored(path, options).dtype
-    return Decoded(values, measure(values, dtype, options.window))
 
 
 def _reader(path: Path, expected: Expected) -> Read:

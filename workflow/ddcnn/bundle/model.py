@@ -1,9 +1,6 @@
 """The trained model of a run as one torch module, from its file."""
 
-import importlib
-import math
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +12,8 @@ from torch import nn
 
 from ddcnn import nets
 from ddcnn.base.errors import InputError
-from ddcnn.base.memory import require_memory
 from ddcnn.base.tasks import task_of
-from ddcnn.bundle.expected import Expected
-from ddcnn.bundle.file import read_bundle
+from ddcnn.bundle.fit import building, check_means, check_tensors, read_model
 from ddcnn.coarse.inputs import SMALLEST_PROBABILITY
 from ddcnn.coarse.net import CnnDnn, CoarseNet
 from ddcnn.coarse.settings import CoarseSettings
@@ -27,7 +22,6 @@ from ddcnn.nets.features import num_features
 from ddcnn.tiles.shards import planned
 
 MOST_CERTAIN = 1e-16  # 1 minus the largest probability that log-odds tell from 1
-VIEW_BYTES = 24  # of a weight of the coarse view, which is made of whole numbers
 
 
 @dataclass(frozen=True)
@@ -155,28 +149,9 @@ class Model(nn.Module):
 
 def load_model(path: str | Path, net_file: str | Path | None = None) -> Model:
     """See :func:`ddcnn.load`; in evaluation mode, on the CPU."""
-    bundle = read_bundle(path)
-    description, tensors = bundle.description, bundle.tensors
-    Expected.of(description)
-    _check_nets(path, description["nets"][0]["architecture"], net_file)
-    require_memory(f"{path}: its coarse view", _view_bytes(description), "allow more memory")
-    try:
-        return _model(description, tensors).eval().requires_grad_(False)
-    # The digest is right, so it was written like this: by another version, or by hand.
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        if isinstance(error, InputError) and not isinstance(error, Unfit):
-            raise
-        if "allocate memory" in str(error):
-            raise
-        reason = " ".join(f"{error}".split())[:300]
-        raise InputError(
-            f"{path}: its description does not fit its weights ({reason}); write it again with "
-            "this version of ddcnn"
-        ) from error
-
-
-class Unfit(InputError):
-    """Tensors are not those of the description."""
+    bundle = read_model(path, net_file)
+    with building(path):
+        return _model(bundle.description, bundle.tensors).eval().requires_grad_(False)
 
 
 def _model(description: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
@@ -185,13 +160,9 @@ def _model(description: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model
     shapes = {"mean_outputs": outputs}
     if net.kind == "features":
         shapes["mean_features"] = outputs[0], _num_features(net, description)
-    if net.coarse is not None:
-        num_inputs = math.prod(shapes.get("mean_features", outputs))
-        if len(net.coarse.shift) != num_inputs:
-            raise Unfit(f"net.coarse.shift: {len(net.coarse.shift)}, its nets give {num_inputs}")
-    means = {name: torch.empty(shape) for name, shape in shapes.items()}
-    _check_tensors(means, tensors, "")
-    model = Model(net, description, *means.values())
+    num_inputs = None if net.coarse is None else len(net.coarse.shift)
+    check_means({name: ("float32", shape) for name, shape in shapes.items()}, num_inputs, tensors)
+    model = Model(net, description, *(torch.empty(shape) for shape in shapes.values()))
     # The tensors of the file become the model's: nothing is built to be replaced.
     model.load_state_dict({n: torch.tensor(v) for n, v in tensors.items()}, assign=True)
     return model
@@ -205,54 +176,12 @@ def _num_features(net: CnnDnn, description: dict[str, Any]) -> int:
     return first.classifier.in_features
 
 
-def _check_tensors(
-    wanted: Mapping[str, torch.Tensor], tensors: dict[str, np.ndarray], before: str
-) -> None:
-    """Raise :class:`Unfit` where the file's tensors have other names, sizes or types of numbers."""
-    for name, tensor in wanted.items():
-        found, asked = tensors.get(before + name), f"{tensor.dtype} {tuple(tensor.shape)}"
-        has = "none" if found is None else f"torch.{found.dtype} {found.shape}"
-        if has != asked:
-            raise Unfit(f"{before}{name}: {has}, its description asks for {asked}")
-        if found.dtype.kind == "f" and not np.isfinite(found).all():
-            raise Unfit(f"{before}{name}: not all of its numbers are finite")
-
-
-def _view_bytes(description: dict[str, Any]) -> int:
-    """Memory of the matrices that average images to the coarse view, while they are made."""
-    plan = description["plan"]
-    pairs = zip(plan["shape"], plan["tile_shape"], strict=True)
-    return VIEW_BYTES * sum(map(math.prod, pairs)) * description["run"]["coarse_view"]
-
-
-def _check_nets(path: str | Path, name: str, net_file: str | Path | None) -> None:
-    """No name in the file may import anything: the user's own net only from a file he names."""
-    if not own.is_own(name):
-        if name not in nets.ARCHITECTURES:
-            raise InputError(f"{path}: it has nets {name!r}, which this version does not know")
-        return
-    if net_file is None:
-        raise InputError(
-            f"{path}: its nets are {name}, Python code that is not in the file; if you have "
-            "it and trust it, name it: --net-file my_nets.py (in Python: net_file=)"
-        )
-    _allow(name, Path(net_file))
-
-
-def _allow(name: str, file: Path) -> None:
-    """Make ``module:factory`` importable from the file that the user names, and only from it."""
-    module = own.module_of(name)
-    parts = Path(*module.split(".")).with_suffix(".py").parts
-    file = file.resolve()
-    if not file.is_file() or file.parts[-len(parts) :] != parts:
-        raise InputError(f"--net-file {file}: the model's nets are {name}, so in {'/'.join(parts)}")
-    folder = str(file.parents[len(parts) - 1])
-    if folder not in sys.path:
-        sys.path.append(folder)
-    importlib.invalidate_caches()
-    found = own.folder_of(name) / Path(*parts)
-    if not found.is_file() or not found.samefile(file):
-        raise InputError(f"--net-file {file}: {found} hides it; give it another folder or name")
+def _check_state(module: nn.Module, tensors: dict[str, np.ndarray], before: str) -> None:
+    wanted = {
+        name: (str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape))
+        for name, tensor in module.state_dict().items()
+    }
+    check_tensors(wanted, tensors, before)
 
 
 def _build(description: dict[str, Any], tensors: dict[str, np.ndarray]) -> CnnDnn:
@@ -264,13 +193,13 @@ def _build(description: dict[str, Any], tensors: dict[str, np.ndarray]) -> CnnDn
     for index in range(len(description["nets"])):  # which are all alike
         local_nets.append(_local_net(description["nets"][0], task.num_outputs))
         # One by one: a file that names more nets than it holds is refused at the first.
-        _check_tensors(local_nets[-1].state_dict(), tensors, f"net.nets.{index}.")
+        _check_state(local_nets[-1], tensors, f"net.nets.{index}.")
     coarse = None
     if settings:
         num_inputs = tensors["net.coarse.shift"].size
         with torch.device("meta"):
             coarse = CoarseNet.of(CoarseSettings(**settings), num_inputs, task.num_outputs)
-        _check_tensors(coarse.state_dict(), tensors, "net.coarse.")
+        _check_state(coarse, tensors, "net.coarse.")
     return CnnDnn(
         boxes,
         local_nets,

@@ -4,7 +4,6 @@ numpy alone: importing torch would take longer than everything else that its job
 computes is what :class:`ddcnn.coarse.net.CoarseNet` does with the weights it saves.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ddcnn.base.provenance import hardware
-from ddcnn.base.tasks import Task, log_softmax
-from ddcnn.coarse.inputs import SMALLEST_PROBABILITY, SMALLEST_SPREAD
+from ddcnn.base.tasks import Task
+from ddcnn.coarse.inputs import SMALLEST_SPREAD, Rows, rows_of
 from ddcnn.coarse.problem import Built, Candidate, Solution
 from ddcnn.coarse.settings import CoarseSettings
 from ddcnn.coarse.solvers import fit_ridge, fit_softmax
@@ -25,22 +24,6 @@ from ddcnn.training.weights import save_arrays
 INVERSE_RIDGES = (30.0, 300.0, 3e3, 3e4)
 # L-BFGS takes so many steps for one penalty; the next penalty goes on from there.
 STEPS, TOLERANCE = 20, 1e-3
-
-
-@dataclass(frozen=True)
-class Rows:
-    """What the local nets give, ``N, F``, their average ``N, K``, and targets."""
-
-    inputs: np.ndarray
-    average: np.ndarray
-    targets: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    def subset(self, index: np.ndarray) -> "Rows":
-        """The samples ``index``."""
-        return Rows(self.inputs[index], self.average[index], self.targets[index])
 
 
 @dataclass
@@ -152,24 +135,3 @@ class LinearSolver:
     def save(self, net: LinearNet, path: Path) -> None:
         layer = {"layers.0.bias": net.bias, "layers.0.weight": net.weight}
         save_arrays(layer | {"scale": net.scale, "shift": net.shift}, path)
-
-
-def rows_of(
-    outputs_NTK: np.ndarray,
-    kind: str,
-    task: Task,
-    features_NTF: np.ndarray | None = None,
-    targets: np.ndarray | None = None,
-) -> Rows:
-    """What :func:`ddcnn.coarse.net.coarse_input` makes of the same arguments, in arrays."""
-    if task.name == "regression":
-        inputs, average_NK = outputs_NTK, outputs_NTK.mean(axis=1)
-    else:
-        log_p_NTK = np.maximum(log_softmax(outputs_NTK), math.log(SMALLEST_PROBABILITY))
-        p_NTK = np.exp(log_p_NTK)
-        average_NK = np.log(p_NTK.mean(axis=1))
-        inputs = {"probabilities": p_NTK, "log-probabilities": log_p_NTK}.get(kind, outputs_NTK)
-    if kind == "features":
-        inputs = features_NTF
-    inputs = inputs.reshape(len(inputs), -1).astype(np.float32, copy=False)
-    return Rows(inputs, average_NK.astype(np.float32, copy=False), targets)

@@ -3,14 +3,13 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ddcnn.base.errors import InputError
-from ddcnn.experiment.configuration import load_experiment
-from ddcnn.experiment.parameters import parallel_trainings
-from ddcnn.experiment.runs import Experiment
-from ddcnn.experiment.started import started
-from ddcnn.experiment.written import read_configuration
-from ddcnn.parallel.check import check_ways
+
+# What reads configurations is imported where one is read: predictions need none of it.
+if TYPE_CHECKING:
+    from ddcnn.experiment.runs import Experiment
 
 DEFAULT = Path("config/config.yaml")
 MOST_PLACES = 10**6  # cores, GPUs, devices
@@ -37,8 +36,10 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--configfile", type=Path, help="the same, as Snakemake takes it")
 
 
-def asked_experiment(options: argparse.Namespace) -> Experiment:
+def asked_experiment(options: argparse.Namespace) -> "Experiment":
     """The experiment of the file that was named in one of the two ways, or of a name."""
+    from ddcnn.experiment.started import started
+
     asked = options.configfile or options.file
     if not asked.exists():
         for experiment in started():
@@ -47,8 +48,13 @@ def asked_experiment(options: argparse.Namespace) -> Experiment:
     return read_experiment(asked)
 
 
-def read_experiment(path: Path) -> Experiment:
+def read_experiment(path: Path) -> "Experiment":
     """The experiment that a file asks for; a faulty one is an :class:`InputError`."""
+    from ddcnn.experiment.configuration import load_experiment
+    from ddcnn.experiment.parameters import parallel_trainings
+    from ddcnn.experiment.written import read_configuration
+    from ddcnn.parallel.check import check_ways
+
     config = read_configuration(path)
     if not isinstance(config, dict):
         raise InputError(f"{path} holds no keys; see config/README.md")

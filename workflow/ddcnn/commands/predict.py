@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -65,26 +65,26 @@ def run(options: argparse.Namespace) -> None:
     """
     if options.batch_size < 1:
         raise InputError(f"--batch-size {options.batch_size}; accepted: 1 or more")
-    from ddcnn import load
     from ddcnn.bundle.expected import Expected
     from ddcnn.bundle.inputs import Inputs
-    from ddcnn.bundle.prediction import choose, enough_memory, predict
+    from ddcnn.bundle.prediction import enough_memory, open_model, predict
 
     outputs = [options.csv, options.explain and options.explain / EXPLAINED]
     check_outputs(outputs, filter(None, [options.model, options.net_file, *options.inputs]))
-    device = choose(options.device)
+    explain = options.explain is not None
     with enough_memory(options.batch_size):
-        model = load(options.model, options.net_file)
+        model = open_model(options.model, options.net_file, options.device, explain)
     expected = Expected.of(model.description, options.adapt)
     inputs = Inputs.find(options.inputs, expected, outputs)
-    if options.explain and inputs.expected.large:
+    if explain and inputs.expected.large:
         raise InputError("--explain: volumes of this size are never in memory as a whole; leave it")
     for note in inputs.notes():
         print(f"note: {note}", file=sys.stderr)
-    explainer = _explainer(options.explain, model) if options.explain else None
+    explainer = _explainer(options.explain, model.model) if explain else None
     num_predicted = 0
-    with _rows(options.csv, model) as write, _bar(len(inputs)) as bar:
-        for found in predict(model, inputs, options.batch_size, device, explainer is not None):
+    data = model.description["data"]
+    with _rows(options.csv, data) as write, _bar(len(inputs)) as bar:
+        for found in predict(model, inputs, options.batch_size, explain):
             for name, values in zip(found.names, found.values, strict=True):
                 if not np.isfinite(values).all():
                     inputs.failures.append(
@@ -94,9 +94,9 @@ def run(options: argparse.Namespace) -> None:
                 write(name, values)
                 num_predicted += 1
             if explainer and np.isfinite(found.values).all():
-                explained = found.explanation.votes, found.explanation.weights
-                arrays = (each[: len(found.names)].cpu().numpy() for each in explained)
-                explainer.draw(found.names, found.batch.images, found.values, *arrays)
+                votes, weights = found.explanation.votes, found.explanation.weights
+                parts = found.values, votes.numpy(), weights.numpy()
+                explainer.draw(found.names, found.batch.images, *parts)
             bar.update(len(found.names))
         for warning in inputs.warnings():
             print(f"warning: {warning}", file=sys.stderr)
@@ -130,12 +130,10 @@ def _bar(total: int) -> tqdm:
     return tqdm(total=total, unit="image", disable=disable, file=bare(sys.stderr))
 
 
-def _rows(path: Path | None, model: "Model") -> AbstractContextManager[WriteRow]:
+def _rows(path: Path | None, data: dict[str, Any]) -> AbstractContextManager[WriteRow]:
     """What takes a name and its values: into a CSV, or a table that is printed at the end."""
-    is_classes = bool(model.description["data"]["classes"])
-    if path:
-        return _csv_rows(path, model.outputs, is_classes)
-    return _table_rows(model.outputs, is_classes)
+    outputs, is_classes = data["classes"] or data["targets"], bool(data["classes"])
+    return _csv_rows(path, outputs, is_classes) if path else _table_rows(outputs, is_classes)
 
 
 @contextmanager

@@ -9,11 +9,9 @@ import struct
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import nibabel as nib
 import numpy as np
-from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from ddcnn.base.errors import InputError
 from ddcnn.base.foreign import check_regular
@@ -21,8 +19,11 @@ from ddcnn.data.options import ReadOptions
 from ddcnn.data.packed import is_packed, stream
 from ddcnn.data.survey import size_text
 
+if TYPE_CHECKING:
+    from nibabel import Nifti1Header
+
 AXES = ("P", "L", "S")  # where the axes of the result run to, see volumes
-KINDS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}  # by the size of the header
+KINDS = {348: "Nifti1Header", 540: "Nifti2Header"}  # nibabel's, by the size of the header
 GZIP_MOST = 1032  # times that a deflate stream can grow at most
 BEHIND_HEADER = 4  # bytes that say whether extensions follow
 MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
@@ -99,6 +100,8 @@ def read_stored(path: Path, options: ReadOptions) -> Stored:
         InputError: no NIfTI volume of real gray values, one too large, or a series without a
             choice of its volumes.
     """
+    from nibabel.affines import voxel_sizes
+
     check_regular(path)
     header = _header(path)
     shape, dtype = _checked_shape(path, header, options), header.get_data_dtype()
@@ -111,7 +114,7 @@ def read_stored(path: Path, options: ReadOptions) -> Stored:
     slope, inter = _slope_inter(path, header)
     affine = _affine(path, header)
     turn = _turn(path, affine)
-    spacing = nib.affines.voxel_sizes(affine)
+    spacing = voxel_sizes(affine)
     doubts = _doubts(header, spacing)
     spacing = spacing[np.argsort(turn[:, 0])] * MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
     oriented = bool(header["sform_code"] or header["qform_code"])
@@ -119,7 +122,7 @@ def read_stored(path: Path, options: ReadOptions) -> Stored:
     return Stored(*place, turn, tuple(spacing.tolist()), oriented, frames, frame, doubts)
 
 
-def _slope_inter(path: Path, header: nib.Nifti1Header) -> tuple[float, float]:
+def _slope_inter(path: Path, header: "Nifti1Header") -> tuple[float, float]:
     slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
     if slope == 0 or not np.isfinite(slope):
         return 1.0, 0.0
@@ -130,7 +133,7 @@ def _slope_inter(path: Path, header: nib.Nifti1Header) -> tuple[float, float]:
     return slope, inter
 
 
-def _affine(path: Path, header: nib.Nifti1Header) -> np.ndarray:
+def _affine(path: Path, header: "Nifti1Header") -> np.ndarray:
     """From voxels to millimetres, of a quaternion that rounding made too long, too."""
     fields = ("quatern_b", "quatern_c", "quatern_d")
     quaternion = np.array([float(header[name]) for name in fields])
@@ -146,7 +149,7 @@ def _affine(path: Path, header: nib.Nifti1Header) -> np.ndarray:
     return header.get_best_affine()
 
 
-def _doubts(header: nib.Nifti1Header, spacing: np.ndarray) -> tuple[str, ...]:
+def _doubts(header: "Nifti1Header", spacing: np.ndarray) -> tuple[str, ...]:
     doubts = []
     slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
     if (slope == 0 or not np.isfinite(slope)) and np.isfinite(inter) and inter != 0:
@@ -156,13 +159,15 @@ def _doubts(header: nib.Nifti1Header, spacing: np.ndarray) -> tuple[str, ...]:
     return tuple(doubts)
 
 
-def _header(path: Path) -> nib.Nifti1Header:
+def _header(path: Path) -> "Nifti1Header":
+    import nibabel  # here and below: pictures do not wait for it
+
     with stream(path) as file:
         block = file.read(max(KINDS))
     if not block:
         raise InputError(f"{path} is empty (0 bytes); replace or remove it", "empty")
     sizes = [struct.unpack(order + "i", block[:4].ljust(4))[0] for order in "<>"]
-    kind = next((KINDS[size] for size in sizes if size in KINDS), None)
+    kind = next((getattr(nibabel, KINDS[size]) for size in sizes if size in KINDS), None)
     if kind is None or kind.single_magic[:3] not in (block[344:347], block[4:7]):
         raise InputError(
             f"{path} is not a NIfTI file (it starts with {block[:16]!r}); accepted: .nii and "
@@ -174,7 +179,7 @@ def _header(path: Path) -> nib.Nifti1Header:
     return header
 
 
-def _checked_shape(path: Path, header: nib.Nifti1Header, options: ReadOptions) -> tuple[int, ...]:
+def _checked_shape(path: Path, header: "Nifti1Header", options: ReadOptions) -> tuple[int, ...]:
     shape = tuple(int(size) for size in header.get_data_shape())
     if any(size != 1 for size in shape[4:]) or int(header["intent_code"]) in VECTOR_INTENTS:
         raise InputError(
@@ -197,7 +202,7 @@ def _checked_shape(path: Path, header: nib.Nifti1Header, options: ReadOptions) -
     return shape[:3]
 
 
-def _frames(path: Path, header: nib.Nifti1Header, options: ReadOptions) -> tuple[int, int | str]:
+def _frames(path: Path, header: "Nifti1Header", options: ReadOptions) -> tuple[int, int | str]:
     """Volumes of a series (a volume is a series of one), and which is read."""
     frames, frame = int((*header.get_data_shape(), 1)[3]), options.frame
     if frame is None and frames > 1:
@@ -226,9 +231,18 @@ def _check_claim(path: Path, shape: tuple[int, ...], needed: int) -> None:
 
 
 def _turn(path: Path, affine: np.ndarray) -> np.ndarray:
+    from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
+
     if not np.isfinite(affine).all():
         raise InputError(f"{path} has an orientation that is not finite; repair its header")
     stored = io_orientation(affine)
     if not np.isfinite(stored).all():
         raise InputError(f"{path} has an orientation without a volume; repair its header")
     return ornt_transform(stored, axcodes2ornt(AXES))
+
+
+def turned(values: np.ndarray, stored: Stored) -> np.ndarray:
+    """Values in the file's order of axes as ``rows, columns, slices, 1``."""
+    from nibabel.orientations import apply_orientation
+
+    return np.ascontiguousarray(apply_orientation(values, stored.turn))[..., None]

@@ -1,11 +1,12 @@
 """Files that may be compressed by gzip, as a stream of bounded memory."""
 
-import gzip
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from isal import igzip, isal_zlib  # unpacks in a third of the time that gzip takes
 
 from ddcnn.base.errors import InputError
 from ddcnn.base.reading import hindrance
@@ -30,7 +31,7 @@ def is_packed(path: Path) -> bool:
 @contextmanager
 def stream(path: Path) -> Iterator[BinaryIO]:
     """The file's bytes, unpacked if they are gzip whatever the name says."""
-    with gzip.open(path, "rb") if is_packed(path) else path.open("rb") as file:
+    with igzip.open(path, "rb") if is_packed(path) else path.open("rb") as file:
         yield file
 
 
@@ -41,7 +42,7 @@ def broken_files_named(path: Path) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (EOFError, zlib.error, igzip.BadGzipFile, isal_zlib.error) as error:
         raise InputError(
             f"{path} is truncated or broken ({reason(error)}); get it again or remove it",
             "truncated or broken",

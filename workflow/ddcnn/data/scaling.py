@@ -1,6 +1,7 @@
 """Values and shapes of images: windows of intensity, resampling, channels. NumPy alone."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -24,8 +25,10 @@ def windowed(values: np.ndarray, window: Sequence[float], source: object) -> np.
     low, high = window
     # Integers of 32 bit do not fit into the 24 bits that float32 has for digits.
     exact = np.float32 if values.dtype.itemsize <= 2 or values.dtype == np.float32 else np.float64
-    scaled = (values.astype(exact) - exact(low)) * exact(255 / (high - low))
-    return np.clip(scaled, 0, 255).astype(np.float32, copy=False)
+    scaled = values.astype(exact)
+    scaled -= exact(low)  # in place: new memory costs more than the arithmetic
+    scaled *= exact(255 / (high - low))
+    return np.clip(scaled, 0, 255, out=scaled).astype(np.float32, copy=False)
 
 
 def check_finite(values: np.ndarray, source: object) -> None:
@@ -44,8 +47,11 @@ def to_uint8(values: np.ndarray) -> np.ndarray:
     return np.rint(values).astype(np.uint8)
 
 
+@lru_cache(maxsize=8)  # every slice of a volume asks for the same
 def weights(size_in: int, size_out: int) -> np.ndarray:
     """Linear interpolation of an axis that does not alias: float32 ``size_out, size_in``.
+
+    Read only: whoever asks again gets the same array.
 
     Enlarging is plain linear interpolation. Shrinking widens the triangle by the factor of
     shrinking, so that every value of the input counts; ``scipy.ndimage.zoom`` would instead pick
@@ -57,7 +63,9 @@ def weights(size_in: int, size_out: int) -> np.ndarray:
     centres = (np.arange(size_out) + 0.5) * factor - 0.5
     distance = np.abs(np.arange(size_in) - centres[:, None])
     triangle = np.maximum(0.0, 1.0 - distance / reach)
-    return (triangle / triangle.sum(axis=1, keepdims=True)).astype(np.float32)
+    found = (triangle / triangle.sum(axis=1, keepdims=True)).astype(np.float32)
+    found.setflags(write=False)
+    return found
 
 
 def resample_axis(values: np.ndarray, axis: int, size: int) -> np.ndarray:

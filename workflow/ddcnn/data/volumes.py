@@ -14,12 +14,11 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
-from nibabel.orientations import apply_orientation
 
 from ddcnn.base.errors import InputError
 from ddcnn.data import intensity
 from ddcnn.data.intensity import IntensityRule
-from ddcnn.data.nifti import Stored, read_stored
+from ddcnn.data.nifti import Stored, read_stored, turned
 from ddcnn.data.options import ReadOptions
 from ddcnn.data.packed import broken_files_named
 from ddcnn.data.samples import Decoded
@@ -73,7 +72,7 @@ def read_volume(path: Path, options: ReadOptions) -> Decoded:
         window = _window(path, stored, options)
         sampler = Sampler(prod(stored.shape))
         volume = _shrunk(path, stored, options, window, sampler)
-        image = np.ascontiguousarray(apply_orientation(volume, stored.turn))[..., None]
+        image = turned(volume, stored)
         values = measure(sampler.values(), stored.dtype, window)
         return Decoded(cut_or_padded(image, options.shape or image.shape[:3]), values)
 
@@ -89,14 +88,14 @@ def _shrunk(
     sizes = stored.stored_sizes(_sizes(stored, options))
     # Without resampling nothing is left to average: uint8 needs a quarter of float32's memory.
     dtype = np.uint8 if sizes == list(stored.shape) else np.float32
-    planes = np.empty((*sizes[:2], stored.shape[2]), dtype)
+    planes = np.empty((stored.shape[2], *sizes[:2]), dtype)
     for index, slab in enumerate(slabs(path, stored)):
         values = _values(slab, stored, path)
         sampler.add(values)
         gray = values if window is None else windowed(values, window, path)
         gray = resample_axis(resample_axis(gray, 0, sizes[0]), 1, sizes[1])
-        planes[:, :, index] = np.rint(gray) if dtype == np.uint8 else gray
-    volume = resample_axis(planes, 2, sizes[2])
+        planes[index] = np.rint(gray) if dtype == np.uint8 else gray
+    volume = np.moveaxis(resample_axis(planes, 0, sizes[2]), 0, 2)
     return volume if volume.dtype == np.uint8 else to_uint8(volume)
 
 
@@ -184,7 +183,7 @@ def decode_box(path: Path, options: ReadOptions, box: Sequence[slice]) -> np.nda
         values = _values(read_block(path, stored, box), stored, path)
         gray = values if window is None else windowed(values, window, path)
         part = np.rint(gray).astype(np.uint8)
-        return np.ascontiguousarray(apply_orientation(part, stored.turn))[..., None]
+        return turned(part, stored)
 
 
 def read_header(path: Path, options: ReadOptions) -> Header:

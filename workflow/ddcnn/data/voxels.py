@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from nibabel.fileslice import fileslice
 
 from ddcnn.base.errors import InputError
 from ddcnn.data.nifti import Stored
@@ -64,6 +63,8 @@ def read_block(path: Path, stored: Stored, box: Sequence[slice]) -> np.ndarray:
     Args:
         box: slices of the result's axes, see :func:`ddcnn.data.volumes.decode_box`.
     """
+    from nibabel.fileslice import fileslice  # here: pictures do not wait for it
+
     parts = []
     for size, (axis, direction) in zip(stored.shape, stored.turn, strict=True):
         indices = range(*box[int(axis)].indices(size))
