@@ -84,6 +84,23 @@ def test_a_job_that_lacks_memory_or_rights_says_so_in_one_line(tmp_path, capsys,
     assert said in (tmp_path / "job.log").read_text()
 
 
+@pytest.mark.parametrize("kilobytes", [600_000, 1_500_000])
+def test_too_little_memory_for_torch_itself_is_one_line_in_the_log_too(tmp_path, kilobytes):
+    code = "from ddcnn.base.logs import job\nwith job('a.log'): import torch"
+    limit = (1024 * kilobytes,) * 2
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, limit),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: the memory does not suffice")
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr in (tmp_path / "a.log").read_text()
+
+
 def test_what_ends_a_process_without_python_leaves_a_word_in_the_log(tmp_path):
     code = "import os\nfrom ddcnn.base.logs import log_to\nwith log_to('a.log'): os.abort()"
     done = subprocess.run(

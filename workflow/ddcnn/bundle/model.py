@@ -18,7 +18,7 @@ from ddcnn.base.errors import InputError
 from ddcnn.base.memory import require_memory
 from ddcnn.base.tasks import task_of
 from ddcnn.bundle.expected import Expected
-from ddcnn.bundle.file import read_bundle
+from ddcnn.bundle.file import Bundle
 from ddcnn.coarse.inputs import SMALLEST_PROBABILITY
 from ddcnn.coarse.net import CnnDnn, CoarseNet
 from ddcnn.coarse.settings import CoarseSettings
@@ -144,9 +144,8 @@ class Model(nn.Module):
         return outputs.softmax(dim=-1)
 
 
-def load_model(path: str | Path, net_file: str | Path | None = None) -> Model:
-    """See :func:`ddcnn.load`; in evaluation mode, on the CPU."""
-    bundle = read_bundle(path)
+def model_of(path: str | Path, bundle: Bundle, net_file: str | Path | None = None) -> Model:
+    """What a file holds as a model in evaluation mode, on the CPU; see :func:`ddcnn.load`."""
     description, tensors = bundle.description, bundle.tensors
     Expected.of(description)
     _check_nets(path, description["nets"][0]["architecture"], net_file)

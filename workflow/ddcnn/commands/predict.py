@@ -65,16 +65,19 @@ def run(options: argparse.Namespace) -> None:
     """
     if options.batch_size < 1:
         raise InputError(f"--batch-size {options.batch_size}; accepted: 1 or more")
-    from ddcnn import load
     from ddcnn.bundle.expected import Expected
+    from ddcnn.bundle.file import read_bundle
     from ddcnn.bundle.inputs import Inputs
-    from ddcnn.bundle.prediction import choose, enough_memory, predict
 
     outputs = [options.csv, options.explain and options.explain / EXPLAINED]
     check_outputs(outputs, filter(None, [options.model, options.net_file, *options.inputs]))
+    bundle = read_bundle(options.model)  # what it refuses does not wait for torch
+    from ddcnn.bundle.model import model_of
+    from ddcnn.bundle.prediction import choose, enough_memory, predict
+
     device = choose(options.device)
     with enough_memory(options.batch_size):
-        model = load(options.model, options.net_file)
+        model = model_of(options.model, bundle, options.net_file)
     expected = Expected.of(model.description, options.adapt)
     inputs = Inputs.find(options.inputs, expected, outputs)
     if options.explain and inputs.expected.large:
