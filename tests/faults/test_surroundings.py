@@ -1,5 +1,6 @@
 """What surrounds a command: streams that are full or closed, other encodings, folders, signals."""
 
+import json
 import os
 import resource
 import signal
@@ -47,6 +48,25 @@ def test_what_an_encoding_lacks_is_written_out(tmp_path, encoding):
     assert done.returncode == 1
     assert b"\\u2603.yaml cannot be read" in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_what_an_encoding_lacks_is_written_out_in_what_a_command_prints(tmp_path, encoding):
+    classes = ["\N{SNOWMAN}", "b"]
+    counts = {split: dict.fromkeys(classes, 2) for split in ("train", "val", "test")}
+    facts = {"classes": classes, "counts": counts, "task": "classification"}
+    card = tmp_path / "results/data/fashion-mnist-10k/card.json"
+    card.parent.mkdir(parents=True)
+    card.write_text(json.dumps(facts | {"axes": ["row", "column"]}))
+    (tmp_path / "mine.yaml").write_text("experiment: mine\ndataset: fashion-mnist-10k\n")
+    done = subprocess.run(
+        [*DDCNN, "check", "mine.yaml"],
+        env=os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+        cwd=tmp_path,
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"fashion-mnist-10k, train: 2 \\u2603, 2 b" in done.stdout
 
 
 def test_modules_of_the_folder_that_it_is_called_in_are_not_run(tmp_path):
