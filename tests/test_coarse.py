@@ -4,6 +4,7 @@ import copy
 import json
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +19,11 @@ from ddcnn.base.tasks import Classification, Regression
 from ddcnn.coarse.inputs import join_folds
 from ddcnn.coarse.joint import build_cnn_dnn, load_parts, train_coherent
 from ddcnn.coarse.linear import LinearSolver
+from ddcnn.coarse.memory import bytes_of_linear
 from ddcnn.coarse.net import CnnDnn, CoarseNet, coarse_input
 from ddcnn.coarse.problem import Problem, Solution
 from ddcnn.coarse.settings import CoarseSettings
+from ddcnn.coarse.solvers import fit_ridge, fit_softmax
 from ddcnn.coarse.stage import read_outputs, train_coarse
 from ddcnn.evaluation import methods, scores
 from ddcnn.local.stage import train_fold, train_local, write_features
@@ -231,6 +234,33 @@ def test_the_coarse_net_decides_what_no_tile_can_alone(tmp_path, coarse, fit_on)
     assert facts[0]["strength"] > 0
     one, two = (tmp_path / out / "probabilities.npz" for out in ("one", "two"))
     assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_the_memory_that_a_linear_net_needs_is_not_overestimated_by_far_and_never_small(task):
+    rng = np.random.default_rng(0)
+    rows, num_classes = rng.random((40, 800), np.float32), 200
+    tracemalloc.start()
+    if task == "classification":
+        fit_softmax(rows, rng.integers(0, num_classes, 40), num_classes, 0.01, steps=3)
+    else:
+        num_classes = 2
+        fit_ridge(rows, rng.random((40, 2)), 0.01)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0.7 * peak < bytes_of_linear(40, 800, num_classes, task) < 1.1 * peak
+
+
+def test_a_coarse_net_that_no_memory_takes_is_refused_before_it_is_solved(tmp_path, monkeypatch):
+    nets, labels = two_tiles(tmp_path)
+    needed = bytes_of_linear(400, 8, 4, "classification")
+    monkeypatch.setattr("ddcnn.base.memory.memory_left", lambda: needed - 1)
+    with pytest.raises(InputError, match=r"coarse net, 8 inputs and 4 classes, needs .* kB"):
+        solve(nets, labels, LINEAR, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert solve(nets, labels, MLP, tmp_path / "out")["fit_on"] == "train"
+    monkeypatch.setattr("ddcnn.base.memory.memory_left", lambda: needed)
+    assert solve(nets, labels, LINEAR, tmp_path / "linear")["fit_on"] == "train"
 
 
 @pytest.mark.parametrize("coarse", [LINEAR, MLP], ids=["linear", "mlp"])

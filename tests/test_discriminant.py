@@ -9,11 +9,10 @@ import torch
 from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from ddcnn import nets
+from ddcnn import load, nets
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import read_json, read_npz, read_prepared
 from ddcnn.base.tasks import task_of
-from ddcnn.bundle.model import load_model
 from ddcnn.coarse.inputs import join_folds
 from ddcnn.local import closed_form, stage
 from ddcnn.local.subdomain import Subdomain, deal_training, trainer_of
@@ -157,7 +156,7 @@ def test_metrics_and_history_are_those_of_the_decisions(run):
 
 
 def test_the_bundle_predicts_as_the_run_does(run):
-    model = load_model(run.model)
+    model = load(run.model)
     pixels = np.load(run.data / "x_test.npy")
     with torch.no_grad():
         p = model(torch.from_numpy(pixels).float().movedim(-1, 1))

@@ -10,15 +10,17 @@ import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import termios
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from itertools import chain, repeat
 from pathlib import Path
 from threading import Event
 
@@ -196,6 +198,7 @@ def test_the_next_run_continues_after_one_that_failed(server, raw):
 
 FETCH = """
 import sys
+from itertools import chain, repeat
 from pathlib import Path
 from ddcnn.data.download import SourceFile, fetch_all
 url, checksum, folder = sys.argv[1:]
@@ -413,6 +416,42 @@ def test_a_length_beyond_the_disk_sends_to_the_next_mirror(server, raw, caplog):
     assert arrived(raw, fetch_all([source], raw))
     assert "the server offers 100,000,000,000,000,000 bytes" in caplog.text
     refusal(wanted(server, size=None), raw / "b", "are free on the disk")
+
+
+@contextmanager
+def raw_server(*pieces: bytes, pause: float = 0.0) -> Iterator[str]:
+    """The address of a server that says these bytes to everybody, and the last ones for ever."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            with suppress(OSError):
+                while True:
+                    peer, _ = listening.accept()
+                    threading.Thread(target=speak, args=(peer,), daemon=True).start()
+
+        def speak(peer: socket.socket) -> None:
+            with suppress(OSError), peer:
+                peer.recv(2**16)
+                for piece in chain(pieces, repeat(pieces[-1])):
+                    peer.sendall(piece)
+                    time.sleep(pause)
+
+        threading.Thread(target=answer, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/a.zip"
+
+
+def test_a_server_whose_headers_have_no_end_is_left(server, raw, monkeypatch):
+    monkeypatch.setattr(transfer, "ANSWER_SECONDS", 1.0)
+    with raw_server(b"HTTP/1.1 200 OK\r\nX: ", b"a", pause=0.1) as url:
+        source = replace(wanted(server), urls=(url,))
+        refusal(source, raw, "the server did not say in 1 s what it sends", "(3 tries)")
+
+
+def test_what_comes_with_a_redirect_is_not_read(server, raw):
+    head = f"HTTP/1.1 302 Found\r\nLocation: {server.url('/a.zip')}\r\n\r\n".encode()
+    with raw_server(head, bytes(2**20)) as url:
+        source = replace(wanted(server), urls=(url,))
+        assert arrived(raw, fetch_all([source], raw))
 
 
 @pytest.mark.parametrize("piece", [1, 5000])

@@ -2,18 +2,23 @@
 
 import json
 import struct
+import tracemalloc
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
+from ddcnn.__main__ import main
 from ddcnn.base.errors import DamagedResult, InputError
-from ddcnn.base.files import read_json
+from ddcnn.base.files import read_json, write_json
 from ddcnn.base.memory import left_in_groups
-from ddcnn.data import images
+from ddcnn.base.splits import SPLITS
+from ddcnn.data import images, volumes
 from ddcnn.data.options import ReadOptions
-from own_data import save
+from own_data import pixels, save, save_volume
 
 GRAY, RGB = 0, 2  # colours in a PNG's header
 
@@ -60,6 +65,55 @@ def test_jpegs_are_counted_as_they_are_decoded(tmp_path):
     whole = images.bytes_of(header, Path("a.png"), size, resized=True)
     assert images.bytes_of(header, Path("a.jpg"), size, resized=True) < whole / 50
     assert images.bytes_of(header, Path("a.jpg"), size, resized=False) == whole
+
+
+def test_volumes_that_the_cores_cannot_decode_at_once_are_refused(tmp_path):
+    paths = [tmp_path / f"{n}.nii" for n in range(2)]
+    for path in paths:
+        header = nib.Nifti1Header()
+        header.set_data_shape((1000, 1000, 2000))
+        header.set_data_dtype(np.uint8)
+        with path.open("wb") as file:
+            header["vox_offset"], header["magic"] = 352, b"n+1"
+            file.write(header.binaryblock)
+            file.truncate(352 + 2 * 10**9)  # without a byte on the disk
+    options = ReadOptions(most_megapixels=10_000)
+    with pytest.raises(InputError, match=r"volumes, 2 on as many cores: decoding needs 8\.0 GB"):
+        volumes.survey(paths, options)
+    with pytest.raises(InputError, match=r"decoding needs 36\.0 GB"):
+        volumes.survey(paths, replace(options, shape=(1000, 1000, 2001)))
+    assert volumes.survey(paths[:1], options).shape == (1000, 1000, 2000)
+
+
+@pytest.mark.parametrize("shape", [None, (40, 50, 60), (120, 110, 100)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16])
+def test_a_volume_takes_as_much_memory_as_its_header_says_or_a_little_more(tmp_path, shape, dtype):
+    path, options = tmp_path / "a.nii", ReadOptions(shape=shape, window=(0, 200))
+    save_volume(path, pixels(90, 80, 100).astype(dtype))
+    needed = volumes.bytes_of(volumes.read_header(path, options), options)
+    tracemalloc.start()
+    volumes.decode_volume(path, options)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    print(needed, peak)
+    assert needed <= peak < 4 * needed + 10**6
+
+
+def test_check_says_of_many_classes_that_their_coarse_net_takes_more_memory_than_there_is(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    classes = [str(number) for number in range(10_000)]
+    counts = {split: dict.fromkeys(classes, 2) for split in SPLITS}
+    card = Path("results/data/fashion-mnist-10k/card.json")
+    card.parent.mkdir(parents=True)
+    facts = {"classes": classes, "counts": counts, "task": "classification"}
+    write_json(card, facts | {"axes": ["row", "column"], "shape": [28, 28], "channels": 1})
+    Path("mine.yaml").write_text("experiment: mine\ndataset: fashion-mnist-10k\n")
+    assert main(["check", "mine.yaml"]) == 0
+    said = capsys.readouterr().out
+    assert "warning: fashion-mnist-10k: its linear coarse net, 40,000 inputs and 10,000" in said
+    assert "needs 115.2 GB of memory, 6.0 GB are left" in said
 
 
 def group(folder: Path, most: str, taken: int, files: int) -> None:

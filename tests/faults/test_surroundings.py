@@ -1,5 +1,6 @@
 """What surrounds a command: streams that are full or closed, other encodings, folders, signals."""
 
+import json
 import os
 import resource
 import signal
@@ -49,6 +50,25 @@ def test_what_an_encoding_lacks_is_written_out(tmp_path, encoding):
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_what_an_encoding_lacks_is_written_out_in_what_a_command_prints(tmp_path, encoding):
+    classes = ["\N{SNOWMAN}", "b"]
+    counts = {split: dict.fromkeys(classes, 2) for split in ("train", "val", "test")}
+    facts = {"classes": classes, "counts": counts, "task": "classification"}
+    card = tmp_path / "results/data/fashion-mnist-10k/card.json"
+    card.parent.mkdir(parents=True)
+    card.write_text(json.dumps(facts | {"axes": ["row", "column"]}))
+    (tmp_path / "mine.yaml").write_text("experiment: mine\ndataset: fashion-mnist-10k\n")
+    done = subprocess.run(
+        [*DDCNN, "check", "mine.yaml"],
+        env=os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+        cwd=tmp_path,
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"fashion-mnist-10k, train: 2 \\u2603, 2 b" in done.stdout
+
+
 def test_modules_of_the_folder_that_it_is_called_in_are_not_run(tmp_path):
     for name in ("yaml", "typing", "argparse", "numpy", "difflib"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('it ran')")
@@ -82,6 +102,23 @@ def test_a_job_that_lacks_memory_or_rights_says_so_in_one_line(tmp_path, capsys,
     assert len(said.splitlines()) == 1
     assert "Traceback" in (tmp_path / "job.log").read_text()  # where it can be looked up
     assert said in (tmp_path / "job.log").read_text()
+
+
+@pytest.mark.parametrize("kilobytes", [600_000, 1_500_000])
+def test_too_little_memory_for_torch_itself_is_one_line_in_the_log_too(tmp_path, kilobytes):
+    code = "from ddcnn.base.logs import job\nwith job('a.log'): import torch"
+    limit = (1024 * kilobytes,) * 2
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, limit),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: the memory does not suffice")
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr in (tmp_path / "a.log").read_text()
 
 
 def test_what_ends_a_process_without_python_leaves_a_word_in_the_log(tmp_path):

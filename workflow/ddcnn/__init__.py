@@ -30,6 +30,9 @@ def load(path: "str | Path", net_file: "str | Path | None" = None) -> "Model":
     Raises:
         InputError: the file is truncated, damaged, no model of ddcnn, or of another version.
     """
-    from ddcnn.bundle.model import load_model  # torch takes 2 s, which "import ddcnn" does not pay
+    from ddcnn.bundle.fit import read_model
 
-    return load_model(path, net_file)
+    bundle = read_model(path, net_file)  # what it refuses does not wait for torch, which takes 2 s
+    from ddcnn.bundle.model import model_of
+
+    return model_of(path, bundle)

@@ -14,6 +14,7 @@ from ddcnn.base.errors import DamagedResult, Hindrance, InputError
 # Of what libraries raise who have no exception of their own for it; torch on a CPU is one.
 NO_MEMORY = ("cannot allocate memory", "can't allocate memory", "not enough memory")
 NO_MEMORY += ("out of memory", "bad_alloc", "os error 12")
+NO_ROOM = "failed to map segment from shared object"  # of a library; other reasons would follow
 NO_HINDRANCE = (None, errno.EINVAL)  # numbers of system errors that a wrong content leads to
 TOO_MANY = (errno.EMFILE, errno.ENFILE)
 MOST_REASON = 200  # characters
@@ -74,7 +75,9 @@ def lacks_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
         return True
     text = str(error).lower()
-    is_failure = isinstance(error, RuntimeError | OSError)
+    if isinstance(error, ImportError) and text.endswith(NO_ROOM):
+        return True
+    is_failure = isinstance(error, RuntimeError | OSError | ImportError)
     return is_failure and any(words in text for words in NO_MEMORY)
 
 

@@ -178,11 +178,15 @@ def decode(path: Path, expected: Expected) -> Decoded:
         InputError: it cannot be read, or is none that the model takes.
     """
     header = read_header(path, expected)
-    if kind_of(path.name) == "volumes":
-        return volumes.read_volume(path, expected.reading)
-    size = (*expected.shape, expected.channels)
-    needed = images.bytes_of(header, path, size, resized=True)
+    is_volume, size = kind_of(path.name) == "volumes", (*expected.shape, expected.channels)
+    needed = (
+        volumes.bytes_of(header, expected.reading)
+        if is_volume
+        else images.bytes_of(header, path, size, resized=True)
+    )
     require_memory(f"{path}: decoding", needed, "make it smaller, or use fewer cores")
+    if is_volume:
+        return volumes.read_volume(path, expected.reading)
     return images.read_image(path, expected.reading, expected.channels)
 
 

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 from ddcnn.base.memory import require_memory
-from ddcnn.bundle.expected import Expected, read_header
+from ddcnn.bundle.expected import Expected, decode, read_header
 from ddcnn.bundle.model import Model
 from ddcnn.coarse.net import stacked
 from ddcnn.data.nifti import read_stored
 from ddcnn.data.packed import is_packed
-from ddcnn.data.volumes import decode_box, decode_volume, settled
+from ddcnn.data.volumes import decode_box, settled
 from ddcnn.tiles.geometry import area_counts
 
 Box = tuple[slice, ...]
@@ -54,7 +54,7 @@ def _reader(path: Path, expected: Expected) -> Read:
             COPIES * math.prod(expected.shape),
             "unpack it (gunzip), then one tile at a time is enough",
         )
-    volume = decode_volume(path, expected.reading)
+    volume = decode(path, expected).image
     return lambda box: volume[box]
 
 

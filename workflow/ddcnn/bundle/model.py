@@ -13,7 +13,8 @@ from torch import nn
 from ddcnn import nets
 from ddcnn.base.errors import InputError
 from ddcnn.base.tasks import task_of
-from ddcnn.bundle.fit import building, check_means, check_tensors, read_model
+from ddcnn.bundle.file import Bundle
+from ddcnn.bundle.fit import building, check_means, check_tensors
 from ddcnn.coarse.inputs import SMALLEST_PROBABILITY
 from ddcnn.coarse.net import CnnDnn, CoarseNet
 from ddcnn.coarse.settings import CoarseSettings
@@ -147,9 +148,8 @@ class Model(nn.Module):
         return outputs.softmax(dim=-1)
 
 
-def load_model(path: str | Path, net_file: str | Path | None = None) -> Model:
-    """See :func:`ddcnn.load`; in evaluation mode, on the CPU."""
-    bundle = read_model(path, net_file)
+def model_of(path: str | Path, bundle: Bundle) -> Model:
+    """What a file holds, as a model in evaluation mode, on the CPU; see :func:`ddcnn.load`."""
     with building(path):
         return _model(bundle.description, bundle.tensors).eval().requires_grad_(False)
 

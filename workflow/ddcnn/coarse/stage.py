@@ -14,6 +14,7 @@ from ddcnn.base.splits import SPLITS
 from ddcnn.base.tasks import Task, task_of
 from ddcnn.coarse.inputs import SMALLEST_PROBABILITY, join_folds
 from ddcnn.coarse.linear import LinearSolver
+from ddcnn.coarse.memory import require_for_linear
 from ddcnn.coarse.problem import CoarseRows, Problem, Solution, Solver
 from ddcnn.coarse.settings import CoarseSettings
 from ddcnn.training.settings import Settings, write_history
@@ -57,6 +58,10 @@ def train_coarse(
     solver = _solver(coarse, replace(settings, **numbers), task, seed, gpus, threads)
     clock = JobClock(waited=solver.waited)
     outputs = [_read_outputs(path, coarse.input, task) for path in local.values()]
+    if coarse.solver == "linear":
+        seen = names_of("train", coarse.input, task)[-1]
+        num_inputs = sum(each[seen].shape[1] for each in outputs)
+        require_for_linear("the coarse net", num_rows, num_inputs, task.num_outputs, task.name)
     samples = {
         s: solver.samples(*read_outputs(outputs, s, coarse.input, task), y.get(s)) for s in SPLITS
     }

@@ -11,6 +11,7 @@ from ddcnn.base.errors import DamagedResult, InputError
 from ddcnn.base.foreign import entry, read_facts
 from ddcnn.base.listing import groups_of
 from ddcnn.base.text import augmentation_in_words, counted
+from ddcnn.coarse.memory import require_for_linear
 from ddcnn.commands.arguments import add_command, add_configuration, asked_experiment
 from ddcnn.data.look import look
 from ddcnn.experiment.chosen import automatic_keys, chosen_settings, facts_of
@@ -39,6 +40,8 @@ def run(options: argparse.Namespace) -> None:
             f"on {tile} pixels"
         )
     for line in (*_automatic(experiment), *_augmentation(experiment), *_counts(experiment)):
+        print(line)
+    for line in _memory(experiment):
         print(line)
     nets = Counter(
         run.local_folder(tile) for run in experiment.runs for tile in run.decomposition.subdomains
@@ -76,6 +79,24 @@ def _counts(experiment: Experiment) -> Iterator[str]:
             groups = groups_of(card.parent, [part])
             number = "" if groups is None else f", in {counted(len(np.unique(groups)), 'group')}"
             yield f"{name}, {part}: {_classes(counts)}{number}"
+
+
+def _memory(experiment: Experiment) -> Iterator[str]:
+    """A line for each data set whose largest linear coarse net takes more than is free here."""
+    is_linear = experiment.settings["coarse"]["solver"] == "linear"
+    if not (is_linear or "logistic" in experiment.settings["methods"]):
+        return
+    for name in experiment.datasets:
+        card = Path(paths_of("prepare", "card", {"dataset": name}))
+        classes = entry(read_facts(card), card, "classes", list) if card.is_file() else ()
+        tiles = [len(r.decomposition.subdomains) for r in experiment.runs if r.dataset == name]
+        if classes and max(tiles) > 1:
+            # Of the images nothing is counted: whatever is said holds without them.
+            size = 0, max(tiles) * len(classes), len(classes)
+            try:
+                require_for_linear("its linear coarse net", *size, "classification")
+            except InputError as error:
+                yield f"warning: {name}: {error}"
 
 
 def _classes(counts: dict[str, int]) -> str:

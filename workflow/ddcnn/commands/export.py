@@ -42,9 +42,10 @@ def run(options: argparse.Namespace) -> None:
     outputs = [options.onnx, options.torch_export]
     check_outputs(outputs, filter(None, [options.model, options.net_file]))
     from ddcnn import load
-    from ddcnn.bundle.export import export_onnx, export_torch, real_images
 
     model = load(options.model, options.net_file)
+    from ddcnn.bundle.export import export_onnx, export_torch, real_images  # with torch
+
     images = real_images(model, options.images, outputs)
     said = "wrote {}: differs by {:.1e} at most, on {} images"
     if options.onnx:

@@ -4,7 +4,6 @@ The format is recognised from the content, whatever the name says. Colour profil
 applied. Whatever Pillow would convert with a loss that nobody sees is noted or refused.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +16,6 @@ from PIL import Image
 
 from ddcnn.base.errors import InputError
 from ddcnn.base.foreign import check_regular
-from ddcnn.base.memory import require_memory
 from ddcnn.base.reading import hindrance
 from ddcnn.data import intensity, tiff
 from ddcnn.data.options import ReadOptions
@@ -27,7 +25,6 @@ from ddcnn.data.samples import Decoded
 from ddcnn.data.scaling import check_finite
 from ddcnn.data.survey import (
     Header,
-    HeaderGroup,
     Survey,
     change_notes,
     check_no_scans,
@@ -35,6 +32,7 @@ from ddcnn.data.survey import (
     measured,
     read_headers,
     reason,
+    require_decoding,
     size_notes,
     window_missing,
 )
@@ -129,7 +127,10 @@ def survey(paths: Sequence[Path], options: ReadOptions) -> Survey:
         )
     shape = common_shape(groups, options)
     channels = options.channels or max(group.header.channels for group in groups)
-    _require_memory(groups, shape, channels, options)
+    size, resized = (*shape, channels), options.shape is not None
+    require_decoding(
+        groups, lambda group: bytes_of(group.header, group.first[0], size, resized), "images"
+    )
     notes = change_notes(groups, "images") + size_notes(groups, shape, FIT_WORDS[options.fit])
     how = {1: "gray repeated in three channels", 3: "colour turned into gray"}
     for group in groups:
@@ -153,24 +154,6 @@ def bytes_of(header: Header, path: Path, shape: Sequence[int], resized: bool) ->
     a_pixel = 6 if header.is_deep else {1: 2, 3: 7}[header.channels]
     draft = DRAFT_PIXELS if resized and path.suffix.lower() in JPEG else 1
     return prod(header.shape) * a_pixel // draft + prod(shape)
-
-
-def _require_memory(
-    groups: Sequence[HeaderGroup], shape: tuple[int, ...], channels: int, options: ReadOptions
-) -> None:
-    """Refuse what the cores together cannot decode: the largest images may meet in memory."""
-    workers, found = len(os.sched_getaffinity(0)), []
-    for group in groups:
-        size = (*shape, channels)
-        needed = bytes_of(group.header, group.first[0], size, options.shape is not None)
-        found += [(needed, group.first[0])] * min(group.count, workers)
-    largest = sorted(found, reverse=True)[:workers]
-    require_memory(
-        f"{largest[0][1]} and the next largest images, {len(largest)} on as many cores: decoding",
-        sum(needed for needed, _ in largest),
-        "use fewer cores (taskset), make the images smaller, or set a smaller shape or "
-        "most_megapixels in dataset",
-    )
 
 
 def choose_intensity(paths: Sequence[Path], options: ReadOptions) -> intensity.IntensityRule:

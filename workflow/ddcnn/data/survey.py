@@ -17,6 +17,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from ddcnn.base.errors import Hindrance, InputError
+from ddcnn.base.memory import require_memory
 from ddcnn.data.options import ReadOptions
 
 FEWEST_FOR_PROCESSES = 400
@@ -130,6 +131,28 @@ def attempts(
         # The pool would take in all paths at once and keep an object for each.
         while batch := list(islice(waiting, BATCH)):
             yield from pool.map(attempt, batch, chunksize=BATCH // (8 * workers) + 1)
+
+
+def require_decoding(
+    groups: Sequence[HeaderGroup], bytes_of: Callable[[HeaderGroup], int], what: str
+) -> None:
+    """Refuse what the cores together cannot decode: the largest files may meet in memory.
+
+    Args:
+        groups: the files.
+        bytes_of: memory that decoding one of a group takes at least.
+        what: they are, in words.
+    """
+    workers, found = len(os.sched_getaffinity(0)), []
+    for group in groups:
+        found += [(bytes_of(group), group.first[0])] * min(group.count, workers)
+    largest = sorted(found, reverse=True)[:workers]
+    require_memory(
+        f"{largest[0][1]} and the next largest {what}, {len(largest)} on as many cores: decoding",
+        sum(needed for needed, _ in largest),
+        f"use fewer cores (taskset), make the {what} smaller, or set a smaller shape or "
+        "most_megapixels in dataset",
+    )
 
 
 def measured(read: Callable[[Path], Found], paths: Sequence[Path], what: str) -> list[Found]:

@@ -39,6 +39,7 @@ from ddcnn.data.survey import (
     common_shape,
     measured,
     read_headers,
+    require_decoding,
     size_notes,
     size_text,
     window_missing,
@@ -215,12 +216,26 @@ def survey(paths: Sequence[Path], options: ReadOptions) -> Survey:
         raise InputError(f"channels: {options.channels}, but volumes are gray; remove channels")
     groups = read_headers(partial(read_header, options=options), paths, "volumes")
     shape, spacing = common_shape(groups, options), _spacing(groups)
+    sized = replace(options, shape=shape)
+    require_decoding(groups, lambda group: bytes_of(group.header, sized), "volumes")
     notes = change_notes(groups, "volumes")
     notes += size_notes(groups, shape, fit_words(options.spacing))
     notes += _spacing_notes(spacing, options)
     is_open = intensity.is_open(options, any(group.header.is_deep for group in groups))
     facts = {"spacing_mm": spacing, "intensity": intensity.given(options)._asdict()}
     return Survey(shape, 1, notes, facts, is_open)
+
+
+def bytes_of(header: Header, options: ReadOptions) -> int:
+    """Memory that decoding a volume takes at least, with its result of the options' shape."""
+    stored = header.stored or header.shape
+    sizes = header.shape if options.spacing else options.shape or header.shape
+    total = prod(sizes)
+    # Which axis the file has last is in no header here: the one that makes the least.
+    planes = min(total // size * slices for size, slices in zip(sizes, stored, strict=True))
+    # Bytes of a voxel: as float and then as uint8, or once more when its axes are turned.
+    needed = planes + total if sizes == stored else 4 * planes + 5 * total
+    return needed + (8 * prod(stored) if options.frame == "mean" else 0)
 
 
 def _spacing(groups: Sequence[HeaderGroup]) -> dict[str, list[float]]:

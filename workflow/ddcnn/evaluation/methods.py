@@ -12,6 +12,7 @@ import numpy as np
 
 from ddcnn.base.tasks import METHODS, Task
 from ddcnn.coarse.inputs import SMALLEST_PROBABILITY, log_rows
+from ddcnn.coarse.memory import require_for_linear
 from ddcnn.coarse.solvers import fit_logistic, fit_weighted
 from ddcnn.evaluation.scores import accuracy, r2
 
@@ -112,6 +113,10 @@ class LocalDecisions:
 
 
 def _fit_logistic(local: LocalDecisions) -> Combination:
+    num_rows, num_tiles, num_classes = local.fitted_NTK.shape
+    require_for_linear(
+        "the method logistic", num_rows, num_tiles * num_classes, num_classes, local.task.name
+    )
     weights = fit_logistic(local.fitted_NTK, local.y_fitted, local.task.class_weights)
     return Combination(
         lambda p_NTK: logistic(p_NTK, weights), weights.size, multiply_adds=weights[:-1].size

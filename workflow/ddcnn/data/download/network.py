@@ -2,10 +2,13 @@
 
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from queue import Queue
+from typing import Any
 from urllib.parse import urlsplit
 
+import requests
 import urllib3
 from requests import exceptions as errors
 
@@ -58,6 +61,27 @@ def network_errors() -> Iterator[None]:
                 if isinstance(cause, types) and (types is not OSError or cause.strerror):
                     raise kind(words.format(cause)) from error
         raise Passing("the connection broke") from error
+
+
+def ask(
+    url: str,
+    headers: Mapping[str, str],
+    timeouts: tuple[float, float],
+    found: "Queue[requests.Response | Exception]",
+) -> None:
+    """Put what a server answers into ``found``, its content unread, or why there is none."""
+    how = {"headers": headers, "timeout": timeouts, "hooks": {"response": _leave_redirect}}
+    try:
+        with network_errors():
+            found.put(requests.get(url, stream=True, **how))
+    except Exception as error:  # for the thread that waits
+        found.put(error)
+
+
+def _leave_redirect(response: requests.Response, **_: Any) -> None:
+    """The library would read what comes with a redirect, however much it is."""
+    if response.is_redirect:
+        response.raw.close()
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -12,11 +12,13 @@ import re
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from queue import Empty, Queue
 from shutil import disk_usage
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 import requests
@@ -26,7 +28,7 @@ from ddcnn import __version__
 from ddcnn.base.disk import disk_errors, require_space
 from ddcnn.base.errors import InputError
 from ddcnn.base.files import read_json, write_json
-from ddcnn.data.download.network import Passing, network_errors, shown
+from ddcnn.data.download.network import Passing, ask, network_errors, shown
 from ddcnn.data.download.source import HEAD_BYTES, SourceFile, Unfit, refuse_page
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,8 @@ log = logging.getLogger(__name__)
 TRIES = 5  # of one address, without worthwhile progress between them
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds before the second try, doubled for each further one
 TIMEOUTS = (20.0, 60.0)  # seconds to connect, and without any answer
+ANSWER_SECONDS = 120.0  # until the content begins, redirects included
+STOP_SECONDS = 0.1  # between two looks at whether the work was given up
 PIECE_BYTES = 2**16  # that are read at once, at most
 SLOW_SECONDS, SLOW_BYTES = 60.0, 2**14  # a server that sends less in this time is left
 WORTHWHILE_BYTES = 2**20  # a try that adds as many bytes is no failed one
@@ -106,9 +110,7 @@ class Transfer:
         if known and start == known["total"]:
             return  # an earlier run ended just before the file got its name
         condition = {"Range": f"bytes={start}-", "If-Range": known["validator"]} if start else {}
-        with network_errors():
-            response = requests.get(url, headers=HEADERS | condition, stream=True, timeout=TIMEOUTS)
-        with response:
+        with self._answer(url, HEADERS | condition) as response:
             self._check(response, rf"bytes {start}-\d+/({known.get('total')}|\*)")
             self.continued = response.status_code == 206
             if not self.continued:
@@ -118,6 +120,22 @@ class Transfer:
             except Passing as error:
                 of = f" of {known['total']:,}" if known["total"] else ""
                 raise Passing(f"{error} after {self.arrived:,}{of} bytes") from error
+
+    def _answer(self, url: str, headers: dict[str, str]) -> requests.Response:
+        """What a server says before its content, in bounded time."""
+        found: Queue[requests.Response | Exception] = Queue()
+        # The library waits for ever where one byte after the other comes in time; a thread can be
+        # left.
+        Thread(target=ask, args=(url, headers, TIMEOUTS, found), daemon=True).start()
+        end = time.monotonic() + ANSWER_SECONDS
+        while time.monotonic() < end:
+            self._check_stop()
+            with suppress(Empty):
+                answer = found.get(timeout=STOP_SECONDS)
+                if isinstance(answer, Exception):
+                    raise answer
+                return answer
+        raise Passing(f"the server did not say in {ANSWER_SECONDS:.0f} s what it sends")
 
     def _known(self, url: str) -> dict[str, Any]:
         """The note on what has arrived; empty where that cannot be continued."""
