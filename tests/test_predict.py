@@ -703,6 +703,9 @@ def test_a_card_is_text_whatever_the_data_say(run, tmp_path):
     inline = [token for token in tokens if token.type == "inline"]
     assert sum("<b>x</b> [a](b) ![i](u) `c` _d_ **e** | f # g" in "".join(
         child.content for child in token.children) for token in inline) == 5  # fmt: skip
-    kinds = {child.type for token in inline for child in token.children}
+    children = [child for token in inline for child in token.children]
+    own = {child.content for child in children if child.type == "code_inline"}
+    assert own == {"ddcnn export", "--opset"}
+    kinds = {child.type for child in children} - {"code_inline"}
     assert kinds <= {"text", "text_special", "softbreak", "strong_open", "strong_close"}
     assert not [token for token in tokens if token.type == "html_block"]
