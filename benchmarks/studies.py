@@ -164,8 +164,9 @@ def table(study: str, decomposition: str | None = None) -> list[str]:
 
 def _cells(row: tuple, study: str, alone: bool) -> dict[str, str]:
     """A row of the table by the names of its columns."""
-    names = {"method": WORDS[row.method]}
-    if not alone:
+    if alone:
+        names = {"method": WORDS[row.method]}
+    else:
         names = {"decomposition": row.label, "method": row.method}
     if study in NETS:
         names = {"net": row.model} | names
