@@ -17,7 +17,7 @@ from ddcnn.training.optimizers import Sgd
 
 CPU = Device(torch.device("cpu"), "test", 1)
 CLASSES = 3
-RATE, MOMENTUM, DECAY = 0.02, 0.9, 1e-3
+RATE, MOMENTUM, DECAY = 0.005, 0.9, 1e-3  # a rate at which rounding stays rounding
 
 
 @dataclass(frozen=True)

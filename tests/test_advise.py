@@ -131,7 +131,7 @@ def test_nets_that_were_never_trained_are_measured_for_a_moment(project):
     ("arguments", "words"),
     [
         ((), "--devices"),
-        (("--devices", "0"), "'0' is not a whole number above 0"),
+        (("--devices", "0"), "'0' is not a whole number from 1"),
         (("--devices", "2", "--memory", "16"), "'16' is not an amount such as 16GB"),
         (("--devices", "2", "--link", "10GB"), "'10GB' is not an amount such as 10Gbit"),
         (("--devices", "2", "missing.yaml"), "error: missing.yaml cannot be read"),

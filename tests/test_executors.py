@@ -17,7 +17,7 @@ from workflow_runs import (
     write_config,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1200)]
 
 TILES = "fashion/vgg-w8/blocks-2x1-overlap4/seed0"
 

@@ -117,6 +117,7 @@ def undisturbed(tmp_path_factory) -> Path:
     return project
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("victims", ["worker", "all", "snakemake"])
 def test_a_killed_training_by_workers_goes_on_to_the_same_bits(undisturbed, tmp_path, victims):
     project = make_project(tmp_path / "killed")

@@ -170,7 +170,6 @@ REGRESSION = {"task": "regression"}
     ({"x": pixels(40, 5, 6, 7), "y": LABELS}, {"shape": (5,)}, ["(40, 5, 6, 7)", "N, time"]),
     ({"x": signals(40, 30), "y": LABELS}, {"shape": (30,), "window": (0.0, 1.0)}, ["window"]),
     ({"x": signals(40, 30), "y": LABELS}, {"shape": (30,), "channels": 3}, ["channels"]),
-    ({"x": np.full((40, 30), np.nan), "y": LABELS}, {"shape": (30,)}, ["NaN", "replace"]),
     ({"x": pixels(40, 8, 6), "y": LABELS / 2}, {}, ["float64", "integers from 0", "regression"]),
     ({"x": pixels(40, 8, 6), "y": LABELS - 1}, {}, ["is -1", "integers from 0"]),
     ({"x": pixels(40, 8, 6), "y": LABELS, "classes": ["a", "b"]}, {}, ["2 names, but label 2"]),

@@ -42,7 +42,7 @@ def wrong_values(rule: dict[str, Any]) -> Iterator[Any]:
     yield from (None, {"a": 1})
     kinds = {rule["type"]} if isinstance(rule.get("type"), str) else set(rule.get("type", ()))
     if rule.get("product"):
-        yield from ([], [[]])
+        yield from ([], [[]]) if rule.get("minItems") else ([[]],)
         for value in wrong_values(rule["items"]):
             yield from (value, [value]) if not isinstance(value, list) else ([value],)
         return
