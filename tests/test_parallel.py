@@ -509,6 +509,7 @@ def until(job: SharedTraining, words: str) -> str:
 LONG = Settings(25, 8, "sgd", 0.02, 1e-3, augment=True)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(
     ("way", "victim", "number"),
     [
