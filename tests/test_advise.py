@@ -127,6 +127,17 @@ def test_nets_that_were_never_trained_are_measured_for_a_moment(project):
     assert "Accuracies are known of trainings in the results alone" in said
 
 
+@pytest.mark.parametrize("text", ["[]", "{}", '{"train_seconds": "x", "steps": 1}', "{", "\0"])
+def test_results_of_others_that_say_nothing_are_one_line(trained, text):
+    (path, *_) = trained.glob("results/local/*/*/whole/seed0/*/metrics.json")
+    path.write_text(text)
+    done = advise(trained, "--devices", "2")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert str(path.relative_to(trained)) in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

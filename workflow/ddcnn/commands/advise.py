@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 from ddcnn import nets
 from ddcnn.base.amounts import bandwidth, latency, memory
 from ddcnn.base.defaults import chosen
-from ddcnn.base.errors import InputError
-from ddcnn.base.files import read_json
+from ddcnn.base.foreign import entry, read_facts
 from ddcnn.base.text import counted, duration, size, table
 from ddcnn.commands.arguments import add_command, add_configuration, asked_experiment, count
 from ddcnn.commands.plan import doubling
-from ddcnn.experiment.chosen import facts_of
+from ddcnn.experiment.chosen import known_facts, num_outputs
 from ddcnn.experiment.makespan import Machine, ScheduledJob, simulate
 from ddcnn.experiment.paths import RESULTS, folder_of, place_of
 from ddcnn.experiment.runs import Experiment, Run
@@ -116,17 +115,10 @@ class Subject:
     def __init__(self, run: Run, experiment: Experiment, results: Path) -> None:
         self.run, self.experiment, self.results = run, experiment, results
         dataset = experiment.datasets[run.dataset]
-        facts = facts_of(dataset, results, experiment.folds)
-        if facts is None:
-            raise InputError(
-                f"dataset {dataset.name}: the number of its images is not known before it is "
-                "prepared; run snakemake --cores all --until prepare"
-            )
-        card = folder_of("prepare", run.dataset, results) / "card.json"
-        classes = read_json(card)["classes"] if card.is_file() else dataset.classes
+        facts = known_facts(dataset, results, experiment.folds)
         local = experiment.settings["local"]
         local = local | chosen(local, facts)
-        self.num_outputs, self.shape = max(2, len(classes)), tuple(dataset.image_shape)
+        self.num_outputs, self.shape = num_outputs(dataset, results), tuple(dataset.image_shape)
         self.images, self.epochs = facts.num_images, local["epochs"]
         self.batch = min(local["batch_size"], self.images)
         self.steps = self.epochs * (self.images // self.batch)  # as trainings, by whole batches
@@ -165,9 +157,9 @@ class Subject:
         path = folder_of("train_local", place, self.results) / "metrics.json"
         if not path.is_file():
             return None
-        found = read_json(path)
-        seconds = found["train_seconds"] / found["steps"] * self.steps
-        return seconds, found["peak_memory_bytes"]
+        found, keys = read_facts(path), ("train_seconds", "steps", "peak_memory_bytes")
+        seconds, steps, memory = (entry(found, path, key, float) for key in keys)
+        return seconds / max(1, steps) * self.steps, memory
 
     def is_measured(self, run: Run) -> bool:
         """Whether the results hold all nets of a run."""
@@ -191,16 +183,19 @@ class Subject:
         """Of its training if that is in the results; it has no share in which way is faster."""
         place = place_of("train_coarse", run.wildcards | {"combination": "coarse"})
         path = folder_of("train_coarse", place, self.results) / "metrics.json"
-        return read_json(path)["train_seconds"] if path.is_file() else 0.0
+        return entry(read_facts(path), path, "train_seconds", float) if path.is_file() else 0.0
 
     def accuracy(self, run: Run, method: str = "") -> float | None:
         """On test images, by the evaluation in the results if there is one."""
-        path = folder_of("evaluate", place_of("evaluate", run.wildcards), self.results)
-        if not (path / "evaluation.json").is_file():
+        folder = folder_of("evaluate", place_of("evaluate", run.wildcards), self.results)
+        path = folder / "evaluation.json"
+        if not path.is_file():
             return None
-        methods = read_json(path / "evaluation.json")["methods"]
+        facts = read_facts(path)
         method = method or ("global" if run.is_global else "cnn-dnn")
-        return methods.get(method, {}).get("accuracy_test")
+        if method not in entry(facts, path, "methods", dict):
+            return None
+        return entry(facts, path, f"methods.{method}", dict).get("accuracy_test")
 
     @cached_property
     def net(self) -> NetShape:
@@ -227,7 +222,7 @@ class Subject:
         place = place_of("train_parallel", self.run.wildcards | {"way": way, "workers": "*"})
         folder = folder_of("train_parallel", place, self.results)
         paths = sorted(folder.parent.glob(f"{folder.name}/metrics.json"), key=_num_workers)
-        return read_json(paths[-1])["parallel"] if paths else None
+        return entry(read_facts(paths[-1]), paths[-1], "parallel", dict) if paths else None
 
     def shared(self, way: str, devices: int, wire: Sequence[float]) -> list[Choice]:
         """The global net by 2, 4 ... workers in one of the other ways, as many as can.

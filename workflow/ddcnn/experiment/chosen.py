@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from ddcnn.base.defaults import KINDS, Facts, chosen
-from ddcnn.base.errors import DamagedResult
-from ddcnn.base.foreign import read_facts
+from ddcnn.base.errors import DamagedResult, InputError
+from ddcnn.base.foreign import entry, read_facts
 from ddcnn.data.registry import Dataset
 from ddcnn.experiment.paths import RESULTS, folder_of
 from ddcnn.experiment.without_steps import is_alone
@@ -37,6 +37,28 @@ def facts_of(dataset: Dataset, results: str | Path = RESULTS, folds: int = 0) ->
     share = (folds - 2) / folds if folds else share
     num_images = round(share * counts.get("train", counts.get("all", 0)))
     return Facts(num_images, KINDS[len(dataset.shape)], dataset.task)
+
+
+def known_facts(dataset: Dataset, results: str | Path = RESULTS, folds: int = 0) -> Facts:
+    """See :func:`facts_of`.
+
+    Raises:
+        InputError: nobody knows how many images there are.
+    """
+    facts = facts_of(dataset, results, folds)
+    if facts is None:
+        raise InputError(
+            f"dataset {dataset.name}: the number of its images is not known before it is prepared; "
+            "run snakemake --cores all --until prepare"
+        )
+    return facts
+
+
+def num_outputs(dataset: Dataset, results: str | Path = RESULTS) -> int:
+    """Of its nets: the classes of the card below ``results``, or those that the registry knows."""
+    card = folder_of("prepare", dataset.name, results) / "card.json"
+    known = entry(read_facts(card), card, "classes", list) if card.is_file() else dataset.classes
+    return max(2, len(known))
 
 
 def chosen_settings(settings: Mapping[str, Any], facts: Facts) -> dict[str, Any]:

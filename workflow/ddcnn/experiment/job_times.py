@@ -18,7 +18,7 @@ from ddcnn.base.defaults import AUTO, Facts, chosen
 from ddcnn.base.errors import DamagedResult, InputError
 from ddcnn.base.foreign import check_regular, entry, is_folder, leave_out, read_facts
 from ddcnn.base.process import own_seconds
-from ddcnn.experiment.chosen import facts_of
+from ddcnn.experiment.chosen import facts_of, known_facts, num_outputs
 from ddcnn.experiment.jobs import TRAININGS, Job, kind_of
 from ddcnn.experiment.paths import BENCHMARKS_FOLDER, RESULTS, folder_of
 from ddcnn.experiment.runs import Experiment, Run
@@ -283,16 +283,9 @@ def _work(run: Run, experiment: Experiment, results: str | Path) -> float:
     from ddcnn.nets.cost import multiply_adds
 
     dataset = experiment.datasets[run.dataset]
-    facts = facts_of(dataset, results, experiment.folds)
-    if facts is None:
-        raise InputError(
-            f"dataset {dataset.name}: the number of its images is not known before it is prepared; "
-            "run snakemake --cores all --until prepare"
-        )
-    card = folder_of("prepare", run.dataset, results) / "card.json"
-    known = entry(read_facts(card), card, "classes", list) if card.is_file() else dataset.classes
+    facts = known_facts(dataset, results, experiment.folds)
     shape = (*run.tiling.tile_shape(dataset.shape), dataset.image_shape[-1])
-    net = nets.build(run.architecture, shape, max(2, len(known)), run.local_width)
+    net = nets.build(run.architecture, shape, num_outputs(dataset, results), run.local_width)
     return multiply_adds(net, shape) * facts.num_images * _epochs(experiment, facts)
 
 

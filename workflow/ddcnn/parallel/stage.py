@@ -139,8 +139,8 @@ def train_parallel(job: SharedTraining) -> None:
     launch_seconds = clock.metrics()["start_seconds"]
     backend = "cpu:gloo,cuda:nccl" if job.gpus and visible_devices() else "gloo"
     threads = max(1, job.threads // job.workers)
-    tasks_of = threads if job.tasks > 1 and "SLURM_JOB_ID" in os.environ else 0
-    run_workers(_work, (job, threads, launch_seconds), job.workers, backend, tasks_of)
+    task_threads = threads if job.tasks > 1 and "SLURM_JOB_ID" in os.environ else 0
+    run_workers(_work, (job, threads, launch_seconds), job.workers, backend, task_threads)
 
 
 def _work(job: SharedTraining, threads: int, launch_seconds: float, door: Door) -> None:

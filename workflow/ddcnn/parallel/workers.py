@@ -25,7 +25,7 @@ def run_workers(
     arguments: tuple,
     num_workers: int,
     backend: str = "gloo",
-    tasks_of: int = 0,
+    task_threads: int = 0,
 ) -> list[Any]:
     """What ``function(*arguments, door)`` returns in each of several processes that can talk.
 
@@ -37,16 +37,16 @@ def run_workers(
         arguments: the same for all workers.
         num_workers: how many processes.
         backend: of torch.distributed.
-        tasks_of: where this is a job of SLURM, threads of each worker, which is a task on one of
-            the job's nodes then. With 0 workers are children of this process.
+        task_threads: of each worker where this is a job of SLURM: then workers are tasks on its
+            nodes. With 0 they are children of this process.
 
     Raises:
         InputError: a worker raised one, or died; the others are ended.
         RuntimeError: a worker failed in another way, with its traceback.
     """
     with TemporaryDirectory(prefix="ddcnn-") as folder, noting_signals(), ExitStack() as stack:
-        if tasks_of:
-            workers, store = stack.enter_context(tasks(num_workers, tasks_of))
+        if task_threads:
+            workers, store = stack.enter_context(tasks(num_workers, task_threads))
         else:
             workers = stack.enter_context(children(num_workers))
             store = str(Path(folder, "store"))
