@@ -14,7 +14,7 @@ from ddcnn.base.files import read_json, write_json
 from ddcnn.base.text import decimals, fraction, interval, percent
 from ddcnn.evaluation.intervals import paired_difference
 from ddcnn.report.comparison import comparison_table, family_of
-from ddcnn.report.opening import three_sentences
+from ddcnn.report.opening import baseline, three_sentences
 from ddcnn.report.sentences import findings, verdict_on
 from ddcnn.report.study import RunResult, Study, studies_of
 from ddcnn.report.verdicts import NO_DIFFERENCE, Family
@@ -217,7 +217,8 @@ def claims_of(study: Study) -> tuple[int, str]:
     family = family_of([study], 0.5)
     table = comparison_table([study], family)
     verdicts = pd.concat([table["verdict_to_global"], table["verdict_to_mean"]]).dropna()
-    words = " ".join([*three_sentences(study, family), *findings(study, family)])
+    said = [*three_sentences(study, family), *baseline(study, family), *findings(study, family)]
+    words = " ".join(said)
     return sum(verdicts.isin(["better", "worse"])), words
 
 
@@ -239,7 +240,7 @@ def test_labels_at_random_per_patient_show_nothing(tmp_path):
             if grouped:
                 assert claims == 0
                 assert "is better" not in words
-                assert "no difference is shown" in words
+                assert "is not shown to be better than that" in words
             else:
                 wrong += claims
     assert wrong > 0  # of images taken for independent
