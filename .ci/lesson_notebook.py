@@ -50,7 +50,9 @@ def notebook(page: str) -> str:
     cells = []
     # Text and commands take turns.
     for place, part in enumerate(BLOCK.split(page)):
-        cells += [_commands(part)] if place % 2 else _text(part)
+        if place == 1:  # before the first commands, which a notebook would run in its own folder
+            cells.append(new_code_cell(ENTER_PYTHON))
+        cells += _commands(part) if place % 2 else _text(part)
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number}"  # by chance otherwise
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -59,10 +61,8 @@ def notebook(page: str) -> str:
     return nbformat.writes(book) + "\n"
 
 
-def _commands(block: str) -> nbformat.NotebookNode:
-    if block.strip() == ENTER:
-        return new_code_cell(ENTER_PYTHON)
-    return new_code_cell(f"%%bash\n{block.strip()}")
+def _commands(block: str) -> list[nbformat.NotebookNode]:
+    return [] if block.strip() == ENTER else [new_code_cell(f"%%bash\n{block.strip()}")]
 
 
 def _text(part: str) -> list[nbformat.NotebookNode]:
